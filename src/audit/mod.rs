@@ -1,0 +1,1 @@
+//! Audit entries: what is written about a change, and the words for it.

@@ -1,0 +1,1 @@
+//! The project folder: as written, compiled with every problem gathered, and as used.

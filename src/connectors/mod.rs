@@ -1,0 +1,216 @@
+//! Target systems: what Recant asks of each, and the kinds that come with it.
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::model::{CauseKind, Filter, Object, TargetObject};
+
+/// A system that Recant reads and writes. One call is one attempt: retries, time limits and the
+/// settling of unknown outcomes are the engine's.
+///
+/// `class` is an object class that the connector's settings name; the engine calls no other.
+/// `object` and `attributes` never hold `_id`; the id travels beside them.
+#[async_trait]
+pub trait Connector: Send + Sync + Debug {
+    /// What it can promise.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The object classes that it serves.
+    fn classes(&self) -> Vec<String>;
+
+    /// Checks that the target can be reached, that the credentials are good and that every object
+    /// class is there.
+    ///
+    /// # Errors
+    /// Says what is wrong in words that an administrator can act on.
+    async fn test(&self) -> Result<(), Error>;
+
+    /// The object with this id, or none.
+    ///
+    /// # Errors
+    /// Never [`CauseKind::Unknown`]: a read changes nothing, so what is not an answer is *unavailable*.
+    async fn read(&self, class: &str, id: &str) -> Result<Option<TargetObject>, Error>;
+
+    /// The objects that meet a filter (`_id` names the target's id), a page at a time, in the
+    /// order of their ids where the target can order.
+    ///
+    /// # Errors
+    /// As `read`.
+    async fn query(&self, class: &str, query: &Query) -> Result<Page, Error>;
+
+    /// Creates an object; with an id, under that id and only if there is none yet.
+    ///
+    /// # Errors
+    /// *Refused* where the target says no or the id is taken.
+    async fn create(
+        &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+    ) -> Result<Written, Error>;
+
+    /// Changes an object, only if it still is what `update.before` says, as far as the target can
+    /// check that.
+    ///
+    /// # Errors
+    /// *Refused* where the target says no, or holds something else by now, or no such object.
+    async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error>;
+
+    /// Deletes an object, only if it still is what `before` says, as far as the target can check
+    /// that. An object that is gone already is a success.
+    ///
+    /// # Errors
+    /// *Refused* where the target says no or holds something else by now.
+    async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error>;
+
+    /// What changed since a token; the first call, without one, only gives the newest token.
+    ///
+    /// # Errors
+    /// *Refused* where the target cannot tell, or no longer knows the token.
+    async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {
+        let _ = since;
+        Err(Error::refused(
+            501,
+            format!("object class `{class}` cannot tell what changed"),
+        ))
+    }
+}
+
+/// A connector that many share.
+pub type SharedConnector = Arc<dyn Connector>;
+
+/// What a connector can promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Capabilities {
+    /// A write happens only if the object still is what was read.
+    pub precondition: bool,
+    /// An object that was deleted can be created again under its id.
+    pub recreate_with_id: bool,
+    /// It tells what changed since a token.
+    pub changes: bool,
+}
+
+/// What a query asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// Which objects.
+    pub filter: Filter,
+    /// How many at most.
+    pub page_size: usize,
+    /// Where the page before this one ended.
+    pub cursor: Option<String>,
+}
+
+/// A page of objects.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Page {
+    /// The objects.
+    pub objects: Vec<TargetObject>,
+    /// Where the next page begins; none after the last.
+    pub cursor: Option<String>,
+}
+
+/// A change of one object.
+#[derive(Debug, Clone, Copy)]
+pub struct Update<'a> {
+    /// The object as it was read; it holds the id and the version.
+    pub before: &'a TargetObject,
+    /// All its attributes as they shall be.
+    pub after: &'a Object,
+    /// Its new id, where that changes.
+    pub rename: Option<&'a str>,
+}
+
+/// What a target says after a write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The object's id.
+    pub id: String,
+    /// What the target gives for optimistic preconditions.
+    pub version: Option<String>,
+    /// The whole object as the target holds it now, where the target told; it may have
+    /// normalized what was sent.
+    pub attributes: Option<Object>,
+}
+
+/// What changed since a token.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Changes {
+    /// The changes, oldest first.
+    pub changes: Vec<Change>,
+    /// The token to come back with.
+    pub token: String,
+    /// Whether there is more already.
+    pub more: bool,
+}
+
+/// One changed object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// It is there, new or changed.
+    Present(TargetObject),
+    /// It is gone.
+    Gone(String),
+}
+
+/// Why a call to a target failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What is known about the target.
+    pub kind: CauseKind,
+    /// The target's own code: an HTTP status as a number, an SQLSTATE as text; a number like an
+    /// HTTP status where the target has none.
+    pub code: Value,
+    /// What the target said, without credentials.
+    pub message: String,
+    /// How long the target asked us to stay away.
+    pub retry_after: Option<Duration>,
+    /// What caused it.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// The target said no; nothing happened there.
+    pub fn refused(code: impl Into<Value>, message: impl Into<String>) -> Self {
+        Self::new(CauseKind::Refused, code, message)
+    }
+
+    /// The target could not be reached or was busy; nothing happened there.
+    pub fn unavailable(code: impl Into<Value>, message: impl Into<String>) -> Self {
+        Self::new(CauseKind::Unavailable, code, message)
+    }
+
+    /// The write may or may not have happened.
+    pub fn unknown(code: impl Into<Value>, message: impl Into<String>) -> Self {
+        Self::new(CauseKind::Unknown, code, message)
+    }
+
+    fn new(kind: CauseKind, code: impl Into<Value>, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code: code.into(),
+            message: message.into(),
+            retry_after: None,
+            source: None,
+        }
+    }
+
+    /// With the error that caused it.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// With the time that the target asked us to stay away.
+    #[must_use]
+    pub fn after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+}

@@ -1,0 +1,2 @@
+//! Starts Recant.
+fn main() {}

@@ -1,0 +1,115 @@
+//! Managed object types: their schema, which attributes are confidential, and their hooks.
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    hooks::Script,
+    model::{Object, Outcome},
+};
+
+/// A type of managed objects, ready to use.
+#[derive(Debug, Clone)]
+pub struct ManagedType {
+    /// Its name, the TYPE of `managed/TYPE`.
+    pub name: String,
+    /// The JSON Schema as written.
+    pub schema: Value,
+    /// The schema, compiled.
+    pub validator: Arc<jsonschema::Validator>,
+    /// Names of the attributes that are encrypted at rest and never shown.
+    pub confidential: Vec<String>,
+    /// The hooks.
+    pub hooks: BTreeMap<HookPoint, Script>,
+}
+
+/// Where a type's hooks run (names as in managed.json).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HookPoint {
+    /// Before validation; may change the object.
+    OnCreate,
+    /// Before validation; may change the object.
+    OnUpdate,
+    /// Before a delete.
+    OnDelete,
+    /// After the schema; a throw refuses.
+    OnValidate,
+    /// When an object is read.
+    OnRead,
+    /// Last before storage; may change the object.
+    OnStore,
+    /// When an object is fetched from the store for a caller; may change the answer.
+    OnRetrieve,
+    /// After the intent is on disk, before any target is written.
+    PostCreate,
+    /// As `PostCreate`.
+    PostUpdate,
+    /// As `PostCreate`.
+    PostDelete,
+    /// After all targets have been tried.
+    OnSync,
+}
+
+/// A schema violation, as CREST reports it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyFailure {
+    /// The property, as a JSON pointer without its leading slash.
+    pub property: String,
+    /// What it violates.
+    #[serde(rename = "policyRequirements")]
+    pub requirements: Vec<PolicyRequirement>,
+}
+
+/// One requirement that a property does not meet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyRequirement {
+    /// The JSON Schema keyword, upper-case: `REQUIRED`, `TYPE`, `PATTERN`.
+    #[serde(rename = "policyRequirement")]
+    pub requirement: String,
+    /// What it asks for; never the value.
+    pub params: Value,
+}
+
+impl HookPoint {
+    /// Every point with its key in managed.json.
+    pub const ALL: [(Self, &'static str); 11] = [
+        (Self::OnCreate, "onCreate"),
+        (Self::OnUpdate, "onUpdate"),
+        (Self::OnDelete, "onDelete"),
+        (Self::OnValidate, "onValidate"),
+        (Self::OnRead, "onRead"),
+        (Self::OnStore, "onStore"),
+        (Self::OnRetrieve, "onRetrieve"),
+        (Self::PostCreate, "postCreate"),
+        (Self::PostUpdate, "postUpdate"),
+        (Self::PostDelete, "postDelete"),
+        (Self::OnSync, "onSync"),
+    ];
+
+    /// Its key in managed.json.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(point, _)| *point == self)
+            .map_or("", |(_, key)| key)
+    }
+}
+
+impl ManagedType {
+    /// What an object violates; empty where it is valid. `_id` and `_rev` are not looked at.
+    #[must_use]
+    pub fn violations(&self, object: &Object) -> Vec<PolicyFailure> {
+        let _ = (object, Outcome::Synced);
+        todo!()
+    }
+
+    /// A copy of the object as callers may see it: without its confidential attributes.
+    #[must_use]
+    pub fn visible(&self, object: &Object) -> Object {
+        let mut copy = object.clone();
+        copy.retain(|name, _| !self.confidential.contains(name));
+        copy
+    }
+}

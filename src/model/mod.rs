@@ -1,0 +1,26 @@
+//! The words of the domain. No input or output, nothing asynchronous, no clock.
+pub mod audit;
+pub mod change;
+pub mod filter;
+pub mod link;
+pub mod object;
+pub mod patch;
+pub mod path;
+pub mod plan;
+pub mod pointer;
+pub mod record;
+pub mod saga;
+pub mod secret;
+pub mod situation;
+
+pub use change::{
+    ChangeKind, ChangeRequest, Lineage, OperationId, Precondition, Purpose, Requested,
+};
+pub use filter::Filter;
+pub use link::{Link, LinkChange};
+pub use object::{Difference, Object};
+pub use path::{Container, ResourceName};
+pub use plan::{Cause, CauseKind, PlannedRow, RowResult, Step, TargetObject, TargetWrite};
+pub use record::OperationRecord;
+pub use saga::{Outcome, SagaEvent, SagaState};
+pub use situation::{Action, Situation};

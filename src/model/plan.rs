@@ -1,0 +1,203 @@
+//! What will be written where: rows of a plan, the writes in them, and how each write is undone.
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    link::LinkChange,
+    object::{Difference, ID, Object},
+    path::Container,
+    situation::{Action, Situation},
+};
+
+/// An object as a target holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetObject {
+    /// The target's id.
+    pub id: String,
+    /// Its attributes, without `_id`.
+    pub attributes: Object,
+    /// What the target gives for optimistic preconditions, an ETag for example.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// One write to one target, with what it takes to undo it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "lowercase")]
+pub enum TargetWrite {
+    /// Bring an object into being; the pre-image is that there was none.
+    Create {
+        /// The id to give it; none where the target assigns one.
+        id: Option<String>,
+        /// Its attributes, without `_id`.
+        after: Object,
+    },
+    /// Change an object.
+    Update {
+        /// The pre-image: the whole object as it was read.
+        before: TargetObject,
+        /// The whole object's attributes as they will be, without `_id`.
+        after: Object,
+        /// The new id, where the id changes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rename: Option<String>,
+    },
+    /// Remove an object.
+    Delete {
+        /// The pre-image: the whole object as it was read.
+        before: TargetObject,
+    },
+}
+
+/// Why a row failed: what the target (or planning) said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cause {
+    /// The target's own code: an HTTP status as a number, an SQLSTATE as text.
+    pub code: Value,
+    /// One or two words for the code.
+    pub reason: String,
+    /// What the target said; secrets are masked.
+    pub message: String,
+    /// What is known about the write.
+    pub kind: CauseKind,
+}
+
+/// What a failure says about the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CauseKind {
+    /// The target said no; nothing happened there.
+    Refused,
+    /// The target could not be reached or was busy; nothing happened there.
+    Unavailable,
+    /// It cannot be known whether the write took effect.
+    Unknown,
+}
+
+/// What a row wants done at its turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "lowercase")]
+pub enum Step {
+    /// Write to the target.
+    Write {
+        /// The write.
+        write: TargetWrite,
+    },
+    /// Nothing to write.
+    Nothing,
+    /// Planning failed for this row, and the failure counts now.
+    Failed {
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// What one mapping (under one link qualifier) means for one change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedRow {
+    /// The mapping's name.
+    pub mapping: String,
+    /// The link qualifier, `default` where the mapping names none.
+    pub link_qualifier: String,
+    /// The source object's id.
+    pub source_id: String,
+    /// Where the target object is.
+    pub target: Container,
+    /// The target object's id, where it is known.
+    pub target_id: Option<String>,
+    /// How source and target stand to each other; none where that could not be assessed.
+    pub situation: Option<Situation>,
+    /// What is done about it.
+    pub action: Option<Action>,
+    /// What happens at this row's turn.
+    #[serde(flatten)]
+    pub step: Step,
+    /// What happens to the link once the row has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkChange>,
+    /// Target attributes that come from confidential ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confidential: Vec<String>,
+}
+
+/// How a row ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RowResult {
+    /// Done, or nothing was to be done.
+    Successful,
+    /// It certainly did not happen.
+    Failed,
+    /// An earlier row failed, so this one was not tried.
+    Skipped,
+    /// It may have happened; it counts as touched.
+    Unknown,
+}
+
+impl TargetWrite {
+    /// `create`, `update` or `delete`.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Update { .. } => "update",
+            Self::Delete { .. } => "delete",
+        }
+    }
+
+    /// The whole object before, with its `_id`; none for a create.
+    #[must_use]
+    pub fn before(&self) -> Option<Object> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Update { before, .. } | Self::Delete { before } => Some(before.to_object()),
+        }
+    }
+
+    /// The whole object after, with its `_id` where that is known; none for a delete.
+    #[must_use]
+    pub fn after(&self) -> Option<Object> {
+        match self {
+            Self::Create { id, after } => Some(with_id(id.as_deref(), after)),
+            Self::Update {
+                before,
+                after,
+                rename,
+            } => Some(with_id(Some(rename.as_ref().unwrap_or(&before.id)), after)),
+            Self::Delete { .. } => None,
+        }
+    }
+
+    /// The attributes that this write changes; empty for create and delete.
+    #[must_use]
+    pub fn difference(&self) -> Difference {
+        match self {
+            Self::Update { before, after, .. } => Difference::between(&before.attributes, after),
+            Self::Create { .. } | Self::Delete { .. } => Difference::default(),
+        }
+    }
+}
+
+impl TargetObject {
+    /// The attributes with `_id` in front.
+    #[must_use]
+    pub fn to_object(&self) -> Object {
+        with_id(Some(&self.id), &self.attributes)
+    }
+}
+
+fn with_id(id: Option<&str>, attributes: &Object) -> Object {
+    let mut object = Object::with_capacity(attributes.len() + 1);
+    if let Some(id) = id {
+        object.insert(ID.to_owned(), json!(id));
+    }
+    object.extend(
+        attributes
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    object
+}

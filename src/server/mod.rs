@@ -1,0 +1,1 @@
+//! Binds the listener, serves, and drains.

@@ -1,0 +1,4 @@
+//! The engine: a file per phase.
+mod setup;
+
+pub use setup::{CallPolicy, Setup, Target};

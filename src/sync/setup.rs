@@ -1,0 +1,73 @@
+//! What the engine works with: types, mappings, targets and scripts of one configuration.
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::{
+    connectors::SharedConnector, hooks::Runtime, managed::ManagedType, mapping::Mapping,
+    model::Container,
+};
+
+/// One configuration in force. A change uses the one that was in force when it was admitted.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Managed types by name.
+    pub types: BTreeMap<String, Arc<ManagedType>>,
+    /// Mappings in sync order.
+    pub mappings: Vec<Arc<Mapping>>,
+    /// Targets by connector name.
+    pub targets: BTreeMap<String, Target>,
+    /// What runs scripts.
+    pub scripts: Runtime,
+}
+
+/// A target and how it is called.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The connector.
+    pub connector: SharedConnector,
+    /// Limits of a call.
+    pub calls: CallPolicy,
+}
+
+/// Time limit and retries of calls to one target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallPolicy {
+    /// How long one attempt may take (`timeoutMs`).
+    pub timeout: Duration,
+    /// How many attempts there are, the first one included (`retry.attempts`).
+    pub attempts: u32,
+    /// The pause before the second attempt; it doubles each time (`retry.baseMs`).
+    pub base: Duration,
+}
+
+impl Default for CallPolicy {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            attempts: 3,
+            base: Duration::from_millis(50),
+        }
+    }
+}
+
+impl Setup {
+    /// The type with this name.
+    #[must_use]
+    pub fn managed(&self, container: &Container) -> Option<&Arc<ManagedType>> {
+        match container {
+            Container::Managed(name) => self.types.get(name),
+            Container::System { .. } => None,
+        }
+    }
+
+    /// The target that holds `container`, with the object class' name.
+    #[must_use]
+    pub fn target<'a>(&'a self, container: &'a Container) -> Option<(&'a Target, &'a str)> {
+        match container {
+            Container::System { connector, class } => self
+                .targets
+                .get(connector)
+                .map(|target| (target, class.as_str())),
+            Container::Managed(_) => None,
+        }
+    }
+}
