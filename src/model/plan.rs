@@ -121,6 +121,10 @@ pub struct PlannedRow {
     /// Target attributes that come from confidential ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confidential: Vec<String>,
+    /// The query filter (CREST text) of the mapping's correlation: how a create whose id the
+    /// target assigns finds its earlier self again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub find: Option<String>,
 }
 
 /// How a row ended.

@@ -123,6 +123,9 @@ pub struct Settlement {
     pub object: Option<(ResourceName, ObjectWrite)>,
     /// Gives the object's in-flight row free.
     pub release: Option<ResourceName>,
+    /// Takes another in-flight row in the same transaction: that of the follow-up changes, whose
+    /// name is no real object (`managed/$follow-ups/OPERATION`).
+    pub claim: Option<(ResourceName, OperationId)>,
     /// Changed links, in order. A second id must be known by now.
     pub links: Vec<LinkChange>,
     /// Audit entries, in order.
@@ -188,6 +191,8 @@ pub struct Admission {
     pub in_flight: Option<OperationId>,
     /// Its latest change.
     pub latest: Option<OperationId>,
+    /// The links of every type in which it is the source (its id is the first id).
+    pub links: Vec<Link>,
 }
 
 /// What a query over stored things asks for.
