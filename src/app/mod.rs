@@ -1,15 +1,21 @@
 //! The use-cases, for every caller: HTTP API, command line and embedding programs. The one place that wires.
+pub mod access;
+
 use std::{path::Path, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+pub use access::{Attempt, Identity};
 
 use crate::{
     model::{
         ChangeRequest, Container, Object, OperationId, OperationRecord, Outcome, ResourceName,
         audit::{ChainedEntry, Topic},
     },
-    store::{Found, Search, Verification},
+    store::Token,
 };
+
+pub use crate::store::{Count, Found, Search, SortKey, Verification};
 
 /// Recant at work on one project folder. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -53,7 +59,43 @@ impl Error {
     /// The CREST body `{code, reason, message, detail}`.
     #[must_use]
     pub fn body(&self) -> Value {
-        todo!()
+        let mut body = json!({
+            "code": self.code,
+            "reason": reason(self.code),
+            "message": self.message,
+        });
+        if let (Some(body), Some(detail)) = (body.as_object_mut(), &self.detail) {
+            body.insert("detail".into(), detail.clone());
+        }
+        body
+    }
+}
+
+/// The words that RFC 9110 gives an HTTP status.
+#[must_use]
+pub fn reason(code: u16) -> &'static str {
+    match code {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        422 => "Unprocessable Content",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        400..=499 => "Client Error",
+        _ => "Internal Server Error",
     }
 }
 
@@ -131,15 +173,44 @@ impl App {
     pub async fn verify_audit(&self) -> Result<Verification, Error> {
         todo!()
     }
-    /// Records a denied access.
-    pub fn deny(
+    /// Records a denied access (401, 403) as one `access` entry; does not wait until it is on disk.
+    /// Gives the id that the entry holds as `operation`.
+    pub fn deny(&self, attempt: &Attempt<'_>) -> OperationId {
+        todo!()
+    }
+    /// Records a change that was refused before the engine saw it as one `activity` entry with
+    /// outcome `rejected`; does not wait until it is on disk. Gives the id that the entry holds as
+    /// `operation`.
+    pub fn refuse(&self, attempt: &Attempt<'_>) -> OperationId {
+        todo!()
+    }
+    /// Whether any token was ever made ([`access::TokenBook::is_empty`]). Asked on every request:
+    /// answers from memory.
+    pub fn has_tokens(&self) -> bool {
+        todo!()
+    }
+    /// Whose token this is, if it holds now ([`access::TokenBook::identify`]). Asked on every
+    /// request: answers from memory; tokens that another process made or revoked are seen within
+    /// two seconds.
+    pub fn authenticate(&self, bearer: &str) -> Option<Identity> {
+        todo!()
+    }
+    /// Makes a token ([`access::fresh_token`]) and gives its text, which is shown once and kept
+    /// nowhere. Roles: `caller`, `hook-admin`, `auditor`, `admin`; 400 for another or none.
+    pub async fn make_token(
         &self,
-        caller: &str,
-        transaction_id: &str,
-        request: &str,
-        status: u16,
-        message: &str,
-    ) {
+        name: &str,
+        roles: &[String],
+        lifetime: Option<Duration>,
+    ) -> Result<(secrecy::SecretString, Token), Error> {
+        todo!()
+    }
+    /// All tokens, revoked and ended ones too, without their hashes.
+    pub async fn tokens(&self) -> Result<Vec<Token>, Error> {
+        todo!()
+    }
+    /// Revokes a token by its id; 404 where there is none.
+    pub async fn revoke_token(&self, id: &str) -> Result<(), Error> {
         todo!()
     }
     /// `{name, ok, connectorType, objectTypes[, error]}` for one connector; 404 for an unknown one.

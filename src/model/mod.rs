@@ -3,6 +3,7 @@ pub mod audit;
 pub mod change;
 pub mod filter;
 pub mod link;
+pub mod metrics;
 pub mod object;
 pub mod patch;
 pub mod path;
