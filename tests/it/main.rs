@@ -1,2 +1,11 @@
 //! Tests that need servers, a whole engine or the binary: one program, a module per topic.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail"
+)]
+mod architecture;
+mod licences;
 mod support;
