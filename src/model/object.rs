@@ -43,6 +43,19 @@ impl Difference {
         self.set.is_empty() && self.removed.is_empty()
     }
 
+    /// A copy of `object` with this difference laid over it.
+    #[must_use]
+    pub fn applied(&self, object: &Object) -> Object {
+        let mut copy = object.clone();
+        copy.retain(|name, _| !self.removed.contains(name));
+        copy.extend(
+            self.set
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        copy
+    }
+
     /// The names of every attribute that is set or removed.
     pub fn attributes(&self) -> impl Iterator<Item = &str> {
         self.set
