@@ -1,4 +1,9 @@
 //! Target systems: what Recant asks of each, and the kinds that come with it.
+pub mod csv;
+pub mod rest;
+pub mod settings;
+pub mod sql;
+
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -6,6 +11,18 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::model::{CauseKind, Filter, Object, TargetObject};
+
+pub use settings::{Kind, Problem, Settings};
+
+/// The connector that settings describe. It does no input or output yet: connections are made when
+/// they are needed.
+///
+/// # Errors
+/// Where a client cannot be made at all, for example for want of TLS roots.
+pub fn open(settings: &Settings) -> Result<SharedConnector, Error> {
+    let _ = settings;
+    Err(Error::refused(501, "not there yet"))
+}
 
 /// A system that Recant reads and writes. One call is one attempt: retries, time limits and the
 /// settling of unknown outcomes are the engine's.

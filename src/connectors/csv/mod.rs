@@ -1,0 +1,4 @@
+//! Small CSV files as target systems.
+mod settings;
+
+pub use settings::*;

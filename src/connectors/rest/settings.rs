@@ -1,0 +1,404 @@
+//! What a connector's file says about a REST service, as written and as used.
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use url::Url;
+
+use crate::connectors::settings::{Problem, Secret, class_name_problems};
+
+/// As written in `conf/connectors/NAME.json`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct Raw {
+    /// `https://HOST/PREFIX`; `path` follows it.
+    base_url: String,
+    /// How Recant shows who it is; one of the three.
+    auth: Option<RawAuth>,
+    /// Headers of every request.
+    #[serde(default)]
+    headers: BTreeMap<String, Secret>,
+    /// The object classes by name.
+    objects: BTreeMap<String, RawClass>,
+}
+
+/// Credentials as written: exactly one of the keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct RawAuth {
+    /// A bearer token.
+    bearer: Option<Secret>,
+    /// User and password.
+    basic: Option<RawBasic>,
+    /// A header of the service's own.
+    header: Option<RawHeader>,
+}
+
+/// User and password as written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct RawBasic {
+    /// The user's name.
+    user: String,
+    /// The user's password.
+    password: Secret,
+}
+
+/// A header as written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct RawHeader {
+    /// The header's name.
+    name: String,
+    /// The header's value.
+    value: Secret,
+}
+
+/// One object class as written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct RawClass {
+    /// Where the collection is, below `baseUrl`.
+    path: String,
+    /// The member of the body that holds the id.
+    #[serde(default = "default_id_attribute")]
+    id_attribute: String,
+    /// How an object is created.
+    #[serde(default)]
+    create: Create,
+    /// How an object is changed.
+    #[serde(default)]
+    update: Update,
+    /// How the collection is listed; a GET that gives an array where this is left out.
+    #[serde(default)]
+    list: RawList,
+}
+
+/// How an object is created.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Create {
+    /// POST to the collection.
+    #[default]
+    Post,
+    /// PUT to the object's own address with `If-None-Match: *`.
+    Put,
+}
+
+/// How an object is changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Update {
+    /// PUT of the whole object.
+    #[default]
+    Put,
+    /// PATCH with a JSON Merge Patch (RFC 7396).
+    Patch,
+}
+
+/// How a collection is listed, as written. At most one of `pageParameter`, `offsetParameter` and
+/// `cursorParameter` says how the service pages.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub struct RawList {
+    /// Where the array of objects is in the answer (JSON pointer); the answer itself where this is
+    /// left out.
+    items_pointer: String,
+    /// The query parameter that takes the size of a page.
+    size_parameter: Option<String>,
+    /// The query parameter that takes the number of a page.
+    page_parameter: Option<String>,
+    /// The number of the first page, 1 where this is left out.
+    first_page: Option<u64>,
+    /// The query parameter that takes how many objects to leave out.
+    offset_parameter: Option<String>,
+    /// The query parameter that takes the place where the next page begins.
+    cursor_parameter: Option<String>,
+    /// Where the answer says where the next page begins (JSON pointer).
+    cursor_pointer: Option<String>,
+}
+
+/// A service as it is used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where the service is, without a slash at the end.
+    pub base_url: String,
+    /// How Recant shows who it is.
+    pub auth: Option<Auth>,
+    /// Headers of every request.
+    pub headers: BTreeMap<String, Secret>,
+    /// The object classes by name.
+    pub classes: BTreeMap<String, Class>,
+}
+
+/// Credentials.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Auth {
+    /// A bearer token (RFC 6750).
+    Bearer(Secret),
+    /// User and password (RFC 7617).
+    Basic {
+        /// The user's name.
+        user: String,
+        /// The user's password.
+        password: Secret,
+    },
+    /// A header of the service's own.
+    Header {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: Secret,
+    },
+}
+
+/// One collection as it is used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Class {
+    /// Below the service's address, with a slash in front and none at the end.
+    pub path: String,
+    /// The member of the body that holds the id.
+    pub id_attribute: String,
+    /// How an object is created.
+    pub create: Create,
+    /// How an object is changed.
+    pub update: Update,
+    /// How the collection is listed.
+    pub list: List,
+}
+
+/// How a collection is listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct List {
+    /// Where the array of objects is in the answer (JSON pointer).
+    pub items_pointer: String,
+    /// The query parameter that takes the size of a page.
+    pub size_parameter: Option<String>,
+    /// How the service pages.
+    pub paging: Paging,
+}
+
+/// How a service pages.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Paging {
+    /// One answer holds everything.
+    None,
+    /// By the number of the page.
+    Page {
+        /// The query parameter.
+        parameter: String,
+        /// The number of the first page.
+        first: u64,
+    },
+    /// By how many objects to leave out.
+    Offset {
+        /// The query parameter.
+        parameter: String,
+    },
+    /// By a word of the service's own.
+    Cursor {
+        /// The query parameter.
+        parameter: String,
+        /// Where the answer says the next one (JSON pointer); absent, null or empty after the last.
+        pointer: String,
+    },
+}
+
+fn default_id_attribute() -> String {
+    "id".to_owned()
+}
+
+impl Settings {
+    /// What was written, checked.
+    ///
+    /// # Errors
+    /// Every problem in it.
+    pub fn validate(raw: Raw) -> Result<Self, Vec<Problem>> {
+        let mut problems = class_name_problems(raw.objects.keys());
+        check_address(&raw.base_url, &mut problems);
+        for (name, value) in &raw.headers {
+            check_header(name, value, &format!("/headers/{name}"), &mut problems);
+        }
+        let auth = raw
+            .auth
+            .and_then(|auth| Auth::validate(auth, &mut problems));
+        let classes = raw
+            .objects
+            .into_iter()
+            .map(|(name, class)| {
+                let class = Class::validate(&name, class, &mut problems);
+                (name, class)
+            })
+            .collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            base_url: raw.base_url.trim_end_matches('/').to_owned(),
+            auth,
+            headers: raw.headers,
+            classes,
+        })
+    }
+}
+
+impl Auth {
+    fn validate(raw: RawAuth, problems: &mut Vec<Problem>) -> Option<Self> {
+        match (raw.bearer, raw.basic, raw.header) {
+            (Some(token), None, None) => {
+                check_header("authorization", &token, "/auth/bearer", problems);
+                Some(Self::Bearer(token))
+            }
+            (None, Some(RawBasic { user, password }), None) => Some(Self::Basic { user, password }),
+            (None, None, Some(RawHeader { name, value })) => {
+                check_header(&name, &value, "/auth/header", problems);
+                Some(Self::Header { name, value })
+            }
+            _ => {
+                let message = "expected exactly one of `bearer`, `basic`, `header`";
+                problems.push(Problem::new("/auth", message));
+                None
+            }
+        }
+    }
+}
+
+impl Class {
+    fn validate(name: &str, raw: RawClass, problems: &mut Vec<Problem>) -> Self {
+        let path = raw.path.trim_matches('/');
+        if path.contains(['?', '#', ' ']) {
+            let message = "expected a path without query and fragment";
+            problems.push(Problem::of_class(name, "path", message));
+        }
+        if raw.id_attribute.is_empty() {
+            let message = "expected the member of the body that holds the id";
+            problems.push(Problem::of_class(name, "idAttribute", message));
+        }
+        Self {
+            path: if path.is_empty() {
+                String::new()
+            } else {
+                format!("/{path}")
+            },
+            id_attribute: raw.id_attribute,
+            create: raw.create,
+            update: raw.update,
+            list: List::validate(name, raw.list, problems),
+        }
+    }
+}
+
+impl List {
+    fn validate(class: &str, raw: RawList, problems: &mut Vec<Problem>) -> Self {
+        let pointers = [
+            ("list/itemsPointer", Some(&raw.items_pointer)),
+            ("list/cursorPointer", raw.cursor_pointer.as_ref()),
+        ];
+        for (key, pointer) in pointers {
+            if pointer.is_some_and(|it| !it.is_empty() && !it.starts_with('/')) {
+                let message = "expected a JSON pointer such as `/items`";
+                problems.push(Problem::of_class(class, key, message));
+            }
+        }
+        let first = raw.first_page.unwrap_or(1);
+        let paging = match (
+            raw.page_parameter,
+            raw.offset_parameter,
+            raw.cursor_parameter,
+        ) {
+            (None, None, None) => Paging::None,
+            (Some(parameter), None, None) => Paging::Page { parameter, first },
+            (None, Some(parameter), None) => Paging::Offset { parameter },
+            (None, None, Some(parameter)) => {
+                if raw.cursor_pointer.is_none() {
+                    let message = "`cursorParameter` needs `cursorPointer`";
+                    problems.push(Problem::of_class(class, "list", message));
+                }
+                let pointer = raw.cursor_pointer.unwrap_or_default();
+                Paging::Cursor { parameter, pointer }
+            }
+            _ => {
+                let message =
+                    "expected at most one of `pageParameter`, `offsetParameter`, `cursorParameter`";
+                problems.push(Problem::of_class(class, "list", message));
+                Paging::None
+            }
+        };
+        Self {
+            items_pointer: raw.items_pointer,
+            size_parameter: raw.size_parameter,
+            paging,
+        }
+    }
+}
+
+fn check_address(text: &str, problems: &mut Vec<Problem>) {
+    let good = Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    });
+    if !good {
+        let message = "expected https://HOST/PREFIX or http://…, credentials belong into `auth`";
+        problems.push(Problem::new("/baseUrl", message));
+    }
+}
+
+fn check_header(name: &str, value: &Secret, pointer: &str, problems: &mut Vec<Problem>) {
+    let good = reqwest::header::HeaderName::try_from(name).is_ok()
+        && reqwest::header::HeaderValue::try_from(value.expose()).is_ok();
+    if !good {
+        problems.push(Problem::new(pointer, "no valid HTTP header"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn validate(value: Value) -> Result<Settings, Vec<Problem>> {
+        Settings::validate(serde_json::from_value(value).unwrap())
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_default() {
+        let settings = validate(json!({"baseUrl": "http://x/api/", "objects": {
+            "a": {"path": "people/"}}}))
+        .unwrap();
+        let class = &settings.classes["a"];
+        assert_eq!(settings.base_url, "http://x/api");
+        assert_eq!(class.path, "/people");
+        assert_eq!(class.id_attribute, "id");
+        assert_eq!((class.create, class.update), (Create::Post, Update::Put));
+        assert_eq!(class.list.paging, Paging::None);
+    }
+
+    #[test]
+    fn every_problem_is_reported() {
+        let problems = validate(json!({"baseUrl": "http://u:p@x", "headers": {"a b": "c"},
+            "auth": {"bearer": "x", "header": {"name": "a", "value": "b"}},
+            "objects": {"a": {"path": "p?q", "idAttribute": "", "list": {
+                "itemsPointer": "items", "pageParameter": "p", "offsetParameter": "o"}}}}))
+        .unwrap_err();
+        let places: Vec<&str> = problems.iter().map(|it| it.pointer.as_str()).collect();
+        assert_eq!(
+            places,
+            [
+                "/baseUrl",
+                "/headers/a b",
+                "/auth",
+                "/objects/a/path",
+                "/objects/a/idAttribute",
+                "/objects/a/list/itemsPointer",
+                "/objects/a/list",
+            ]
+        );
+    }
+}

@@ -1,0 +1,245 @@
+//! What a connector's file says about a database, as written and as used.
+use std::{collections::BTreeMap, path::Path};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use url::Url;
+
+use crate::connectors::settings::{Problem, Secret, class_name_problems};
+
+/// As written in `conf/connectors/NAME.json`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct Raw {
+    /// `postgres://…`, `mysql://…` or `sqlite://PATH`; a path is relative to the project folder.
+    url: Secret,
+    /// The object classes by name.
+    objects: BTreeMap<String, RawClass>,
+}
+
+/// One object class as written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct RawClass {
+    /// The table, or `SCHEMA.TABLE`.
+    table: String,
+    /// The column that identifies a row; it shows as `_id` only.
+    key: String,
+    /// The columns that Recant sees; all of them where this is left out.
+    columns: Option<Vec<String>>,
+}
+
+/// A database as it is used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Which product.
+    pub dialect: Dialect,
+    /// The full URL with credentials; for SQLite with a path that no longer depends on a folder.
+    pub url: Secret,
+    /// Host, port and database, or the file, for people.
+    pub place: String,
+    /// The object classes by name.
+    pub classes: BTreeMap<String, Class>,
+}
+
+/// The products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL.
+    Postgres,
+    /// MariaDB and MySQL.
+    MySql,
+    /// SQLite.
+    Sqlite,
+}
+
+/// One table as it is used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Class {
+    /// The table's name, after its schema's where that was given.
+    pub table: Vec<String>,
+    /// The column that identifies a row.
+    pub key: String,
+    /// The columns that Recant sees, the key aside; none means all.
+    pub columns: Option<Vec<String>>,
+}
+
+impl Settings {
+    /// What was written, checked; `folder` is what a SQLite path is relative to.
+    ///
+    /// # Errors
+    /// Every problem in it.
+    pub fn validate(raw: Raw, folder: &Path) -> Result<Self, Vec<Problem>> {
+        let mut problems = class_name_problems(raw.objects.keys());
+        let mut classes = BTreeMap::new();
+        for (name, class) in raw.objects {
+            problems.extend(class_problems(&name, &class));
+            classes.insert(name, Class::from(class));
+        }
+        let located = locate(raw.url.expose(), folder).map_err(|problem| problems.push(problem));
+        match located {
+            Ok((dialect, url, place)) if problems.is_empty() => Ok(Self {
+                dialect,
+                url,
+                place,
+                classes,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+impl Class {
+    /// The table's name as it was written.
+    #[must_use]
+    pub fn table_name(&self) -> String {
+        self.table.join(".")
+    }
+
+    /// Whether Recant sees a column.
+    #[must_use]
+    pub fn sees(&self, column: &str) -> bool {
+        column == self.key
+            || self
+                .columns
+                .as_ref()
+                .is_none_or(|columns| columns.iter().any(|name| name == column))
+    }
+}
+
+impl From<RawClass> for Class {
+    fn from(raw: RawClass) -> Self {
+        Self {
+            table: raw.table.split('.').map(str::to_owned).collect(),
+            key: raw.key,
+            columns: raw.columns,
+        }
+    }
+}
+
+fn class_problems(name: &str, class: &RawClass) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let bad = |text: &str| text.is_empty() || text.contains('\0');
+    if class.table.split('.').any(bad) || class.table.split('.').count() > 2 {
+        let message = "expected TABLE or SCHEMA.TABLE";
+        problems.push(Problem::of_class(name, "table", message));
+    }
+    if bad(&class.key) {
+        let message = "expected the name of the column that identifies a row";
+        problems.push(Problem::of_class(name, "key", message));
+    }
+    if class.columns.iter().flatten().any(|column| bad(column)) {
+        let message = "expected names of columns";
+        problems.push(Problem::of_class(name, "columns", message));
+    }
+    problems
+}
+
+fn locate(text: &str, folder: &Path) -> Result<(Dialect, Secret, String), Problem> {
+    let problem = |message: &str| Problem::new("/url", message);
+    if let Some(rest) = text.strip_prefix("sqlite:") {
+        return Ok(locate_file(rest, folder));
+    }
+    let wrong = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, mysql://… or sqlite://PATH";
+    let url = Url::parse(text).map_err(|_| problem(wrong))?;
+    let dialect = match url.scheme() {
+        "postgres" | "postgresql" => Dialect::Postgres,
+        "mysql" | "mariadb" => Dialect::MySql,
+        _ => return Err(problem(wrong)),
+    };
+    if url.path().trim_matches('/').is_empty() {
+        return Err(problem("name the database after the host: …/DATABASE"));
+    }
+    let place = format!(
+        "{}{}{}",
+        url.host_str().unwrap_or_default(),
+        url.port()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default(),
+        url.path()
+    );
+    Ok((dialect, Secret::new(text), place))
+}
+
+/// `rest` is what follows `sqlite:`; a relative path gets the folder in front.
+fn locate_file(rest: &str, folder: &Path) -> (Dialect, Secret, String) {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let (file, options) = path.split_once('?').unwrap_or((path, ""));
+    if file == ":memory:" || file.is_empty() {
+        let place = "memory".to_owned();
+        return (
+            Dialect::Sqlite,
+            Secret::new(format!("sqlite:{rest}")),
+            place,
+        );
+    }
+    let full = folder.join(file).to_string_lossy().into_owned();
+    let url = if options.is_empty() {
+        format!("sqlite://{full}")
+    } else {
+        format!("sqlite://{full}?{options}")
+    };
+    (Dialect::Sqlite, Secret::new(url), full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn validate(value: Value) -> Result<Settings, Vec<Problem>> {
+        Settings::validate(
+            serde_json::from_value(value).unwrap(),
+            Path::new("/project"),
+        )
+    }
+
+    #[test]
+    fn a_relative_file_lies_in_the_project_folder() {
+        for (written, place) in [
+            ("sqlite://hr.db", "/project/hr.db"),
+            ("sqlite:hr.db", "/project/hr.db"),
+            ("sqlite:///srv/hr.db?mode=ro", "/srv/hr.db"),
+        ] {
+            let settings = validate(json!({"url": written, "objects": {
+                "a": {"table": "t", "key": "id"}}}))
+            .unwrap();
+            assert_eq!(settings.place, place);
+            assert!(
+                settings
+                    .url
+                    .expose()
+                    .starts_with(&format!("sqlite://{place}"))
+            );
+        }
+    }
+
+    #[test]
+    fn wrong_places_and_names_are_reported() {
+        let problems = validate(json!({"url": "ftp://x/y", "objects": {
+            "a/b": {"table": "x.y.z", "key": ""}}}))
+        .unwrap_err();
+        let places: Vec<&str> = problems.iter().map(|it| it.pointer.as_str()).collect();
+        assert_eq!(
+            places,
+            [
+                "/objects/a~1b",
+                "/objects/a~1b/table",
+                "/objects/a~1b/key",
+                "/url"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_place_holds_no_credentials() {
+        let settings = validate(json!({"url": "mysql://me:hush@db:3306/hr", "objects": {
+            "a": {"table": "s.t", "key": "id"}}}))
+        .unwrap();
+        assert_eq!(settings.place, "db:3306/hr");
+        assert_eq!(settings.dialect, Dialect::MySql);
+        assert_eq!(settings.classes["a"].table, ["s", "t"]);
+    }
+}
