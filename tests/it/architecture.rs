@@ -12,7 +12,7 @@ use source::{calls, code_of, names_after};
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &[]),
-    ("hooks", &["model"]),
+    ("hooks", &["model", "clock"]),
     ("managed", &["model", "hooks"]),
     ("mapping", &["model", "hooks", "managed"]),
     ("connectors", &["model"]),

@@ -1,0 +1,175 @@
+//! Where scripts run: a pool of engines, and a bound on how many run at once.
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    thread::available_parallelism,
+    time::Instant,
+};
+
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::Semaphore,
+};
+
+use super::{
+    CompileError, Failure, Limits, Reader, Run, Script, Variables,
+    run::{Job, Reuse},
+    sandbox::Sandbox,
+};
+use crate::{
+    clock::{SharedClock, SystemClock},
+    model::Object,
+};
+
+/// Runs at once, per processor: reads wait, and a waiting script must not keep others from running.
+const RUNS_PER_PROCESSOR: usize = 8;
+
+/// Compiles and runs scripts under limits. Cheap to clone.
+#[derive(Clone)]
+pub struct Runtime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    limits: Limits,
+    clock: SharedClock,
+    /// One engine shared by all threads does not scale, and a new one costs more than most runs.
+    idle: Mutex<Vec<Sandbox>>,
+    permits: Semaphore,
+    most_idle: usize,
+}
+
+impl Runtime {
+    /// A runtime with these limits, on the system's clock.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self::with_clock(limits, Arc::new(SystemClock))
+    }
+
+    /// A runtime whose scripts take the time and fresh ids from this clock.
+    #[must_use]
+    pub fn with_clock(limits: Limits, clock: SharedClock) -> Self {
+        let at_once = available_parallelism().map_or(1, usize::from) * RUNS_PER_PROCESSOR;
+        Self {
+            inner: Arc::new(Inner {
+                limits,
+                clock,
+                idle: Mutex::default(),
+                permits: Semaphore::new(at_once),
+                most_idle: at_once,
+            }),
+        }
+    }
+
+    /// Compiles a text. The name stands in messages: a file's name, or `MAPPING/HOOK`.
+    ///
+    /// # Errors
+    /// Says where the text is wrong.
+    pub fn compile(&self, name: &str, text: &str, globals: Object) -> Result<Script, CompileError> {
+        let sandbox = self.inner.take();
+        let script = Script::compile(&sandbox.engine, name, text, globals);
+        self.inner.give_back(sandbox);
+        script
+    }
+
+    /// Runs a script. Nothing it does can escape: every failure is in the answer.
+    ///
+    /// A script that holds a thread for long holds none of the runtime's workers: on a runtime with
+    /// several, the worker's other tasks move elsewhere first; on a runtime with one, the script
+    /// runs on a thread of its own.
+    pub async fn run(
+        &self,
+        script: &Script,
+        variables: Variables,
+        reader: Option<Arc<dyn Reader>>,
+    ) -> Run {
+        let started = Instant::now();
+        let wall_time = self.inner.limits.wall_time;
+        let handle = Handle::try_current().ok();
+        let flavor = handle.as_ref().map(Handle::runtime_flavor);
+        let waited = async { tokio::time::timeout(wall_time, self.inner.permits.acquire()).await };
+        let permit = match flavor {
+            Some(_) => waited.await.ok().and_then(Result::ok),
+            None => self.inner.permits.try_acquire().ok(),
+        };
+        let Some(_permit) = permit else {
+            return Run::failed(too_many(script), variables, started);
+        };
+        let job = Job {
+            script: script.clone(),
+            variables,
+            reader,
+            handle,
+            started: Instant::now(),
+            wall_time,
+        };
+        match flavor {
+            Some(RuntimeFlavor::MultiThread) => {
+                tokio::task::block_in_place(|| self.inner.carry_out(job))
+            }
+            Some(_) => self.on_own_thread(job).await,
+            None => self.inner.carry_out(job),
+        }
+    }
+
+    async fn on_own_thread(&self, job: Job) -> Run {
+        let script = job.script.clone();
+        let started = job.started;
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || inner.carry_out(job))
+            .await
+            .unwrap_or_else(|_| Run::failed(shut_down(&script), Vec::new(), started))
+    }
+}
+
+impl Inner {
+    fn carry_out(&self, job: Job) -> Run {
+        let mut sandbox = self.take();
+        let (run, reuse) = job.run(&mut sandbox);
+        if reuse == Reuse::Yes {
+            self.give_back(sandbox);
+        }
+        run
+    }
+
+    fn take(&self) -> Sandbox {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        idle.unwrap_or_else(|| Sandbox::new(&self.limits, &self.clock))
+    }
+
+    fn give_back(&self, sandbox: Sandbox) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.most_idle {
+            idle.push(sandbox);
+        }
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Runtime")
+            .field("limits", &self.inner.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn too_many(script: &Script) -> Failure {
+    Failure::Error {
+        script: script.name.to_string(),
+        line: 0,
+        message: "too many scripts run already".to_owned(),
+    }
+}
+
+fn shut_down(script: &Script) -> Failure {
+    Failure::Error {
+        script: script.name.to_string(),
+        line: 0,
+        message: "the server is shutting down".to_owned(),
+    }
+}
