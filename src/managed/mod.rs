@@ -1,13 +1,15 @@
 //! Managed object types: their schema, which attributes are confidential, and their hooks.
+mod schema;
+#[cfg(test)]
+mod tests;
+mod violations;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    hooks::Script,
-    model::{Object, Outcome},
-};
+use crate::{hooks::Script, model::Object};
 
 /// A type of managed objects, ready to use.
 #[derive(Debug, Clone)]
@@ -117,15 +119,21 @@ impl ManagedType {
         schema: Value,
         hooks: BTreeMap<HookPoint, Script>,
     ) -> Result<(Self, Vec<SchemaProblem>), Vec<SchemaProblem>> {
-        let _ = (name, schema, hooks);
-        todo!()
+        let compiled = schema::compile(&schema)?;
+        let managed_type = Self {
+            name: name.to_owned(),
+            schema,
+            validator: Arc::new(compiled.validator),
+            confidential: compiled.confidential,
+            hooks,
+        };
+        Ok((managed_type, compiled.warnings))
     }
 
     /// What an object violates; empty where it is valid. `_id` and `_rev` are not looked at.
     #[must_use]
     pub fn violations(&self, object: &Object) -> Vec<PolicyFailure> {
-        let _ = (object, Outcome::Synced);
-        todo!()
+        violations::of(self, object)
     }
 
     /// A copy of the object as callers may see it: without its confidential attributes.
