@@ -28,7 +28,7 @@
 //! | --- | --- | --- |
 //! | [`model`] | the words of the domain, without input, output or time | nothing |
 //! | [`clock`] | the time and fresh ids, as inputs | nothing |
-//! | [`hooks`] | scripts in Rhai, shut in: they see values and leave a verdict | `model` |
+//! | [`hooks`] | scripts in Rhai, shut in: they see values and leave a verdict | `model`, `clock` |
 //! | [`managed`] | managed object types: schema, confidential attributes, hooks | `model`, `hooks` |
 //! | [`mapping`] | from a source object to what its targets should hold | the rooms above but `clock` |
 //! | [`connectors`] | target systems: SQL tables, CSV files, REST services | `model` |

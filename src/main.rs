@@ -1,2 +1,7 @@
 //! Starts Recant.
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    recant::cli::run(std::env::args_os()).await
+}

@@ -1,1 +1,136 @@
 //! The command line: verbs, output, exit codes.
+mod arguments;
+mod audit;
+mod change;
+mod connectors;
+mod hooks;
+mod local;
+mod ops;
+mod output;
+mod record;
+mod remote;
+mod service;
+mod table;
+mod token;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{CommandFactory, Parser};
+use serde_json::json;
+
+use arguments::{Arguments, Globals, Hooks, Verb};
+use local::Local;
+use output::{Exit, Failure, Form, Output, Result};
+use remote::Remote;
+use service::Service;
+
+/// Runs the program with its arguments (the first is its own name) and gives its exit code.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let parsed = match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => return usage(&error, &arguments),
+    };
+    let form = if parsed.globals.json {
+        Form::Json
+    } else {
+        Form::Text
+    };
+    let mut output = Output::stdout(form);
+    let ended = match verb(&parsed, &mut output).await {
+        Ok(exit) => output.flush().map(|()| exit),
+        Err(failure) => Err(failure),
+    };
+    let exit = ended.unwrap_or_else(|failure| {
+        if let Some(report) = failure.report(form, output::colours(&std::io::stderr())) {
+            say(&report);
+        }
+        failure.exit()
+    });
+    ExitCode::from(exit as u8)
+}
+
+async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
+    let globals = &arguments.globals;
+    match &arguments.verb {
+        Verb::Completions { shell } => completions(*shell, output),
+        Verb::Hooks(Hooks::Check { files }) => hooks::check(&globals.dir, files, output),
+        Verb::Token(verb) => {
+            here_only(globals, "recant token")?;
+            let app = crate::app::App::open(&globals.dir).await?;
+            let ended = token::run(&app, verb, output).await;
+            app.close(local::PATIENCE).await;
+            ended
+        }
+        verb => {
+            let service = service(globals).await?;
+            let ended = asking(service.as_ref(), globals, verb, output).await;
+            service.close().await;
+            ended
+        }
+    }
+}
+
+/// Verbs that a running server answers as well as the folder's store.
+async fn asking(
+    service: &dyn Service,
+    globals: &Globals,
+    verb: &Verb,
+    output: &mut Output,
+) -> Result {
+    match verb {
+        Verb::Plan(plan) => change::plan(service, &plan.what, output).await,
+        Verb::Change(change) => {
+            change::change(service, &change.what, change.if_match.as_deref(), output).await
+        }
+        Verb::Ops(verb) => ops::run(service, verb, output).await,
+        Verb::Audit(verb) => audit::run(service, verb, output).await,
+        Verb::Hooks(verb) => hooks::run(service, &globals.dir, verb, output).await,
+        Verb::Connectors(arguments::Connectors::Test { names }) => {
+            connectors::test(service, names, output).await
+        }
+        _ => Err(Failure::Usage("this verb asks no service".to_owned())),
+    }
+}
+
+async fn service(globals: &Globals) -> Result<Box<dyn Service>> {
+    Ok(match &globals.url {
+        Some(url) => Box::new(Remote::new(url.clone(), globals.token.clone())?),
+        None => Box::new(Local::open(&globals.dir).await?),
+    })
+}
+
+/// Refuses what would touch this folder although a server is named.
+fn here_only(globals: &Globals, verb: &str) -> Result<()> {
+    match &globals.url {
+        Some(url) => Err(Failure::Usage(format!(
+            "`{verb}` works on the folder's own store, not on {url}: leave out --url (RECANT_URL)"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn completions(shell: clap_complete::Shell, output: &mut Output) -> Result {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "recant", &mut script);
+    output.line(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(Exit::Done)
+}
+
+/// A wrong command line, or one that asks for help.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let json = arguments.iter().any(|argument| argument == "--json");
+    if error.use_stderr() && json {
+        say(&format!("{:#}", json!({"message": error.to_string()})));
+    } else {
+        // A closed pipe is no reason to complain.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
+}
+
+/// Writes a line to the standard error, if anybody listens.
+fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

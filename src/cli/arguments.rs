@@ -1,0 +1,435 @@
+//! The words of the command line: verbs, their arguments, and the help that explains them.
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::model::{Outcome, audit::Topic};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the change was compensated or rejected, 4 diverged.
+
+Begin with `recant demo`, or with `recant init DIR`.";
+
+/// Keeps many systems in agreement about one record: all targets get a change, or none does.
+#[derive(Debug, Parser)]
+#[command(name = "recant", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Arguments {
+    /// What holds for every verb.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What holds for every verb.
+#[derive(Debug, Args)]
+pub struct Globals {
+    /// The project folder
+    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// A running server to ask, instead of the folder's store
+    #[arg(long, global = true, env = "RECANT_URL", value_name = "URL")]
+    pub url: Option<Url>,
+    /// The token for that server
+    #[arg(
+        long,
+        global = true,
+        env = "RECANT_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub token: Option<SecretString>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Serve the HTTP API until SIGTERM or Ctrl-C, then settle what is in flight
+    Serve,
+    /// See it at work: three targets, a refusal, a compensation, a divergence and its end
+    Demo(Demo),
+    /// Make a commented project folder that runs
+    Init(Init),
+    /// Say every problem of the folder, one line each
+    Check,
+    /// Show what a change would do, and do nothing
+    Plan(Plan),
+    /// Change an object, in all its targets or in none
+    Change(Change),
+    /// Look at changes, and end the diverged ones
+    #[command(subcommand)]
+    Ops(Ops),
+    /// Read, export and verify the audit log
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Check and try hooks
+    #[command(subcommand)]
+    Hooks(Hooks),
+    /// Look at target systems
+    #[command(subcommand)]
+    Connectors(Connectors),
+    /// Make, list and revoke bearer tokens of the folder's store
+    #[command(subcommand)]
+    Token(Token),
+    /// Bring the tables of the folder's store up or down
+    #[command(subcommand)]
+    Migrate(Migrate),
+    /// Write the completions of a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// `recant demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Leave the demo's folder, and say where it is
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// `recant init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Where; the project folder if left out
+    pub folder: Option<PathBuf>,
+}
+
+/// `recant plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// The change.
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// `recant change`
+#[derive(Debug, Args)]
+pub struct Change {
+    /// Only if the object still has this revision
+    #[arg(long, value_name = "REV", global = true)]
+    pub if_match: Option<String>,
+    /// The change.
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// What is to become of an object.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Bring an object into being
+    Create {
+        /// The type, and the id if you choose it
+        #[arg(value_name = "TYPE[/ID]")]
+        object: String,
+        /// Its content.
+        #[command(flatten)]
+        input: Input,
+    },
+    /// Give an object new content
+    Update {
+        /// The object
+        #[arg(value_name = "TYPE/ID")]
+        object: String,
+        /// Its content.
+        #[command(flatten)]
+        input: Input,
+    },
+    /// Change parts: a JSON object (merge patch) or a list of operations (CREST or JSON Patch)
+    Patch {
+        /// The object
+        #[arg(value_name = "TYPE/ID")]
+        object: String,
+        /// The parts.
+        #[command(flatten)]
+        input: Input,
+    },
+    /// Delete an object
+    Delete {
+        /// The object
+        #[arg(value_name = "TYPE/ID")]
+        object: String,
+    },
+}
+
+/// Where the content of a change comes from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Input {
+    /// The JSON itself
+    #[arg(long, value_name = "JSON")]
+    pub data: Option<String>,
+    /// A file that holds the JSON; `-` is the standard input
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// `-`: the standard input
+    #[arg(value_name = "-", value_parser = ["-"])]
+    pub dash: Option<String>,
+}
+
+/// `recant ops`
+#[derive(Debug, Subcommand)]
+pub enum Ops {
+    /// List changes, newest first
+    List {
+        /// Only those that ended like this
+        #[arg(long)]
+        outcome: Option<OutcomeWord>,
+        /// Which changes.
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Show one change: its writes, hooks and nested changes
+    Show {
+        /// The change's id
+        id: String,
+    },
+    /// Try the missing undo writes of a diverged change again
+    Heal {
+        /// The change's id
+        id: String,
+    },
+    /// End a diverged change as it is
+    Resolve {
+        /// The change's id
+        id: String,
+        /// Why, for the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
+/// Which entries to list.
+#[derive(Debug, Args)]
+pub struct Listing {
+    /// Only those that meet a query filter, such as 'object sw "managed/user"'
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+}
+
+/// How a change ended, or that it has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutcomeWord {
+    /// All targets hold the new data.
+    Synced,
+    /// Nothing was written.
+    Rejected,
+    /// All targets hold the old data again.
+    Compensated,
+    /// Some targets hold the new data.
+    Partial,
+    /// The compensation failed.
+    Diverged,
+    /// It is still running, or waits for recovery.
+    Unfinished,
+}
+
+/// `recant audit`
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// List the latest entries, oldest first
+    List {
+        /// Which entries.
+        #[command(flatten)]
+        entries: Entries,
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Write all entries, oldest first
+    Export {
+        /// Which entries.
+        #[command(flatten)]
+        entries: Entries,
+        /// In which form
+        #[arg(long, value_enum, default_value_t = ExportForm::Jsonl)]
+        format: ExportForm,
+        /// Where to; the standard output if left out
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Verify the chain of digests: exit code 1 and the place of the first edited, missing or
+    /// reordered entry
+    Verify,
+}
+
+/// Which audit entries.
+#[derive(Debug, Args)]
+pub struct Entries {
+    /// The topic; all if left out
+    #[arg(value_parser = topic)]
+    pub topic: Option<Topic>,
+    /// Only those of this change
+    #[arg(long, value_name = "ID")]
+    pub operation: Option<String>,
+    /// Only those of this transaction
+    #[arg(long, value_name = "ID")]
+    pub transaction: Option<String>,
+    /// Only those that meet a query filter
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Option<String>,
+}
+
+/// How exported entries are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportForm {
+    /// JSON Lines
+    Jsonl,
+    /// Comma-separated values
+    Csv,
+}
+
+/// `recant hooks`
+#[derive(Debug, Subcommand)]
+pub enum Hooks {
+    /// Compile scripts, and say where they are wrong
+    Check {
+        /// Which; every script of the folder if left out
+        files: Vec<PathBuf>,
+    },
+    /// Run a script with variables and print its value; it changes nothing
+    Run {
+        /// The script
+        file: PathBuf,
+        /// The variables, as a JSON object
+        #[arg(long, value_name = "JSON", default_value = "{}")]
+        data: String,
+    },
+    /// Write definition files for editors
+    Definitions {
+        /// Where to
+        #[arg(default_value = "hooks/definitions")]
+        folder: PathBuf,
+    },
+}
+
+/// `recant connectors`
+#[derive(Debug, Subcommand)]
+pub enum Connectors {
+    /// Check that targets can be reached and that their object classes are there
+    Test {
+        /// Which; all if left out
+        names: Vec<String>,
+    },
+}
+
+/// `recant token`
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token and print it, once
+    Make {
+        /// Whom it is for
+        name: String,
+        /// What it may do
+        #[arg(long = "role", value_name = "ROLE", value_parser = ["caller", "hook-admin", "auditor", "admin"], default_value = "caller")]
+        roles: Vec<String>,
+        /// When it ends; never if left out
+        #[arg(long, value_name = "DAYS")]
+        days: Option<u32>,
+    },
+    /// List tokens, without their secrets
+    List,
+    /// Revoke a token
+    Revoke {
+        /// Its id, as `token list` shows it
+        id: String,
+    },
+}
+
+/// `recant migrate`
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Migrate {
+    /// Bring the tables up to date
+    Up,
+    /// Take the latest migrations back
+    Down {
+        /// How many
+        #[arg(long, default_value_t = 1)]
+        steps: u32,
+    },
+    /// List migrations
+    Status,
+}
+
+impl OutcomeWord {
+    /// The query filter that finds such changes.
+    #[must_use]
+    pub fn filter(self) -> String {
+        let outcome = match self {
+            Self::Synced => Outcome::Synced,
+            Self::Rejected => Outcome::Rejected,
+            Self::Compensated => Outcome::Compensated,
+            Self::Partial => Outcome::Partial,
+            Self::Diverged => Outcome::Diverged,
+            Self::Unfinished => return "!(outcome pr)".to_owned(),
+        };
+        format!("outcome eq \"{outcome}\"")
+    }
+}
+
+fn topic(word: &str) -> Result<Topic, String> {
+    Topic::parse(word).ok_or_else(|| {
+        let words: Vec<&str> = Topic::ALL.iter().map(|topic| topic.as_str()).collect();
+        format!("expected one of {}", words.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_arguments_stand_before_and_after_the_verb() {
+        for line in [
+            "recant --dir a --json ops list",
+            "recant ops list --json --dir a",
+        ] {
+            let globals = parse(line).unwrap().globals;
+            assert!(globals.json && globals.dir == *"a", "{line}");
+        }
+    }
+
+    #[test]
+    fn content_comes_from_exactly_one_place() {
+        for good in [
+            "recant change create user --data {}",
+            "recant change create user --file a.json",
+            "recant change create user -",
+            "recant change update user/1 --data {} --if-match 3",
+            "recant change --if-match 3 delete user/1",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "recant change create user",
+            "recant change create user --data {} --file a",
+            "recant plan delete user/1 --if-match 3",
+            "recant ops list --outcome lost",
+            "recant audit list gossip",
+        ] {
+            assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
+        }
+    }
+}

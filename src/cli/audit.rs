@@ -1,0 +1,332 @@
+//! `recant audit`: reading, exporting and verifying what happened.
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::{
+    arguments::{Audit, Entries, ExportForm},
+    ops::both,
+    output::{Exit, Failure, Output, Result, Tone},
+    service::{Search, Service},
+    table::{Table, short, text_at, time},
+};
+
+/// How many entries are asked for at a time.
+const PAGE: usize = 500;
+
+/// Columns of an export as CSV; what is not in them stands in `detail`, as JSON.
+const COLUMNS: [&str; 12] = [
+    "_id",
+    "position",
+    "timestamp",
+    "topic",
+    "transactionId",
+    "operation",
+    "eventName",
+    "userId",
+    "objectId",
+    "outcome",
+    "status",
+    "message",
+];
+
+/// Does what `recant audit` asks for.
+///
+/// # Errors
+/// The log cannot be read, or a file cannot be written. A broken chain is no error here: it is
+/// printed, and the exit code tells.
+pub async fn run(service: &dyn Service, verb: &Audit, output: &mut Output) -> Result {
+    match verb {
+        Audit::List { entries, limit } => list(service, entries, *limit, output).await,
+        Audit::Export {
+            entries,
+            format,
+            output: file,
+        } => export(service, entries, *format, file.as_deref(), output).await,
+        Audit::Verify => verify(service, output).await,
+    }
+}
+
+async fn list(
+    service: &dyn Service,
+    entries: &Entries,
+    limit: usize,
+    output: &mut Output,
+) -> Result {
+    let mut found = Vec::new();
+    let mut cursor = None;
+    while found.len() < limit {
+        let search = Search {
+            filter: filter(entries),
+            sort: Some("-position"),
+            size: PAGE.min(limit - found.len()),
+            cursor,
+        };
+        let page = service.audit(entries.topic, &search).await?;
+        found.extend(page.results);
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    found.reverse();
+    if output.is_json() {
+        output.json(&json!({"result": found, "more": cursor.is_some()}))?;
+    } else if found.is_empty() {
+        output.line("no entries")?;
+    } else {
+        print(&found, output)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints entries as a table.
+///
+/// # Errors
+/// The writer's.
+pub fn print(entries: &[Value], output: &mut Output) -> Result<()> {
+    let mut table = Table::new(output, &["#", "time", "topic", "what", "object", "how"]);
+    for entry in entries {
+        let how = how(entry);
+        table.row([
+            (Tone::Faint, short(entry.get("position"))),
+            (Tone::Normal, time(text_at(entry, "/timestamp"))),
+            (Tone::Normal, text_at(entry, "/topic").to_owned()),
+            (Tone::Normal, what(entry)),
+            (Tone::Normal, object(entry)),
+            (Tone::of(how), how.to_owned()),
+        ]);
+    }
+    table.print(output, 0)
+}
+
+/// The first of these members that is a text.
+fn first<'a>(entry: &'a Value, names: &[&str]) -> &'a str {
+    names
+        .iter()
+        .filter_map(|name| entry.get(*name).and_then(Value::as_str))
+        .find(|text| !text.is_empty())
+        .unwrap_or_default()
+}
+
+fn what(entry: &Value) -> String {
+    let event = first(entry, &["eventName"]);
+    let detail = match text_at(entry, "/script/name") {
+        "" => first(entry, &["action", "mapping"]),
+        name => name,
+    };
+    [event, detail]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn object(entry: &Value) -> String {
+    first(
+        entry,
+        &["targetObjectId", "target", "objectId", "object", "resource"],
+    )
+    .to_owned()
+}
+
+fn how(entry: &Value) -> &str {
+    first(entry, &["outcome", "result", "verdict", "status"])
+}
+
+async fn export(
+    service: &dyn Service,
+    entries: &Entries,
+    form: ExportForm,
+    file: Option<&Path>,
+    output: &mut Output,
+) -> Result {
+    let writer: Box<dyn Write + Send> = match file {
+        Some(path) => Box::new(File::create(path).map_err(|error| {
+            Failure::Other(format!("{} cannot be written: {error}", path.display()))
+        })?),
+        None => Box::new(io::stdout()),
+    };
+    let mut sheet = Sheet::new(BufWriter::new(writer), form);
+    let bar = progress("exported {human_pos} entries");
+    let mut cursor = None;
+    loop {
+        let search = Search {
+            filter: filter(entries),
+            sort: None,
+            size: PAGE,
+            cursor,
+        };
+        let page = service.audit(entries.topic, &search).await?;
+        for entry in &page.results {
+            sheet.write(entry)?;
+        }
+        bar.inc(page.results.len() as u64);
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    sheet.finish()?;
+    bar.finish_and_clear();
+    if let Some(path) = file {
+        output.line(format!("{} entries in {}", bar.position(), path.display()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A bar for work whose end is not known; hidden where the standard error is no terminal.
+fn progress(template: &str) -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template(&format!("{{spinner}} {template}")) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(std::time::Duration::from_millis(120));
+    bar
+}
+
+/// Where exported entries go.
+enum Sheet {
+    Lines(BufWriter<Box<dyn Write + Send>>),
+    Table(Box<csv::Writer<BufWriter<Box<dyn Write + Send>>>>, bool),
+}
+
+impl Sheet {
+    fn new(writer: BufWriter<Box<dyn Write + Send>>, form: ExportForm) -> Self {
+        match form {
+            ExportForm::Jsonl => Self::Lines(writer),
+            ExportForm::Csv => Self::Table(Box::new(csv::Writer::from_writer(writer)), false),
+        }
+    }
+
+    fn write(&mut self, entry: &Value) -> Result<()> {
+        match self {
+            Self::Lines(writer) => writeln!(writer, "{entry}")?,
+            Self::Table(writer, headed) => {
+                if !std::mem::replace(headed, true) {
+                    let heading = COLUMNS.into_iter().chain(["detail"]);
+                    writer.write_record(heading).map_err(csv_failure)?;
+                }
+                writer.write_record(cells(entry)).map_err(csv_failure)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::Lines(mut writer) => writer.flush()?,
+            Self::Table(mut writer, _) => writer.flush()?,
+        }
+        Ok(())
+    }
+}
+
+fn csv_failure(error: csv::Error) -> Failure {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => Failure::Output(error),
+        other => Failure::Other(format!("cannot write CSV: {other:?}")),
+    }
+}
+
+fn cells(entry: &Value) -> Vec<String> {
+    let mut detail = entry.clone();
+    let mut cells: Vec<String> = COLUMNS
+        .into_iter()
+        .map(|name| {
+            let taken = detail
+                .as_object_mut()
+                .and_then(|detail| detail.shift_remove(name));
+            match taken {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => text,
+                Some(other) => other.to_string(),
+            }
+        })
+        .collect();
+    cells.push(detail.to_string());
+    cells
+}
+
+fn filter(entries: &Entries) -> Option<String> {
+    let equals = |name: &str, value: &Option<String>| {
+        let value = value.as_ref()?;
+        Some(format!("{name} eq {}", Value::from(value.as_str())))
+    };
+    let operation = equals("operation", &entries.operation);
+    let transaction = equals("transactionId", &entries.transaction);
+    both(both(operation, transaction), entries.filter.clone())
+}
+
+async fn verify(service: &dyn Service, output: &mut Output) -> Result {
+    let bar = progress("verifying the chain");
+    let verification = service.verify().await;
+    bar.finish_and_clear();
+    let verification = verification?;
+    let broken = verification.get("broken").filter(|value| !value.is_null());
+    if output.is_json() {
+        output.json(&verification)?;
+    } else {
+        print_verification(&verification, broken, output)?;
+    }
+    Ok(if broken.is_some() {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}
+
+fn print_verification(
+    verification: &Value,
+    broken: Option<&Value>,
+    output: &mut Output,
+) -> Result<()> {
+    let entries = short(verification.get("entries"));
+    match broken {
+        None => {
+            let whole = output.tint(Tone::Good, "the chain is whole");
+            output.line(format!(
+                "{whole}: {entries} entries, none edited, missing or moved"
+            ))
+        }
+        Some(place) => {
+            let broken = output.tint(Tone::Bad, "the chain is broken");
+            output.line(format!(
+                "{broken} at position {}, entry {}: {}",
+                short(place.get("position")),
+                short(place.get("id")),
+                text_at(place, "/reason")
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_keeps_everything() {
+        let entry = json!({"_id": "1", "position": 2, "topic": "sync", "before": {"a": 1}});
+        let cells = cells(&entry);
+        assert_eq!(cells.len(), COLUMNS.len() + 1);
+        assert_eq!(cells[1], "2");
+        assert_eq!(cells[12], r#"{"before":{"a":1}}"#);
+    }
+
+    #[test]
+    fn values_in_filters_are_quoted() {
+        let entries = Entries {
+            topic: None,
+            operation: Some("a\" or true".into()),
+            transaction: None,
+            filter: None,
+        };
+        assert_eq!(filter(&entries).unwrap(), r#"operation eq "a\" or true""#);
+    }
+}

@@ -1,0 +1,214 @@
+//! Answers verbs from the folder's store, without a server.
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::{
+    output::{Failure, Result},
+    service::{Answer, Ask, Page, PatchForm, Search, Service, Wish},
+};
+use crate::{
+    app::{self, App, Count, SortKey},
+    clock::{Clock, SystemClock},
+    model::{
+        ChangeRequest, Container, Filter, Object, OperationId, Precondition, Requested,
+        audit::Topic, patch::Patch, pointer::Pointer,
+    },
+};
+
+/// How long to wait for changes in flight before the program ends.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The folder's store.
+#[derive(Debug)]
+pub struct Local {
+    app: App,
+    caller: String,
+}
+
+impl Local {
+    /// Opens the folder's store.
+    ///
+    /// # Errors
+    /// The folder has errors, or the store cannot be opened.
+    pub async fn open(folder: &std::path::Path) -> Result<Self> {
+        Ok(Self {
+            app: App::open(folder).await?,
+            caller: caller(),
+        })
+    }
+}
+
+/// Who asks, as changes and audit name it: `cli:` and the account of this machine.
+fn caller() -> String {
+    ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok())
+        .map_or_else(|| "cli".to_owned(), |account| format!("cli:{account}"))
+}
+
+#[async_trait]
+impl Service for Local {
+    async fn change(&self, ask: &Ask) -> Result<Answer> {
+        let changed = self.app.change(request(ask, &self.caller)?).await?;
+        Ok(Answer {
+            operation: Some(changed.operation),
+            outcome: Some(changed.outcome),
+            body: changed.body,
+        })
+    }
+
+    async fn plan(&self, ask: &Ask) -> Result<Value> {
+        Ok(self.app.plan(request(ask, &self.caller)?).await?)
+    }
+
+    async fn operations(&self, search: &Search) -> Result<Page> {
+        let found = self.app.operations(&stored(search)?).await?;
+        Ok(Page {
+            results: found
+                .results
+                .iter()
+                .map(|record| record.to_value())
+                .collect(),
+            cursor: found.cookie,
+        })
+    }
+
+    async fn operation(&self, id: OperationId) -> Result<Value> {
+        Ok(self.app.operation(id).await?.to_value())
+    }
+
+    async fn heal(&self, id: OperationId) -> Result<Value> {
+        Ok(self.app.heal(id, &self.caller).await?.to_value())
+    }
+
+    async fn resolve(&self, id: OperationId, reason: &str) -> Result<Value> {
+        Ok(self.app.resolve(id, reason, &self.caller).await?.to_value())
+    }
+
+    async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page> {
+        let found = self.app.audit(topic, &stored(search)?).await?;
+        Ok(Page {
+            results: found.results.iter().map(|entry| entry.to_value()).collect(),
+            cursor: found.cookie,
+        })
+    }
+
+    async fn verify(&self) -> Result<Value> {
+        let verification = self.app.verify_audit().await?;
+        serde_json::to_value(verification).map_err(|error| Failure::Other(error.to_string()))
+    }
+
+    async fn test_connectors(&self) -> Result<Vec<Value>> {
+        let mut results = Vec::new();
+        for name in self.app.connectors() {
+            results.push(self.app.test_connector(&name).await?);
+        }
+        Ok(results)
+    }
+
+    async fn test_connector(&self, name: &str) -> Result<Value> {
+        Ok(self.app.test_connector(name).await?)
+    }
+
+    async fn eval(&self, script: &Value) -> Result<Value> {
+        Ok(self.app.eval_script(script).await?)
+    }
+
+    async fn close(&self) {
+        self.app.close(PATIENCE).await;
+    }
+}
+
+fn request(ask: &Ask, caller: &str) -> Result<ChangeRequest> {
+    let container = Container::managed(&ask.managed_type);
+    let path = match &ask.id {
+        Some(id) => container.object(id).to_string(),
+        None => container.to_string(),
+    };
+    Ok(ChangeRequest {
+        container,
+        requested: requested(ask)?,
+        caller: caller.to_owned(),
+        transaction_id: SystemClock.fresh_id().to_string(),
+        idempotency: None,
+        request: json!({
+            "method": ask.wish.word(),
+            "resourcePath": path,
+            "content": ask.wish.content(),
+            "additionalParameters": {},
+            "revision": ask.if_match,
+        }),
+    })
+}
+
+fn requested(ask: &Ask) -> Result<Requested> {
+    let id = || {
+        ask.id
+            .clone()
+            .ok_or_else(|| Failure::Usage(format!("{}: an id is missing", ask.managed_type)))
+    };
+    let precondition = |otherwise| match &ask.if_match {
+        Some(revision) => Precondition::Revision(revision.clone()),
+        None => otherwise,
+    };
+    Ok(match &ask.wish {
+        Wish::Create(content) => Requested::Create {
+            id: ask.id.clone(),
+            content: object(content)?,
+        },
+        Wish::Update(content) => Requested::Replace {
+            id: id()?,
+            content: object(content)?,
+            precondition: precondition(Precondition::Exists),
+        },
+        Wish::Patch(form, content) => Requested::Patch {
+            id: id()?,
+            patch: patch(*form, content)?,
+            precondition: precondition(Precondition::None),
+        },
+        Wish::Delete => Requested::Delete {
+            id: id()?,
+            precondition: precondition(Precondition::None),
+        },
+    })
+}
+
+fn object(content: &Value) -> Result<Object> {
+    content
+        .as_object()
+        .cloned()
+        .ok_or_else(|| Failure::Usage("the content must be a JSON object".to_owned()))
+}
+
+fn patch(form: PatchForm, content: &Value) -> Result<Patch> {
+    match form {
+        PatchForm::Crest => Patch::parse_crest(content),
+        PatchForm::Json => Patch::parse_json_patch(content),
+        PatchForm::Merge => Patch::parse_merge(content.clone()),
+    }
+    .map_err(|error| Failure::Usage(format!("the patch cannot be read: {error}")))
+}
+
+fn stored(search: &Search) -> Result<app::Search> {
+    let filter = match &search.filter {
+        Some(text) => Filter::parse(text)
+            .map_err(|error| Failure::Usage(format!("the filter cannot be read {error}")))?,
+        None => Filter::Literal(true),
+    };
+    Ok(app::Search {
+        filter,
+        sort: search.sort.and_then(sort_key).into_iter().collect(),
+        page_size: Some(search.size),
+        cookie: search.cursor.clone(),
+        offset: 0,
+        count: Count::None,
+    })
+}
+
+fn sort_key(text: &str) -> Option<SortKey> {
+    let descending = text.starts_with('-');
+    let field = Pointer::parse(text.trim_start_matches('-')).ok()?;
+    Some(SortKey { field, descending })
+}

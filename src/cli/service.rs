@@ -1,0 +1,158 @@
+//! What verbs ask for, whoever answers: the folder's store or a running server.
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::output::Result;
+use crate::model::{OperationId, Outcome, audit::Topic};
+
+/// Answers verbs, in the JSON of the HTTP API.
+#[async_trait]
+pub trait Service: Send + Sync {
+    /// Carries a change out.
+    async fn change(&self, ask: &Ask) -> Result<Answer>;
+    /// What a change would do.
+    async fn plan(&self, ask: &Ask) -> Result<Value>;
+    /// Changes, newest first.
+    async fn operations(&self, search: &Search) -> Result<Page>;
+    /// One change.
+    async fn operation(&self, id: OperationId) -> Result<Value>;
+    /// Retries the missing undo writes of a diverged change; gives its record.
+    async fn heal(&self, id: OperationId) -> Result<Value>;
+    /// Ends a diverged change as it is; gives its record.
+    async fn resolve(&self, id: OperationId, reason: &str) -> Result<Value>;
+    /// Audit entries of a topic, or of all.
+    async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page>;
+    /// Verifies the audit chain: `{entries, broken}`.
+    async fn verify(&self) -> Result<Value>;
+    /// `{name, ok, …}` for each connector.
+    async fn test_connectors(&self) -> Result<Vec<Value>>;
+    /// `{name, ok, …}` for a connector.
+    async fn test_connector(&self, name: &str) -> Result<Value>;
+    /// Runs a script `{type, source, globals}` and gives its value.
+    async fn eval(&self, script: &Value) -> Result<Value>;
+    /// Waits for what is in flight.
+    async fn close(&self);
+}
+
+/// A change as the command line asks for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    /// The type's name, the TYPE of `managed/TYPE`.
+    pub managed_type: String,
+    /// The object's id; none only where a create leaves it to Recant.
+    pub id: Option<String>,
+    /// What to do.
+    pub wish: Wish,
+    /// The revision that the object must have.
+    pub if_match: Option<String>,
+}
+
+/// What to do with an object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wish {
+    /// Create it with this content.
+    Create(Value),
+    /// Give it this content; it must exist.
+    Update(Value),
+    /// Change parts of it.
+    Patch(PatchForm, Value),
+    /// Delete it.
+    Delete,
+}
+
+/// How a partial change is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatchForm {
+    /// CREST operations.
+    Crest,
+    /// RFC 6902.
+    Json,
+    /// RFC 7396.
+    Merge,
+}
+
+/// The answer to a change that ended `synced` or `partial`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The root change.
+    pub operation: Option<OperationId>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// The object.
+    pub body: Value,
+}
+
+/// Which entries are asked for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Search {
+    /// A query filter.
+    pub filter: Option<String>,
+    /// Sort keys as `_sortKeys` writes them.
+    pub sort: Option<&'static str>,
+    /// How many at most.
+    pub size: usize,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+/// A page of what was found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Page {
+    /// In order.
+    pub results: Vec<Value>,
+    /// Where the next page begins; none after the last.
+    pub cursor: Option<String>,
+}
+
+impl Wish {
+    /// The word for it in `?_action=plan&operation=`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Update(_) => "update",
+            Self::Patch(..) => "patch",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// The content that it sends.
+    #[must_use]
+    pub fn content(&self) -> Option<&Value> {
+        match self {
+            Self::Create(content) | Self::Update(content) | Self::Patch(_, content) => {
+                Some(content)
+            }
+            Self::Delete => None,
+        }
+    }
+}
+
+impl PatchForm {
+    /// The form that a patch is written in: an object is a merge patch; a list is JSON Patch where
+    /// its operations say `op`, else CREST.
+    #[must_use]
+    pub fn of(patch: &Value) -> Self {
+        match patch {
+            Value::Array(operations)
+                if operations
+                    .iter()
+                    .any(|operation| operation.get("op").is_some()) =>
+            {
+                Self::Json
+            }
+            Value::Array(_) => Self::Crest,
+            _ => Self::Merge,
+        }
+    }
+
+    /// The content type that says so.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Crest => "application/json",
+            Self::Json => "application/json-patch+json",
+            Self::Merge => "application/merge-patch+json",
+        }
+    }
+}
