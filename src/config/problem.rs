@@ -124,6 +124,12 @@ impl Problems {
         self.push(Severity::Error, file, Place::Line(line.max(1)), message);
     }
 
+    /// Takes over the warnings that were found apart.
+    pub(crate) fn take_warnings(&mut self, apart: Self) {
+        let warnings = apart.found.into_iter().filter(|found| !found.is_error());
+        self.found.extend(warnings);
+    }
+
     /// Keeps a substituted text out of every message.
     pub(crate) fn hide(&mut self, secret: &str) {
         // One or two characters are no secret, and would mask half of every message.
@@ -170,7 +176,8 @@ pub(crate) fn nearest<'a>(
             return Some(1);
         }
         let distance = strsim::damerau_levenshtein(&folded, &word);
-        (distance <= 1 + word.len().min(folded.len()) / 4).then_some(distance)
+        let shorter = word.len().min(folded.len());
+        (distance < shorter && distance <= 1 + shorter / 4).then_some(distance)
     };
     known
         .into_iter()

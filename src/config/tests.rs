@@ -1,5 +1,6 @@
 //! Loads small folders and looks at the exact lines.
 mod folder;
+mod mappings;
 mod project;
 mod shape;
 

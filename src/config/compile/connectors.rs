@@ -5,7 +5,10 @@ use serde_json::Value;
 
 use super::name_problem;
 use crate::{
-    config::{problem::Problems, read::Document},
+    config::{
+        problem::Problems,
+        read::{Document, shape},
+    },
     connectors::Settings,
 };
 
@@ -43,8 +46,8 @@ impl Connectors {
         let classes = classes.map(|classes| classes.keys().cloned().collect());
         self.classes.insert(name.to_owned(), classes);
         let value = without_comments(&document.value);
-        for warning in Settings::warnings(&value) {
-            document.warning(problems, &warning.pointer, warning.message);
+        if let Some(schema) = schema_of(&value) {
+            shape::unknown_keys(document, &schema, problems);
         }
         match Settings::parse(name, &value, folder) {
             Ok(settings) => {
@@ -57,6 +60,17 @@ impl Connectors {
             }
         }
     }
+}
+
+/// The schema of the kind of connector that the file says it is.
+fn schema_of(value: &Value) -> Option<Value> {
+    let kind = value.get("type")?;
+    let schema = Settings::json_schema();
+    let branches = schema.get("allOf")?.as_array()?;
+    let branch = branches
+        .iter()
+        .find(|branch| branch.pointer("/if/properties/type/const") == Some(kind))?;
+    branch.get("then").cloned()
 }
 
 /// The connector's name: that of its file.

@@ -385,6 +385,9 @@ impl<'a, 'b> One<'a, 'b> {
         let Some(managed) = self.known.types.valid.get(name) else {
             return Vec::new();
         };
+        if managed.confidential.is_empty() {
+            return Vec::new();
+        }
         confidential_targets(mapping, &managed.confidential)
     }
 }

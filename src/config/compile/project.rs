@@ -199,12 +199,17 @@ impl Work<'_> {
 }
 
 fn limits(written: &written::Limits) -> Limits {
+    let default = Limits::default();
     Limits {
-        operations: written.operations.unwrap_or(1_000_000),
-        wall_time: Duration::from_millis(written.wall_time_ms.unwrap_or(5_000)),
-        string_bytes: written.string_bytes.unwrap_or(1_000_000),
-        collection_members: written.collection_members.unwrap_or(100_000),
-        call_depth: written.call_depth.unwrap_or(64),
+        operations: written.operations.unwrap_or(default.operations),
+        wall_time: written
+            .wall_time_ms
+            .map_or(default.wall_time, Duration::from_millis),
+        string_bytes: written.string_bytes.unwrap_or(default.string_bytes),
+        collection_members: written
+            .collection_members
+            .unwrap_or(default.collection_members),
+        call_depth: written.call_depth.unwrap_or(default.call_depth),
     }
 }
 

@@ -65,11 +65,9 @@ fn one(
     }
     types.places.insert(name.clone(), pointer.to_owned());
     let hooks = hooks(context, written, name, pointer);
-    let schema = written.schema.clone().unwrap_or_else(|| {
-        let message = "has no `schema`: any object is valid; add one with `properties`";
-        context.warning(pointer, message);
-        serde_json::Map::new()
-    });
+    let Some(schema) = written.schema.clone() else {
+        return;
+    };
     let report =
         |problem: &SchemaProblem| format!("{}{}", step(pointer, "schema"), problem.pointer);
     match ManagedType::new(name, Value::Object(schema), hooks) {

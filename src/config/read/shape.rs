@@ -47,6 +47,18 @@ pub(crate) fn fit_part<T: JsonSchema + DeserializeOwned>(
     }
 }
 
+/// Warns of the keys that a schema does not know, and of nothing else.
+pub(crate) fn unknown_keys(document: &Document, schema: &Value, problems: &mut Problems) {
+    let mut apart = Problems::default();
+    let mut shape = Shape {
+        document,
+        root: schema,
+        problems: &mut apart,
+    };
+    shape.fits(&mut document.value.clone(), schema, "");
+    problems.take_warnings(apart);
+}
+
 /// Keys that are known from IDM and have no effect here.
 const WITHOUT_EFFECT: &[&str] = &[
     "clusteredSourceReconEnabled",
@@ -132,7 +144,9 @@ impl<'a> Shape<'a> {
         pointer: &str,
     ) -> bool {
         let known = schema.get("properties").and_then(Value::as_object);
-        let others = schema.get("additionalProperties");
+        let others = schema
+            .get("additionalProperties")
+            .filter(|others| **others != Value::Bool(false));
         let keys: Vec<String> = members.keys().cloned().collect();
         for key in keys {
             let inner_schema = known.and_then(|known| known.get(&key)).or(others);

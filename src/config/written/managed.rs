@@ -32,6 +32,7 @@ pub(crate) struct ManagedType {
     pub(crate) _description: Option<String>,
     /// A JSON Schema with `properties`. A property may say `"confidential": true`: it is encrypted
     /// at rest and shown to nobody.
+    #[schemars(required)]
     pub(crate) schema: Option<Map<String, Value>>,
     /// Runs before validation of a new object; may change it.
     pub(crate) on_create: Option<Script>,

@@ -111,7 +111,7 @@ pub(crate) struct Limits {
     /// Milliseconds on the wall clock, reads included; 5000 if left out.
     #[schemars(range(min = 1, max = 600_000))]
     pub(crate) wall_time_ms: Option<u64>,
-    /// Bytes of one text; 1000000 if left out.
+    /// Bytes of one text; 1048576 if left out.
     #[schemars(range(min = 100, max = 1_073_741_824))]
     pub(crate) string_bytes: Option<usize>,
     /// Members of one array or map; 100000 if left out.
