@@ -32,7 +32,7 @@ pub const JOURNAL_COMMITS: &str = "recant_journal_commits_total";
 pub const JOURNAL_ENTRIES: &str = "recant_journal_entries_total";
 /// Counter: unfinished changes taken up after a crash, by `result` (`ended`, `waits`).
 pub const RECOVERED: &str = "recant_recovered_changes_total";
-/// Counter: answers of the HTTP API, by `method`, `route` and `status`.
+/// Counter: answers of the HTTP API, by `method`, `route` and class of `status` (`2xx`).
 pub const HTTP_REQUESTS: &str = "recant_http_requests_total";
 /// Histogram, seconds: one HTTP request, by `route`.
 pub const HTTP_SECONDS: &str = "recant_http_request_duration_seconds";

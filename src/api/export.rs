@@ -1,0 +1,242 @@
+//! Exports of the audit trail: as many entries as there are, page by page, in bounded memory.
+use axum::{
+    body::{Body, Bytes},
+    http::{
+        HeaderValue,
+        header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+    },
+    response::Response,
+};
+use futures::stream;
+use serde_json::Value;
+
+use super::{answer, error::Result, parameters::Query};
+use crate::{
+    app::{App, Error, Found, Search},
+    model::{
+        audit::{ChainedEntry, Topic},
+        pointer::Pointer,
+    },
+};
+
+/// How an export is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// One JSON object in each line.
+    JsonLines,
+    /// RFC 4180 with one line of names.
+    Csv,
+}
+
+/// How many entries are held at once.
+const PAGE: usize = 500;
+
+/// The columns of a CSV export. What an entry holds besides is in `other`, as JSON, so that nothing
+/// is lost.
+const COLUMNS: [&str; 27] = [
+    "position",
+    "_id",
+    "timestamp",
+    "topic",
+    "transactionId",
+    "operation",
+    "parent",
+    "eventName",
+    "userId",
+    "objectId",
+    "action",
+    "outcome",
+    "status",
+    "mapping",
+    "linkQualifier",
+    "situation",
+    "sourceObjectId",
+    "target",
+    "targetObjectId",
+    "result",
+    "attempt",
+    "durationMs",
+    "script",
+    "message",
+    "before",
+    "after",
+    "digest",
+];
+
+/// Where an export stands.
+struct Export {
+    app: App,
+    topic: Option<Topic>,
+    search: Search,
+    fields: Vec<Pointer>,
+    format: Format,
+    /// How many entries may still be sent (`_pageSize`); none: all.
+    left: Option<usize>,
+}
+
+/// Sends every entry that the query finds. The first page is read before the answer begins, so
+/// that what is wrong with the query is a proper error.
+pub(super) async fn stream(
+    app: App,
+    topic: Option<Topic>,
+    query: Query,
+    format: Format,
+) -> Result<Response> {
+    let mut export = Export {
+        app,
+        topic,
+        left: query.search.page_size,
+        search: query.search,
+        fields: query.fields,
+        format,
+    };
+    let first = export.page().await?;
+    let head = export.head();
+    let pages = stream::try_unfold((export, Some(first)), |(mut export, page)| async move {
+        let Some(page) = page else { return Ok(None) };
+        let text = export.lines(&page.results);
+        let next = export.after(page).await?;
+        Ok::<_, Error>(Some((text, (export, next))))
+    });
+    let pages = futures::StreamExt::chain(stream::iter(head.map(Ok)), pages);
+    let mut response = Response::new(Body::from_stream(pages));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    headers.insert(
+        CONTENT_DISPOSITION,
+        HeaderValue::from_static(format.disposition()),
+    );
+    Ok(response)
+}
+
+impl Export {
+    async fn page(&mut self) -> std::result::Result<Found<ChainedEntry>, Error> {
+        self.search.page_size = Some(self.left.map_or(PAGE, |left| left.min(PAGE)));
+        let page = self.app.audit(self.topic, &self.search).await?;
+        self.search.offset = 0;
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(page.results.len());
+        }
+        Ok(page)
+    }
+
+    /// The page after this one; none after the last.
+    async fn after(
+        &mut self,
+        page: Found<ChainedEntry>,
+    ) -> std::result::Result<Option<Found<ChainedEntry>>, Error> {
+        if page.cookie.is_none() || self.left == Some(0) {
+            return Ok(None);
+        }
+        self.search.cookie = page.cookie;
+        self.page().await.map(Some)
+    }
+
+    fn head(&self) -> Option<Bytes> {
+        let names = COLUMNS.iter().copied().chain(["other"]).map(str::to_owned);
+        (self.format == Format::Csv).then(|| csv_lines([names.collect()]))
+    }
+
+    fn lines(&self, entries: &[ChainedEntry]) -> Bytes {
+        let entries = entries.iter().map(ChainedEntry::to_value);
+        match self.format {
+            Format::JsonLines => json_lines(entries, &self.fields),
+            Format::Csv => csv_lines(entries.map(row)),
+        }
+    }
+}
+
+impl Format {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::JsonLines => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8",
+        }
+    }
+
+    fn disposition(self) -> &'static str {
+        match self {
+            Self::JsonLines => "attachment; filename=\"audit.jsonl\"",
+            Self::Csv => "attachment; filename=\"audit.csv\"",
+        }
+    }
+}
+
+fn json_lines(entries: impl Iterator<Item = Value>, fields: &[Pointer]) -> Bytes {
+    let mut text = Vec::new();
+    for entry in entries {
+        let entry = match entry {
+            Value::Object(entry) => Value::Object(answer::select(entry, fields)),
+            other => other,
+        };
+        text.extend(answer::rendered(&entry, None));
+        text.push(b'\n');
+    }
+    text.into()
+}
+
+fn row(entry: Value) -> Vec<String> {
+    let Value::Object(mut entry) = entry else {
+        return Vec::new();
+    };
+    let mut cells: Vec<String> = COLUMNS
+        .iter()
+        .map(|name| entry.shift_remove(*name).map_or_else(String::new, cell))
+        .collect();
+    cells.push(if entry.is_empty() {
+        String::new()
+    } else {
+        Value::Object(entry).to_string()
+    });
+    cells
+}
+
+fn cell(value: Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn csv_lines(rows: impl IntoIterator<Item = Vec<String>>) -> Bytes {
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
+    for row in rows {
+        // Writing to memory does not fail, and all rows have the same length.
+        let _ = writer.write_record(row);
+    }
+    writer.into_inner().unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_row_keeps_everything_and_quotes_what_needs_it() {
+        let entry = json!({"position": 1, "_id": "a", "message": "x, \"y\"\nz",
+            "before": {"a": 1}, "own": true});
+        let text = csv_lines([row(entry)]);
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        assert!(text.starts_with("1,a,,"), "{text}");
+        assert!(
+            text.contains("\"x, \"\"y\"\"\nz\",\"{\"\"a\"\":1}\",,"),
+            "{text}"
+        );
+        assert!(text.ends_with("\"{\"\"own\"\":true}\"\r\n"), "{text}");
+    }
+
+    #[test]
+    fn json_lines_are_lines() {
+        let entries = [json!({"_id": "1", "m": "a\nb"}), json!({"_id": "2"})].into_iter();
+        let text = json_lines(entries, &[]);
+        assert_eq!(
+            &text[..],
+            b"{\"_id\":\"1\",\"m\":\"a\\nb\"}\n{\"_id\":\"2\"}\n"
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! What every request passes on its way in and out: identity, rate, rights, and a proper answer
+//! whatever happens.
+use std::{borrow::Cow, num::NonZeroU32, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use axum::{
+    extract::{ConnectInfo, MatchedPath, Request, State},
+    http::{
+        HeaderMap, HeaderValue, Method, Uri,
+        header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
+    },
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+    state::keyed::DashMapStateStore,
+};
+
+use super::{
+    Api, TransactionIds,
+    access::{self, Caller, Effect, Rule},
+    address,
+    answer::Pretty,
+    call::Context,
+    error::{self, Failure, Origin, Result},
+    parameters::Parameters,
+};
+use crate::{app::Attempt, model::metrics};
+
+/// How many requests each caller may still make.
+pub(super) struct Rate {
+    limiter: RateLimiter<String, DashMapStateStore<String>, DefaultClock>,
+    calls: std::sync::atomic::AtomicU32,
+}
+
+/// Header names that a trusted caller may give its transaction id in.
+const TRANSACTION_HEADERS: [&str; 2] = ["x-forgerock-transactionid", "x-request-id"];
+
+/// What is known about a request while it is under way.
+struct Visit {
+    method: Method,
+    uri: Uri,
+    route: Option<MatchedPath>,
+    peer: Option<String>,
+    transaction_id: String,
+    caller: Cow<'static, str>,
+    effect: Effect,
+    pretty: Option<Pretty>,
+}
+
+/// Lets a request through to its handler, or not, and completes its answer.
+pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let mut visit = Visit::begin(&api, &request);
+    let response = match visit.admit(&api, request.headers()) {
+        Ok(context) => {
+            request.extensions_mut().insert(Arc::new(context));
+            AssertUnwindSafe(next.run(request))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Failure::fault().into_response())
+        }
+        Err(failure) => failure.into_response(),
+    };
+    let response = visit.complete(&api, response);
+    visit.measure(&response, started);
+    response
+}
+
+/// The answer at an address without a route; the guard has answered already.
+pub(super) async fn nothing_here() -> Failure {
+    Failure::new(404, "there is nothing at this address")
+}
+
+impl Visit {
+    fn begin(api: &Api, request: &Request) -> Self {
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            route: request.extensions().get().cloned(),
+            peer: request
+                .extensions()
+                .get::<ConnectInfo<std::net::SocketAddr>>()
+                .map(|ConnectInfo(address)| address.ip().to_string()),
+            transaction_id: transaction_id(api, request.headers()),
+            caller: Cow::Borrowed(access::ANONYMOUS),
+            effect: Effect::Reads,
+            pretty: None,
+        }
+    }
+
+    /// Everything that is checked before the handler runs. Who asks comes before what is asked:
+    /// a stranger learns nothing about addresses and parameters.
+    fn admit(&mut self, api: &Api, headers: &HeaderMap) -> Result<Context> {
+        let parameters = Parameters::parse(self.uri.query());
+        let rule = self.rule(parameters.as_ref().ok());
+        if let Ok(rule) = &rule {
+            self.effect = rule.effect;
+        }
+        let caller = match &rule {
+            Ok(rule) if rule.is_open() => Caller::nobody(),
+            _ => self.identify(api, headers)?,
+        };
+        self.caller = Cow::Owned(caller.name.clone());
+        if let Some(rate) = &api.rate {
+            rate.check(self.peer.as_deref(), &caller)?;
+        }
+        let parameters = parameters?;
+        self.pretty = parameters.pretty()?;
+        let rule = rule?;
+        if !rule.admits(&caller) {
+            return Err(Failure::forbidden(format!(
+                "`{}` has no role that may do this",
+                caller.name
+            )));
+        }
+        Ok(Context {
+            caller,
+            transaction_id: self.transaction_id.clone(),
+            segments: address::segments(self.uri.path())?,
+            parameters,
+            pretty: self.pretty,
+        })
+    }
+
+    fn rule(&self, parameters: Option<&Parameters>) -> Result<&'static Rule> {
+        let route = self.route.as_ref().map_or("", MatchedPath::as_str);
+        let action = parameters.and_then(|parameters| parameters.get("_action"));
+        Rule::find(&self.method, route, action)
+    }
+
+    fn identify(&self, api: &Api, headers: &HeaderMap) -> Result<Caller> {
+        let authority = self.uri.authority().map(|authority| authority.as_str());
+        let found = access::identify(&api.app, api.settings.reach, headers, authority);
+        if let (Err(_), Some(rate)) = (&found, &api.rate) {
+            rate.check(self.peer.as_deref(), &Caller::nobody())?;
+        }
+        found
+    }
+
+    /// Turns a failure into its answer and records what the use-cases have not recorded.
+    fn complete(&self, api: &Api, mut response: Response) -> Response {
+        if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+            response = self.recorded(api, failure).render(self.pretty);
+        }
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers
+            .entry(CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+        response
+    }
+
+    fn recorded(&self, api: &Api, failure: Failure) -> Failure {
+        if failure.code() >= 500 {
+            tracing::warn!(
+                method = %self.method, path = self.uri.path(), caller = %self.caller,
+                transaction = %self.transaction_id, code = failure.code(),
+                operation = failure.operation().map(tracing::field::display),
+                "request failed: {}", failure.message()
+            );
+        }
+        let changes = self.effect == Effect::Changes;
+        let id = match failure.origin() {
+            Origin::Denied => api.app.deny(&self.attempt(&failure, &self.resource())),
+            Origin::Request | Origin::App if changes && failure.operation().is_none() => {
+                api.app.refuse(&self.attempt(&failure, &self.resource()))
+            }
+            Origin::Request | Origin::App | Origin::Fault => return failure,
+        };
+        if changes {
+            failure.rejected(id)
+        } else {
+            failure
+        }
+    }
+
+    /// What the address names, as far as it can be decoded.
+    fn resource(&self) -> String {
+        match address::segments(self.uri.path()) {
+            Ok(segments) => segments.join("/"),
+            Err(_) => self.uri.path().trim_start_matches('/').to_owned(),
+        }
+    }
+
+    fn attempt<'a>(&'a self, failure: &'a Failure, resource: &'a str) -> Attempt<'a> {
+        Attempt {
+            caller: &self.caller,
+            transaction_id: &self.transaction_id,
+            method: self.method.as_str(),
+            resource,
+            status: failure.code(),
+            message: failure.message(),
+        }
+    }
+
+    fn measure(&self, response: &Response, started: Instant) {
+        let route = self.route.as_ref().map_or("none", MatchedPath::as_str);
+        let route: Arc<str> = route.into();
+        ::metrics::counter!(metrics::HTTP_REQUESTS,
+            "method" => known_method(&self.method), "route" => Arc::clone(&route),
+            "status" => status_class(response.status().as_u16()))
+        .increment(1);
+        ::metrics::histogram!(metrics::HTTP_SECONDS, "route" => route).record(started.elapsed());
+        tracing::debug!(
+            method = %self.method, path = self.uri.path(), caller = %self.caller,
+            status = response.status().as_u16(),
+            operation = response.headers().get(error::OPERATION).and_then(|id| id.to_str().ok()),
+            outcome = response.headers().get(error::OUTCOME).and_then(|word| word.to_str().ok()),
+            "request answered"
+        );
+    }
+}
+
+/// The transaction id of a request: the caller's where it is trusted and fit, else a fresh one.
+fn transaction_id(api: &Api, headers: &HeaderMap) -> String {
+    let trusted = api.settings.transactions == TransactionIds::FromCaller;
+    TRANSACTION_HEADERS
+        .iter()
+        .filter(|_| trusted)
+        .filter_map(|name| headers.get(*name)?.to_str().ok())
+        .find(|id| !id.is_empty() && id.len() <= 255)
+        .map_or_else(|| api.clock.fresh_id().to_string(), str::to_owned)
+}
+
+/// A method as a label: clients may make up any number of others.
+fn known_method(method: &Method) -> &'static str {
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+        .into_iter()
+        .find(|known| *known == method.as_str())
+        .unwrap_or("other")
+}
+
+fn status_class(status: u16) -> &'static str {
+    match status {
+        0..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}
+
+impl Rate {
+    /// So many in a second, and so many at once.
+    pub(super) fn new(per_second: NonZeroU32) -> Self {
+        Self {
+            limiter: RateLimiter::dashmap(Quota::per_second(per_second)),
+            calls: std::sync::atomic::AtomicU32::new(0),
+        }
+    }
+
+    /// Takes one request from what the caller has left. Those who did not say who they are count
+    /// by their network address.
+    fn check(&self, peer: Option<&str>, caller: &Caller) -> Result<()> {
+        let key = if caller.name == access::ANONYMOUS {
+            format!("at {}", peer.unwrap_or("unknown"))
+        } else {
+            caller.name.clone()
+        };
+        let calls = self
+            .calls
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if calls % 100_000 == 99_999 {
+            self.limiter.retain_recent();
+        }
+        self.limiter
+            .check_key(&key)
+            .map_err(|until| Failure::too_many(until.wait_time_from(DefaultClock::default().now())))
+    }
+}

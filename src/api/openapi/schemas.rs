@@ -1,0 +1,354 @@
+//! Bodies as the description of the API shows them; a test holds those of changes against the model.
+#![allow(dead_code, reason = "these types are read by the description only")]
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// An object with the properties of its type.
+#[derive(ToSchema)]
+pub(crate) struct ManagedObject {
+    /// Its id
+    #[schema(rename = "_id")]
+    id: Option<String>,
+    /// Its revision; what is sent here has no effect
+    #[schema(rename = "_rev")]
+    revision: Option<String>,
+    /// Every other property
+    #[serde(flatten)]
+    properties: BTreeMap<String, Value>,
+}
+
+/// One page of what a query found.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct QueryResult {
+    /// In order
+    result: Vec<Value>,
+    /// How many are in this page
+    result_count: u64,
+    /// What to ask the next page with; null after the last
+    paged_results_cookie: Option<String>,
+    /// `NONE`, `ESTIMATE` or `EXACT`
+    total_paged_results_policy: String,
+    /// How many match; -1 where that was not asked for
+    total_paged_results: i64,
+    /// How many follow this page; -1 where that is not known
+    remaining_paged_results: i64,
+}
+
+/// Why a request failed.
+#[derive(ToSchema)]
+pub(crate) struct ErrorBody {
+    /// The HTTP status
+    code: u16,
+    /// The status in words
+    reason: String,
+    /// What is wrong
+    message: String,
+    /// What programs may want to know
+    detail: Option<ErrorDetail>,
+}
+
+/// More about a failed request; the thrown detail of a hook and violations of a schema are merged in.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct ErrorDetail {
+    /// The change
+    operation: Option<Uuid>,
+    /// How it ended
+    outcome: Option<String>,
+    /// The mapping that failed
+    mapping: Option<String>,
+    /// `system/NAME/CLASS/ID`
+    target: Option<String>,
+    /// What the target said
+    cause: Option<Cause>,
+    /// A row for every mapping
+    sync_details: Option<Vec<SyncDetail>>,
+    /// What an object violates
+    failed_policy_requirements: Option<Vec<Value>>,
+}
+
+/// What a target said.
+#[derive(ToSchema)]
+pub(crate) struct Cause {
+    /// The target's own code
+    code: Value,
+    /// One or two words for it
+    reason: Option<String>,
+    /// Its message, without secrets
+    message: String,
+    /// `refused`, `unavailable` or `unknown`
+    kind: Option<String>,
+}
+
+/// What became of one mapping.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct SyncDetail {
+    mapping: String,
+    target_object_set: Option<String>,
+    source_id: Option<String>,
+    target_id: Option<String>,
+    situation: Option<String>,
+    action: Option<String>,
+    /// `SUCCESSFUL`, `FAILED`, `SKIPPED` or `UNKNOWN`
+    result: String,
+    old_target_value: Option<Value>,
+    new_target_value: Option<Value>,
+    cause: Option<Cause>,
+}
+
+/// What a change would write.
+#[derive(ToSchema)]
+pub(crate) struct Plan {
+    /// The object after the change
+    object: Option<Value>,
+    /// `create`, `update` or `delete`
+    operation: String,
+    /// In the order in which they would be written
+    writes: Vec<PlannedWrite>,
+    /// Mappings without a write, and why
+    skipped: Vec<Value>,
+}
+
+/// One planned write.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct PlannedWrite {
+    mapping: String,
+    link_qualifier: String,
+    situation: String,
+    action: String,
+    /// `create`, `update` or `delete`
+    operation: String,
+    /// `system/NAME/CLASS`
+    target: String,
+    target_id: Option<String>,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+/// A change that was admitted.
+#[derive(ToSchema)]
+pub(crate) struct Admitted {
+    /// Its id under `/operations`
+    #[schema(rename = "_id")]
+    id: Uuid,
+}
+
+/// One operation of a CREST patch.
+#[derive(ToSchema)]
+pub(crate) struct CrestOperation {
+    /// `add`, `remove`, `replace`, `increment`, `copy` or `move`
+    operation: String,
+    /// A JSON pointer
+    field: String,
+    /// What to add, put or count up by
+    value: Option<Value>,
+    /// Where `copy` and `move` take the value from
+    from: Option<String>,
+}
+
+/// One operation of a JSON Patch (RFC 6902).
+#[derive(ToSchema)]
+pub(crate) struct JsonPatchOperation {
+    op: String,
+    path: String,
+    value: Option<Value>,
+    from: Option<String>,
+}
+
+/// A change of a record that the caller keeps.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Notification {
+    /// The record before; needed for update and delete
+    old_value: Option<Value>,
+    /// The record after; needed for create and update
+    new_value: Option<Value>,
+}
+
+/// One change from its first to its last moment.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Operation {
+    #[schema(rename = "_id")]
+    id: Uuid,
+    transaction_id: String,
+    /// The change that somebody outside asked for
+    root: Uuid,
+    /// The change that caused this one
+    parent: Option<Uuid>,
+    depth: u32,
+    /// `request`, `compensation` or `followUp`
+    purpose: String,
+    caller: String,
+    /// `managed/TYPE/ID`
+    object: String,
+    /// `create`, `update` or `delete`
+    kind: String,
+    /// `synced`, `rejected`, `compensated`, `partial` or `diverged`; absent while it runs
+    outcome: Option<String>,
+    /// `planned`, `journaled`, `applied`, `compensating` or `ended`
+    phase: String,
+    /// One more each time a recovery took it up
+    attempt: u32,
+    started_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+    revision_before: Option<String>,
+    revision: Option<String>,
+    writes: Vec<Write>,
+    hook_runs: Vec<HookRun>,
+    /// Changes that this one brought about
+    nested: Vec<Uuid>,
+    /// Targets that do not hold what they should
+    diverged: Vec<Divergence>,
+    error: Option<RecordedError>,
+    healed_at: Option<DateTime<Utc>>,
+    resolution: Option<Value>,
+    waits_because: Option<String>,
+}
+
+/// One row of a change.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Write {
+    mapping: String,
+    link_qualifier: String,
+    target: String,
+    target_id: Option<String>,
+    situation: Option<String>,
+    action: Option<String>,
+    operation: Option<String>,
+    before: Option<Value>,
+    after: Option<Value>,
+    result: Option<String>,
+    cause: Option<Cause>,
+    attempts: u32,
+    duration_ms: u64,
+}
+
+/// One run of a hook.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct HookRun {
+    hook: String,
+    name: String,
+    digest: String,
+    verdict: String,
+    error: Option<String>,
+    compensating: bool,
+    log: Option<Vec<String>>,
+    duration_ms: u64,
+}
+
+/// One target that does not hold what it should.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Divergence {
+    mapping: String,
+    target: String,
+    target_id: Option<String>,
+    expected: Option<Value>,
+    actual: Option<Value>,
+    cause: Cause,
+}
+
+/// The error that the caller got.
+#[derive(ToSchema)]
+pub(crate) struct RecordedError {
+    code: u16,
+    message: String,
+}
+
+/// Why a divergence may stay.
+#[derive(ToSchema)]
+pub(crate) struct Resolution {
+    reason: String,
+}
+
+/// One audit entry; it holds more than what is listed here.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct AuditEntry {
+    #[schema(rename = "_id")]
+    id: Uuid,
+    /// Its place in the chain, from 1
+    position: i64,
+    timestamp: DateTime<Utc>,
+    topic: String,
+    transaction_id: String,
+    operation: Option<Uuid>,
+    /// Of this entry and the one before it
+    digest: String,
+}
+
+/// What a walk along the chain of the audit trail found.
+#[derive(ToSchema)]
+pub(crate) struct Verification {
+    /// How many entries were read
+    entries: u64,
+    /// The first place where the chain does not hold
+    broken: Option<Break>,
+}
+
+/// A place where the chain does not hold.
+#[derive(ToSchema)]
+pub(crate) struct Break {
+    id: Option<String>,
+    position: i64,
+    reason: String,
+}
+
+/// A script and its variables.
+#[derive(ToSchema)]
+pub(crate) struct Script {
+    /// `text/rhai`
+    r#type: String,
+    /// Its text
+    source: Option<String>,
+    /// Or its file in the folder `hooks`
+    file: Option<String>,
+    /// Its variables
+    globals: Option<BTreeMap<String, Value>>,
+}
+
+/// What the test of a connector found.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct ConnectorTest {
+    name: String,
+    ok: bool,
+    connector_type: String,
+    object_types: Vec<String>,
+    error: Option<String>,
+}
+
+/// Problems of the project folder.
+#[derive(ToSchema)]
+pub(crate) struct Problems {
+    problems: Vec<Problem>,
+}
+
+/// One problem.
+#[derive(ToSchema)]
+pub(crate) struct Problem {
+    /// `error` or `warning`
+    severity: String,
+    file: String,
+    /// A line, or a JSON pointer
+    place: Option<Value>,
+    /// What would be right
+    message: String,
+}
+
+/// The answer of a probe.
+#[derive(ToSchema)]
+pub(crate) struct Health {
+    /// `ok`
+    status: String,
+}
