@@ -59,6 +59,9 @@ pub struct OperationRecord {
     pub hook_runs: Vec<HookRun>,
     /// Changes that this one brought about: its compensation, and what its hooks asked for.
     pub nested: Vec<OperationId>,
+    /// What hooks asked for, and how that ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follow_ups: Vec<FollowUpRecord>,
     /// Targets that do not hold what they should; empty unless the outcome is `diverged`.
     pub diverged: Vec<Divergence>,
     /// Why the change failed, for the caller.
@@ -129,6 +132,25 @@ pub struct HookRun {
     pub log: Vec<String>,
     /// How long it ran, in milliseconds.
     pub duration_ms: u64,
+}
+
+/// A change of another object that a hook asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FollowUpRecord {
+    /// The change's id.
+    #[serde(rename = "_id")]
+    pub id: OperationId,
+    /// `create`, `update`, `patch` or `delete`.
+    pub method: String,
+    /// `managed/TYPE` or `managed/TYPE/ID`.
+    pub path: String,
+    /// How it ended; absent while it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Why it failed; secrets are masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<RecordedError>,
 }
 
 /// One target that does not hold what it should.

@@ -1,7 +1,4 @@
-//! Small CSV files as target systems: every call reads the whole file, every write replaces it.
-mod connector;
+//! Small CSV files as target systems.
 mod settings;
-mod wire;
 
-pub use connector::CsvFile;
 pub use settings::*;

@@ -1,0 +1,324 @@
+//! Target writes, in order, each to a known end. The only place that writes to a target.
+use std::time::Instant;
+
+use crate::{
+    connectors::{Error, Update},
+    model::{
+        Cause, CauseKind, Filter, PlannedRow, RowResult, Step, TargetObject, TargetWrite,
+        record::HookRun, secret::Redactor,
+    },
+};
+
+use super::{
+    Engine,
+    calls::{cause, find, limited, own_cause, pause, read},
+    change::{RowEnd, Written},
+    checkpoint::{Point, Sabotage, checkpoint, is_sabotaged},
+    compare::{Sight, ids, judge},
+    details::is_failure,
+    follow::Asked,
+    journal::Journaled,
+    setup::{Setup, Target},
+};
+
+/// A change whose rows are over: each is done, failed, unknown or skipped.
+#[derive(Debug)]
+pub(super) struct Applied {
+    journaled: Journaled,
+    ends: Vec<RowEnd>,
+}
+
+/// This node may write no more: its lease ended. The change stays in flight for whoever takes it over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LeaseLost;
+
+/// Where one write goes, and how to look for it.
+pub(super) struct Place<'a> {
+    pub target: &'a Target,
+    pub class: &'a str,
+    pub find: Option<Filter>,
+    pub redactor: &'a Redactor,
+}
+
+/// What stands at a target where a write was meant to go.
+pub(super) struct Found {
+    pub at_new: Option<TargetObject>,
+    pub at_old: Option<TargetObject>,
+}
+
+impl Applied {
+    pub(super) fn journaled(&self) -> &Journaled {
+        &self.journaled
+    }
+
+    pub(super) fn ends(&self) -> &[RowEnd] {
+        &self.ends
+    }
+
+    /// Keeps what the hook said.
+    pub(super) fn note(&mut self, run: HookRun, asked: Vec<Asked>) {
+        self.journaled.note(run, asked);
+    }
+
+    /// Whether every row is done.
+    pub(super) fn is_success(&self) -> bool {
+        !self.ends.iter().any(|end| is_failure(end.result))
+    }
+
+    pub(super) fn into_parts(self) -> (Journaled, Vec<RowEnd>) {
+        (self.journaled, self.ends)
+    }
+}
+
+impl Engine {
+    /// Carries the rows out in order and stops at the first failure. `seen` holds what recovery
+    /// found out about rows already; a live change knows nothing.
+    pub(super) async fn apply(
+        &self,
+        journaled: Journaled,
+        seen: &[Option<RowEnd>],
+    ) -> Result<Applied, LeaseLost> {
+        let mut ends: Vec<RowEnd> = Vec::with_capacity(journaled.rows().len());
+        let mut failed = false;
+        for (index, row) in journaled.rows().iter().enumerate() {
+            let known = seen.get(index).and_then(Option::as_ref);
+            let end = match (known, failed) {
+                (Some(known), false) => known.clone(),
+                (Some(known), true) if known.touched => known.clone(),
+                (_, true) => RowEnd::of(RowResult::Skipped),
+                (None, false) => self.row(&journaled, index, row).await?,
+            };
+            failed |= is_failure(end.result);
+            ends.push(end);
+        }
+        self.reach(Point::Applied).await;
+        Ok(Applied { journaled, ends })
+    }
+
+    async fn row(
+        &self,
+        journaled: &Journaled,
+        index: usize,
+        row: &PlannedRow,
+    ) -> Result<RowEnd, LeaseLost> {
+        let write = match &row.step {
+            Step::Nothing => return Ok(RowEnd::of(RowResult::Successful)),
+            Step::Failed { cause } => return Ok(failed_end(cause.clone())),
+            Step::Write { write } => write,
+        };
+        let context = journaled.context();
+        let place = match place(&context.setup, row, &context.redactor) {
+            Ok(place) => place,
+            Err(cause) => return Ok(failed_end(cause)),
+        };
+        self.reach(Point::BeforeWrite(index)).await;
+        let end = self.write(&place, write).await?;
+        self.reach(Point::AfterWrite(index)).await;
+        Ok(end)
+    }
+
+    /// Carries one write out: bounded attempts, and a look at the target where an outcome is unknown.
+    pub(super) async fn write(
+        &self,
+        place: &Place<'_>,
+        write: &TargetWrite,
+    ) -> Result<RowEnd, LeaseLost> {
+        let begun = Instant::now();
+        let mut doubtful = false;
+        let mut attempt = 1;
+        let mut end = loop {
+            if self.store().lease_left().is_zero() {
+                return Err(LeaseLost);
+            }
+            let error = match send(place, write).await {
+                Ok(written) => break done(Some(written)),
+                Err(error) => error,
+            };
+            let error = match error.kind {
+                CauseKind::Unavailable => error,
+                CauseKind::Refused if !doubtful => break failed_end(cause(&error, place.redactor)),
+                // An earlier attempt of unknown outcome may be what stands in our own way.
+                CauseKind::Refused | CauseKind::Unknown => {
+                    doubtful = true;
+                    match self.look_back(place, write, error).await {
+                        LookBack::Done(written) => break done(written),
+                        LookBack::Unknown(cause) => break unknown_end(cause),
+                        LookBack::NotDone(error) if error.kind == CauseKind::Refused => {
+                            break failed_end(cause(&error, place.redactor));
+                        }
+                        LookBack::NotDone(error) => error,
+                    }
+                }
+            };
+            match pause(&place.target.calls, attempt, &error) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => break failed_end(cause(&error, place.redactor)),
+            }
+            attempt += 1;
+        };
+        end.attempts = attempt;
+        end.touched |= doubtful;
+        end.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(end)
+    }
+
+    /// Settles an unknown outcome by what the target holds now.
+    async fn look_back(&self, place: &Place<'_>, write: &TargetWrite, error: Error) -> LookBack {
+        if is_sabotaged(self.store().node(), Sabotage::ReadBack) {
+            return LookBack::NotDone(Error::refused(error.code, error.message));
+        }
+        let found = match look(place, write, None).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return LookBack::Unknown(unfindable(&error, place.redactor)),
+            Err(unread) => return LookBack::Unknown(unreadable(&error, &unread, place.redactor)),
+        };
+        match judge(write, None, found.at_new.as_ref(), found.at_old.as_ref()) {
+            Sight::After => LookBack::Done(found.at_new.as_ref().map(Written::from)),
+            Sight::Before if error.kind == CauseKind::Refused => LookBack::NotDone(error),
+            Sight::Before => LookBack::NotDone(
+                Error::unavailable(error.code.clone(), error.message.clone())
+                    .after(error.retry_after),
+            ),
+            Sight::Other => LookBack::Unknown(Cause {
+                kind: CauseKind::Unknown,
+                ..cause(&error, place.redactor)
+            }),
+        }
+    }
+
+    /// Marks a crash window.
+    pub(super) async fn reach(&self, point: Point) {
+        checkpoint(self.store().node(), point).await;
+    }
+}
+
+enum LookBack {
+    Done(Option<Written>),
+    NotDone(Error),
+    Unknown(Cause),
+}
+
+/// Where a row's write goes.
+pub(super) fn place<'a>(
+    setup: &'a Setup,
+    row: &'a PlannedRow,
+    redactor: &'a Redactor,
+) -> Result<Place<'a>, Cause> {
+    let (target, class) = setup.target(&row.target).ok_or_else(|| {
+        let message = format!("{} is not configured any more", row.target);
+        own_cause(CauseKind::Unavailable, 503, message)
+    })?;
+    let find = row
+        .find
+        .as_deref()
+        .and_then(|text| Filter::parse(text).ok());
+    Ok(Place {
+        target,
+        class,
+        find,
+        redactor,
+    })
+}
+
+/// Reads what stands where a write was meant to go; none where the id is not known and nothing
+/// tells how to find the object. `written` tells the id that the target assigned.
+pub(super) async fn look(
+    place: &Place<'_>,
+    write: &TargetWrite,
+    written: Option<&Written>,
+) -> Result<Option<Found>, Error> {
+    let (new, old) = ids(write);
+    let at_old = match old {
+        Some(id) => read(place.target, place.class, id).await?,
+        None => None,
+    };
+    let at_new = match (
+        written.map(|written| written.id.as_str()).or(new),
+        &place.find,
+    ) {
+        (Some(id), _) => read(place.target, place.class, id).await?,
+        (None, Some(filter)) => {
+            let mut hits = find(place.target, place.class, filter).await?;
+            match hits.len() {
+                0 | 1 => hits.pop(),
+                _ => return Ok(None),
+            }
+        }
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(Found { at_new, at_old }))
+}
+
+/// One attempt.
+async fn send(place: &Place<'_>, write: &TargetWrite) -> Result<Written, Error> {
+    let connector = &place.target.connector;
+    let calls = &place.target.calls;
+    match write {
+        TargetWrite::Create { id, after } => {
+            let call = connector.create(place.class, id.as_deref(), after);
+            limited(calls, call).await.map(Written::from)
+        }
+        TargetWrite::Update {
+            before,
+            after,
+            rename,
+        } => {
+            let update = Update {
+                before,
+                after,
+                rename: rename.as_deref(),
+            };
+            limited(calls, connector.update(place.class, &update))
+                .await
+                .map(Written::from)
+        }
+        TargetWrite::Delete { before } => limited(calls, connector.delete(place.class, before))
+            .await
+            .map(|()| Written {
+                id: before.id.clone(),
+                attributes: None,
+            }),
+    }
+}
+
+fn done(written: Option<Written>) -> RowEnd {
+    RowEnd {
+        written,
+        touched: true,
+        ..RowEnd::of(RowResult::Successful)
+    }
+}
+
+pub(super) fn failed_end(cause: Cause) -> RowEnd {
+    RowEnd {
+        cause: Some(cause),
+        ..RowEnd::of(RowResult::Failed)
+    }
+}
+
+pub(super) fn unknown_end(cause: Cause) -> RowEnd {
+    RowEnd {
+        cause: Some(cause),
+        touched: true,
+        ..RowEnd::of(RowResult::Unknown)
+    }
+}
+
+fn unfindable(error: &Error, redactor: &Redactor) -> Cause {
+    let mut told = cause(error, redactor);
+    told.kind = CauseKind::Unknown;
+    told.message
+        .push_str("; the target assigns ids, and nothing tells how to find the object");
+    told
+}
+
+fn unreadable(error: &Error, unread: &Error, redactor: &Redactor) -> Cause {
+    let mut told = cause(error, redactor);
+    told.kind = CauseKind::Unknown;
+    told.message = format!(
+        "{}; the target could not be read afterwards: {}",
+        told.message,
+        redactor.text(&unread.message)
+    );
+    told
+}

@@ -1,0 +1,151 @@
+//! Calls to targets under their time limit, with bounded retries for what certainly did not happen.
+use std::{future::Future, time::Duration};
+
+use serde_json::json;
+
+use crate::{
+    connectors::{Error, Page, Query},
+    model::{Cause, CauseKind, Filter, TargetObject, secret::Redactor},
+};
+
+use super::setup::{CallPolicy, Target};
+
+/// How many objects a read-back or a correlation looks at: more than one is ambiguous already.
+const ENOUGH: usize = 2;
+
+/// Reads one object; retries while the target is unavailable.
+pub(super) async fn read(
+    target: &Target,
+    class: &str,
+    id: &str,
+) -> Result<Option<TargetObject>, Error> {
+    retried(&target.calls, || target.connector.read(class, id)).await
+}
+
+/// Reads the first objects that meet a filter; retries while the target is unavailable.
+pub(super) async fn find(
+    target: &Target,
+    class: &str,
+    filter: &Filter,
+) -> Result<Vec<TargetObject>, Error> {
+    let query = Query {
+        filter: filter.clone(),
+        page_size: ENOUGH,
+        cursor: None,
+    };
+    let page: Page = retried(&target.calls, || target.connector.query(class, &query)).await?;
+    Ok(page.objects)
+}
+
+/// One attempt under the time limit; running out of it leaves the outcome unknown.
+pub(super) async fn limited<T>(
+    policy: &CallPolicy,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(policy.timeout, call)
+        .await
+        .unwrap_or_else(|_| {
+            let waited = policy.timeout.as_millis();
+            Err(Error::unknown(504, format!("no answer within {waited} ms")))
+        })
+}
+
+/// The pause before the attempt after `attempt` (1-based), or none where there is no further one
+/// or the target asked for more patience than a change may have.
+pub(super) fn pause(policy: &CallPolicy, attempt: u32, error: &Error) -> Option<Duration> {
+    if attempt >= policy.attempts {
+        return None;
+    }
+    let doubled = policy.base.saturating_mul(1 << (attempt - 1).min(16));
+    let asked = error.retry_after.unwrap_or(Duration::ZERO);
+    (asked <= policy.timeout).then(|| doubled.min(policy.timeout).max(asked))
+}
+
+/// What the record and the caller are told about an error.
+pub(super) fn cause(error: &Error, redactor: &Redactor) -> Cause {
+    Cause {
+        code: error.code.clone(),
+        reason: reason(error.kind).to_owned(),
+        message: redactor.text(&error.message),
+        kind: error.kind,
+    }
+}
+
+/// A cause of our own, with a code like an HTTP status.
+pub(super) fn own_cause(kind: CauseKind, code: u16, message: impl Into<String>) -> Cause {
+    Cause {
+        code: json!(code),
+        reason: reason(kind).to_owned(),
+        message: message.into(),
+        kind,
+    }
+}
+
+fn reason(kind: CauseKind) -> &'static str {
+    match kind {
+        CauseKind::Refused => "Refused",
+        CauseKind::Unavailable => "Unavailable",
+        CauseKind::Unknown => "Unknown Outcome",
+    }
+}
+
+async fn retried<T, F: Future<Output = Result<T, Error>>>(
+    policy: &CallPolicy,
+    mut call: impl FnMut() -> F,
+) -> Result<T, Error> {
+    let mut attempt = 1;
+    loop {
+        let error = match limited(policy, call()).await {
+            Ok(value) => return Ok(value),
+            Err(error) => as_read(error),
+        };
+        match error.kind {
+            CauseKind::Unavailable => match pause(policy, attempt, &error) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(error),
+            },
+            CauseKind::Refused | CauseKind::Unknown => return Err(error),
+        }
+        attempt += 1;
+    }
+}
+
+/// A read changes nothing, so not to know its outcome is not to have reached the target.
+fn as_read(mut error: Error) -> Error {
+    if error.kind == CauseKind::Unknown {
+        error.kind = CauseKind::Unavailable;
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> CallPolicy {
+        CallPolicy {
+            timeout: Duration::from_secs(1),
+            attempts: 3,
+            base: Duration::from_millis(50),
+        }
+    }
+
+    #[test]
+    fn pauses_double_and_end_with_the_attempts() {
+        let error = Error::unavailable(503, "busy");
+        assert_eq!(pause(&policy(), 1, &error), Some(Duration::from_millis(50)));
+        assert_eq!(
+            pause(&policy(), 2, &error),
+            Some(Duration::from_millis(100))
+        );
+        assert_eq!(pause(&policy(), 3, &error), None);
+    }
+
+    #[test]
+    fn a_target_that_asks_for_patience_gets_it_within_the_time_limit() {
+        let soon = Error::unavailable(503, "busy").after(Some(Duration::from_millis(300)));
+        assert_eq!(pause(&policy(), 1, &soon), Some(Duration::from_millis(300)));
+        let late = Error::unavailable(503, "busy").after(Some(Duration::from_secs(60)));
+        assert_eq!(pause(&policy(), 1, &late), None);
+    }
+}

@@ -1,0 +1,319 @@
+//! What a target holds, seen from one write: its after-value, its pre-image, or something else.
+use serde_json::Value;
+
+use crate::model::{
+    Object, TargetObject, TargetWrite,
+    object::{Difference, same},
+};
+
+/// What was found at the target of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// What the write would leave behind.
+    After,
+    /// What was there before the write.
+    Before,
+    /// Neither: somebody else has changed it.
+    Other,
+}
+
+/// Where to look for the object of a write: its id after, and the one before where that differs.
+pub(super) fn ids(write: &TargetWrite) -> (Option<&str>, Option<&str>) {
+    match write {
+        TargetWrite::Create { id, .. } => (id.as_deref(), None),
+        TargetWrite::Update {
+            before,
+            rename: Some(id),
+            ..
+        } => (Some(id), Some(&before.id)),
+        TargetWrite::Update {
+            before,
+            rename: None,
+            ..
+        }
+        | TargetWrite::Delete { before } => (Some(&before.id), None),
+    }
+}
+
+/// Judges what was found under the id after the write and, for a rename, under the one before.
+/// Only the attributes that the write changes count; a target may add defaults of its own.
+/// `written` is what the target said it holds after our write, where it said so.
+pub(super) fn judge(
+    write: &TargetWrite,
+    written: Option<&Object>,
+    at_new: Option<&TargetObject>,
+    at_old: Option<&TargetObject>,
+) -> Sight {
+    match write {
+        TargetWrite::Create { after, .. } => match at_new {
+            None => Sight::Before,
+            Some(found) if holds(&found.attributes, after, written) => Sight::After,
+            Some(_) => Sight::Other,
+        },
+        TargetWrite::Delete { before } => match at_new {
+            None => Sight::After,
+            Some(found) if holds(&found.attributes, &before.attributes, None) => Sight::Before,
+            Some(_) => Sight::Other,
+        },
+        TargetWrite::Update {
+            before,
+            after,
+            rename,
+        } => {
+            let change = Difference::between(&before.attributes, after);
+            match (rename, at_new, at_old) {
+                (Some(_), None, Some(found)) if is_before(&change, before, found) => Sight::Before,
+                (Some(_), Some(found), None) | (None, Some(found), _) => {
+                    judge_update(&change, before, written, found, rename.is_some())
+                }
+                _ => Sight::Other,
+            }
+        }
+    }
+}
+
+fn judge_update(
+    change: &Difference,
+    before: &TargetObject,
+    written: Option<&Object>,
+    found: &TargetObject,
+    renamed: bool,
+) -> Sight {
+    if is_after(change, written, found) {
+        Sight::After
+    } else if !renamed && is_before(change, before, found) {
+        Sight::Before
+    } else {
+        Sight::Other
+    }
+}
+
+fn is_after(change: &Difference, written: Option<&Object>, found: &TargetObject) -> bool {
+    change
+        .attributes()
+        .all(|name| is_ours(name, change, written, found))
+}
+
+/// Whether an attribute still holds what the write left there.
+pub(super) fn is_ours(
+    name: &str,
+    change: &Difference,
+    written: Option<&Object>,
+    found: &TargetObject,
+) -> bool {
+    let actual = found.attributes.get(name);
+    equal(actual, change.set.get(name))
+        || written.is_some_and(|written| equal(actual, written.get(name)))
+}
+
+fn is_before(change: &Difference, before: &TargetObject, found: &TargetObject) -> bool {
+    change
+        .attributes()
+        .all(|name| equal(found.attributes.get(name), before.attributes.get(name)))
+}
+
+/// Whether `found` holds everything that was to be written, as sent or as the target normalized it.
+fn holds(found: &Object, sent: &Object, written: Option<&Object>) -> bool {
+    sent.iter().all(|(name, value)| {
+        equal(found.get(name), Some(value))
+            || written.is_some_and(|written| equal(found.get(name), written.get(name)))
+    })
+}
+
+/// Equal as JSON, where an absent attribute and a null one are the same.
+pub(super) fn equal(left: Option<&Value>, right: Option<&Value>) -> bool {
+    let present = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
+    match (left, right) {
+        (Some(left), Some(right)) if !left.is_null() && !right.is_null() => same(left, right),
+        _ => !present(left) && !present(right),
+    }
+}
+
+/// What puts back what `write` found: the inverse write, given what the target holds now.
+/// None where the target holds the pre-image already.
+///
+/// # Errors
+/// Nothing may be written where the target no longer holds what `write` left.
+pub(super) fn undo(
+    write: &TargetWrite,
+    written: Option<&Object>,
+    at_new: Option<&TargetObject>,
+    at_old: Option<&TargetObject>,
+) -> Result<Option<TargetWrite>, ChangedSince> {
+    match (write, judge(write, written, at_new, at_old)) {
+        (_, Sight::Before) => Ok(None),
+        (TargetWrite::Create { .. }, Sight::After) => Ok(at_new.map(|found| TargetWrite::Delete {
+            before: found.clone(),
+        })),
+        (TargetWrite::Delete { before }, Sight::After) => Ok(Some(TargetWrite::Create {
+            id: Some(before.id.clone()),
+            after: before.attributes.clone(),
+        })),
+        (
+            TargetWrite::Update {
+                before,
+                after,
+                rename,
+            },
+            _,
+        ) => {
+            let change = Difference::between(&before.attributes, after);
+            let found = at_new.ok_or(ChangedSince)?;
+            undo_update(&change, before, written, found, rename.is_some()).map(Some)
+        }
+        (_, Sight::Other) => Err(ChangedSince),
+    }
+}
+
+/// Somebody else has changed the target since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ChangedSince;
+
+/// Puts the changed attributes back, each of which must hold what we wrote or what was before.
+fn undo_update(
+    change: &Difference,
+    before: &TargetObject,
+    written: Option<&Object>,
+    found: &TargetObject,
+    renamed: bool,
+) -> Result<TargetWrite, ChangedSince> {
+    let mut after = found.attributes.clone();
+    for name in change.attributes() {
+        let old = before.attributes.get(name);
+        let is_known =
+            is_ours(name, change, written, found) || equal(found.attributes.get(name), old);
+        match (is_known, old) {
+            (false, _) => return Err(ChangedSince),
+            (true, Some(value)) => {
+                after.insert(name.to_owned(), value.clone());
+            }
+            (true, None) => {
+                after.shift_remove(name);
+            }
+        }
+    }
+    let rename = renamed.then(|| before.id.clone());
+    Ok(TargetWrite::Update {
+        before: found.clone(),
+        after,
+        rename,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Object {
+        value.as_object().cloned().unwrap()
+    }
+
+    fn target(id: &str, value: Value) -> TargetObject {
+        TargetObject {
+            id: id.into(),
+            attributes: object(value),
+            version: None,
+        }
+    }
+
+    fn update() -> TargetWrite {
+        TargetWrite::Update {
+            before: target("1", json!({"a": 1, "b": "x", "keep": true})),
+            after: object(json!({"a": 2, "c": "new", "keep": true})),
+            rename: None,
+        }
+    }
+
+    #[test]
+    fn an_update_is_judged_by_the_attributes_that_it_changes() {
+        let write = update();
+        let judged = |value| judge(&write, None, Some(&target("1", value)), None);
+        assert_eq!(
+            judged(json!({"a": 2.0, "c": "new", "keep": false})),
+            Sight::After
+        );
+        assert_eq!(judged(json!({"a": 1, "b": "x", "other": 1})), Sight::Before);
+        assert_eq!(judged(json!({"a": 1, "b": "x", "c": null})), Sight::Before);
+        assert_eq!(judged(json!({"a": 3, "c": "new"})), Sight::Other);
+        assert_eq!(judge(&write, None, None, None), Sight::Other);
+    }
+
+    #[test]
+    fn an_update_is_undone_attribute_by_attribute() {
+        let found = target("1", json!({"a": 2, "c": "new", "keep": false}));
+        let undo_write = undo(&update(), None, Some(&found), None).unwrap().unwrap();
+        assert_eq!(
+            undo_write.after().unwrap(),
+            object(json!({"_id": "1", "a": 1, "b": "x", "keep": false}))
+        );
+        let half = target("1", json!({"a": 1, "c": "new", "b": "x"}));
+        assert!(undo(&update(), None, Some(&half), None).unwrap().is_some());
+        let foreign = target("1", json!({"a": 9, "c": "new"}));
+        assert_eq!(
+            undo(&update(), None, Some(&foreign), None),
+            Err(ChangedSince)
+        );
+        assert_eq!(undo(&update(), None, None, None), Err(ChangedSince));
+    }
+
+    #[test]
+    fn what_the_target_normalized_counts_as_ours() {
+        let write = TargetWrite::Create {
+            id: Some("1".into()),
+            after: object(json!({"m": "A@X"})),
+        };
+        let found = target("1", json!({"m": "a@x", "created": "now"}));
+        assert_eq!(judge(&write, None, Some(&found), None), Sight::Other);
+        let written = object(json!({"m": "a@x"}));
+        assert_eq!(
+            judge(&write, Some(&written), Some(&found), None),
+            Sight::After
+        );
+        assert!(matches!(
+            undo(&write, Some(&written), Some(&found), None),
+            Ok(Some(TargetWrite::Delete { .. }))
+        ));
+    }
+
+    #[test]
+    fn a_delete_comes_back_whole() {
+        let before = target("1", json!({"a": 1, "b": [1, 2]}));
+        let write = TargetWrite::Delete {
+            before: before.clone(),
+        };
+        assert_eq!(
+            undo(&write, None, None, None).unwrap(),
+            Some(TargetWrite::Create {
+                id: Some("1".into()),
+                after: before.attributes.clone()
+            })
+        );
+        assert_eq!(undo(&write, None, Some(&before), None), Ok(None));
+        let other = target("1", json!({"a": 2}));
+        assert_eq!(undo(&write, None, Some(&other), None), Err(ChangedSince));
+    }
+
+    #[test]
+    fn a_rename_is_sought_under_both_ids() {
+        let write = TargetWrite::Update {
+            before: target("old", json!({"a": 1})),
+            after: object(json!({"a": 2})),
+            rename: Some("new".into()),
+        };
+        let moved = target("new", json!({"a": 2}));
+        let there = target("old", json!({"a": 1}));
+        assert_eq!(judge(&write, None, Some(&moved), None), Sight::After);
+        assert_eq!(judge(&write, None, None, Some(&there)), Sight::Before);
+        assert_eq!(
+            judge(&write, None, Some(&moved), Some(&there)),
+            Sight::Other
+        );
+        let Ok(Some(TargetWrite::Update { rename, .. })) = undo(&write, None, Some(&moved), None)
+        else {
+            panic!("no undo")
+        };
+        assert_eq!(rename.as_deref(), Some("old"));
+    }
+}

@@ -1,0 +1,457 @@
+//! Taking a change back: a nested change with the old object that restores every touched target
+//! from its pre-image, in reverse order, and tries them all.
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::json;
+
+use crate::{
+    connectors::Error,
+    model::{
+        Cause, CauseKind, LinkChange, Object, OperationId, OperationRecord, Purpose, RowResult,
+        SagaEvent, SagaState, Step, TargetWrite,
+        object::REV,
+        record::{Divergence, HookRun, WriteRecord},
+        secret::masked,
+    },
+    store::{JournalError, ObjectWrite},
+};
+
+use super::{
+    Engine,
+    apply::{Found, LeaseLost, failed_end, look, place},
+    calls::{cause, own_cause},
+    change::{Change, Context, Intent, RowEnd, revision},
+    checkpoint::{Point, Sabotage, is_sabotaged},
+    compare::undo,
+    guard,
+};
+
+/// How long to wait before a store that fails is asked again.
+const STORE_PAUSE: Duration = Duration::from_millis(200);
+
+/// How a compensation ended.
+#[derive(Debug)]
+pub(super) struct Compensation {
+    /// The nested change's record.
+    pub record: OperationRecord,
+    /// The nested change's intent, which tells what is still to be undone.
+    pub intent: Intent,
+    /// Where the parent is now: ended `compensated` or `diverged`.
+    pub state: SagaState,
+    /// Targets that could not be put back.
+    pub diverged: Vec<Divergence>,
+    /// Links that changed on the way back: targets that give recreated objects new ids.
+    pub links: Vec<LinkChange>,
+    /// The second run of the hook, where the compensation failed.
+    pub hook_run: Option<HookRun>,
+}
+
+/// How the undo of one row ended.
+struct Undone {
+    index: usize,
+    /// The write that was tried; none where nothing was to be written.
+    write: Option<TargetWrite>,
+    end: RowEnd,
+    actual: Option<Object>,
+    link: Option<LinkChange>,
+}
+
+impl Engine {
+    /// Takes a change back whose rows ended like this. None where its lineage forbids it: a
+    /// compensation is not compensated.
+    pub(super) async fn compensate(
+        &self,
+        context: &Context,
+        parent: OperationRecord,
+        intent: Intent,
+        ends: Vec<RowEnd>,
+    ) -> Result<Option<Compensation>, LeaseLost> {
+        let allowed = guard::may_compensate(&context.change.lineage).is_ok();
+        if !allowed && !is_sabotaged(self.store().node(), Sabotage::Guard) {
+            return Ok(None);
+        }
+        let nested = self.nested_context(context);
+        let intent = Intent {
+            change: nested.change.clone(),
+            ended: ends,
+            follow_ups: Vec::new(),
+            hook_runs: Vec::new(),
+            ..intent
+        };
+        self.journal_until_stored(context, &nested, &intent, parent)
+            .await?;
+        self.reach(Point::CompensationJournaled).await;
+        self.undo_all(context, &nested, intent).await.map(Some)
+    }
+
+    /// Undoes what is not undone yet, and asks the hook a second time where that fails.
+    pub(super) async fn undo_all(
+        &self,
+        context: &Context,
+        nested: &Context,
+        intent: Intent,
+    ) -> Result<Compensation, LeaseLost> {
+        let mut compensation = self.undo_rows(context, nested, intent).await?;
+        self.reach(Point::Undone).await;
+        if compensation.diverged.is_empty() {
+            return Ok(compensation);
+        }
+        if let Some((verdict, run)) = self.ask_again(context, &compensation).await {
+            compensation.hook_run = Some(run);
+            if verdict.revert {
+                let parent = compensation.record.clone();
+                let (intent, ends) = (compensation.intent.clone(), Vec::new());
+                // The guard stops here; whatever comes back changes nothing.
+                Box::pin(self.compensate(nested, parent, intent, ends)).await?;
+            }
+        }
+        Ok(compensation)
+    }
+
+    /// One pass over the rows that are not undone yet; every one of them is tried.
+    pub(super) async fn undo_rows(
+        &self,
+        context: &Context,
+        nested: &Context,
+        mut intent: Intent,
+    ) -> Result<Compensation, LeaseLost> {
+        let mut open = open_rows(&intent);
+        if is_sabotaged(self.store().node(), Sabotage::UndoOrder) {
+            open.reverse();
+        }
+        let looks = join_all(open.iter().map(|index| look_at(context, &intent, *index))).await;
+        let mut done = Vec::with_capacity(open.len());
+        for (index, found) in open.into_iter().zip(looks) {
+            done.push(self.undo_row(context, &intent, index, found).await?);
+        }
+        let succeeded = |undone: &&Undone| undone.end.result == RowResult::Successful;
+        intent
+            .undone
+            .extend(done.iter().filter(succeeded).map(|undone| undone.index));
+        let diverged: Vec<Divergence> = done
+            .iter()
+            .filter_map(|undone| divergence(&intent, undone))
+            .collect();
+        let event = if diverged.is_empty() {
+            SagaEvent::Undone
+        } else {
+            SagaEvent::UndoFailed
+        };
+        let state = self.step(SagaState::Compensating, event);
+        let links = done
+            .iter()
+            .filter_map(|undone| undone.link.clone())
+            .collect();
+        let record = self.nested_record(nested, &intent, &done, &diverged);
+        Ok(Compensation {
+            record,
+            intent,
+            state,
+            diverged,
+            links,
+            hook_run: None,
+        })
+    }
+
+    async fn undo_row(
+        &self,
+        context: &Context,
+        intent: &Intent,
+        index: usize,
+        found: Result<Option<Found>, Cause>,
+    ) -> Result<Undone, LeaseLost> {
+        let (Some(row), Some(end)) = (intent.rows.get(index), intent.ended.get(index)) else {
+            return Ok(nothing(index, RowEnd::of(RowResult::Successful)));
+        };
+        let Step::Write { write } = &row.step else {
+            return Ok(nothing(index, RowEnd::of(RowResult::Successful)));
+        };
+        let found = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(nothing(index, failed_end(not_findable()))),
+            // It failed, and a look at the target then showed the pre-image: nothing to take back.
+            Err(_) if end.result == RowResult::Failed => {
+                return Ok(nothing(index, RowEnd::of(RowResult::Successful)));
+            }
+            Err(cause) => return Ok(nothing(index, failed_end(cause))),
+        };
+        let actual = found
+            .at_new
+            .as_ref()
+            .or(found.at_old.as_ref())
+            .map(|o| o.to_object());
+        let written = end
+            .written
+            .as_ref()
+            .and_then(|written| written.attributes.as_ref());
+        let inverse = match undo(write, written, found.at_new.as_ref(), found.at_old.as_ref()) {
+            Ok(Some(inverse)) => inverse,
+            Ok(None) => return Ok(nothing(index, RowEnd::of(RowResult::Successful))),
+            Err(_) => {
+                return Ok(Undone {
+                    actual,
+                    ..nothing(index, failed_end(changed_since()))
+                });
+            }
+        };
+        let place = match place(&context.setup, row, &context.redactor) {
+            Ok(place) => place,
+            Err(cause) => return Ok(nothing(index, failed_end(cause))),
+        };
+        self.reach(Point::BeforeUndo(index)).await;
+        let mut end = self.write(&place, &inverse).await?;
+        self.reach(Point::AfterUndo(index)).await;
+        let link = relink(row.link.as_ref(), &inverse, &mut end);
+        Ok(Undone {
+            index,
+            write: Some(inverse),
+            end,
+            actual,
+            link,
+        })
+    }
+
+    /// Journals the nested change; a store that fails is asked until it answers.
+    async fn journal_until_stored(
+        &self,
+        context: &Context,
+        nested: &Context,
+        intent: &Intent,
+        parent: OperationRecord,
+    ) -> Result<(), LeaseLost> {
+        let mut object = restoration(context, nested);
+        loop {
+            let record = nested.record(SagaState::Journaled, &[], &[], &[]);
+            match self
+                .journal_compensation(record, intent, object.clone(), parent.clone())
+                .await
+            {
+                Ok(()) => return Ok(()),
+                Err(JournalError::LeaseLost) => return Err(LeaseLost),
+                Err(JournalError::Store(error)) => {
+                    tracing::error!(error = &error as &dyn std::error::Error,
+                        operation = %context.change.id, "cannot journal the compensation yet");
+                    if self.store().lease_left().is_zero() {
+                        return Err(LeaseLost);
+                    }
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+                // Somebody wrote the repository past Recant: what they wrote stays.
+                Err(JournalError::Stale | JournalError::InFlight(_) | JournalError::KeyInUse) => {
+                    tracing::error!(operation = %context.change.id,
+                        "the repository was changed from outside; the object stays as it is");
+                    object = ObjectWrite::Untouched;
+                }
+            }
+        }
+    }
+
+    fn nested_context(&self, context: &Context) -> Context {
+        let change = &context.change;
+        let restored = change.old.clone().map(|mut old| {
+            if !change.notified {
+                let fresh = self.clock().fresh_id().simple().to_string();
+                old.insert(REV.to_owned(), json!(fresh));
+            }
+            old
+        });
+        let nested = Change {
+            id: OperationId(self.clock().fresh_id()),
+            lineage: change.lineage.child(change.id, Purpose::Compensation),
+            kind: change.kind.inverse(),
+            idempotency: None,
+            old: change.new.clone(),
+            new: restored,
+            started_at: self.clock().now(),
+            attempt: change.attempt,
+            ..change.clone()
+        };
+        Context {
+            change: nested,
+            ..context.clone()
+        }
+    }
+
+    fn nested_record(
+        &self,
+        nested: &Context,
+        intent: &Intent,
+        done: &[Undone],
+        diverged: &[Divergence],
+    ) -> OperationRecord {
+        let event = if diverged.is_empty() {
+            SagaEvent::Accept
+        } else {
+            SagaEvent::Revert
+        };
+        let mut state = self.step(SagaState::Applied, event);
+        if !diverged.is_empty() {
+            state = self.step(state, SagaEvent::UndoFailed);
+        }
+        let mut record = nested.record(state, &[], &[], &[]);
+        record.writes = done
+            .iter()
+            .filter_map(|undone| undo_record(intent, undone))
+            .collect();
+        record.diverged = diverged.to_vec();
+        record.ended_at = Some(self.clock().now());
+        record
+    }
+}
+
+/// The touched rows that are not undone yet, last first.
+fn open_rows(intent: &Intent) -> Vec<usize> {
+    intent
+        .ended
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(index, end)| end.touched && !intent.undone.contains(index))
+        .map(|(index, _)| index)
+        .collect()
+}
+
+async fn look_at(context: &Context, intent: &Intent, index: usize) -> Result<Option<Found>, Cause> {
+    let (Some(row), Some(end)) = (intent.rows.get(index), intent.ended.get(index)) else {
+        return Ok(None);
+    };
+    let Step::Write { write } = &row.step else {
+        return Ok(None);
+    };
+    let place = place(&context.setup, row, &context.redactor)?;
+    look(&place, write, end.written.as_ref())
+        .await
+        .map_err(|error: Error| cause(&error, &context.redactor))
+}
+
+/// What the compensation does to the repository: the old object comes back under a new revision.
+fn restoration(context: &Context, nested: &Context) -> ObjectWrite {
+    if context.change.notified {
+        return ObjectWrite::Untouched;
+    }
+    let expected = revision(context.change.new.as_ref());
+    match (&nested.change.new, expected) {
+        (Some(object), expected) => ObjectWrite::Put {
+            object: object.clone(),
+            expected,
+        },
+        (None, Some(expected)) => ObjectWrite::Remove { expected },
+        (None, None) => ObjectWrite::Untouched,
+    }
+}
+
+fn nothing(index: usize, end: RowEnd) -> Undone {
+    Undone {
+        index,
+        write: None,
+        end,
+        actual: None,
+        link: None,
+    }
+}
+
+fn changed_since() -> Cause {
+    own_cause(
+        CauseKind::Refused,
+        409,
+        "somebody else has changed the target since; nothing was written there",
+    )
+}
+
+fn not_findable() -> Cause {
+    own_cause(
+        CauseKind::Unknown,
+        504,
+        "the id that the target assigned is not known",
+    )
+}
+
+/// Where a recreated object got another id than it had, the link follows it, and the target still
+/// does not hold exactly what it held.
+fn relink(
+    planned: Option<&LinkChange>,
+    inverse: &TargetWrite,
+    end: &mut RowEnd,
+) -> Option<LinkChange> {
+    let TargetWrite::Create {
+        id: Some(wanted), ..
+    } = inverse
+    else {
+        return None;
+    };
+    let given = end.written.as_ref().map(|written| written.id.clone())?;
+    if end.result != RowResult::Successful || given == *wanted {
+        return None;
+    }
+    let message = format!("the target gave the recreated object the id {given}, not {wanted}");
+    end.result = RowResult::Failed;
+    end.cause = Some(own_cause(CauseKind::Refused, 409, message));
+    match planned? {
+        LinkChange::Remove(link) => Some(LinkChange::Set {
+            link_type: link.link_type.clone(),
+            link_qualifier: link.link_qualifier.clone(),
+            first_id: link.first_id.clone(),
+            second_id: Some(given),
+        }),
+        LinkChange::Set { .. } => None,
+    }
+}
+
+fn divergence(intent: &Intent, undone: &Undone) -> Option<Divergence> {
+    let (row, cause) = (intent.rows.get(undone.index)?, undone.end.cause.clone()?);
+    if undone.end.result == RowResult::Successful {
+        return None;
+    }
+    let Step::Write { write } = &row.step else {
+        return None;
+    };
+    let hide = |object: Object| masked(&object, row.confidential.iter().map(String::as_str));
+    let forward = intent
+        .ended
+        .get(undone.index)
+        .and_then(|end| end.written.as_ref());
+    Some(Divergence {
+        mapping: row.mapping.clone(),
+        target: row.target.to_string(),
+        target_id: forward
+            .map(|written| written.id.clone())
+            .or_else(|| row.target_id.clone()),
+        expected: write.before().map(hide),
+        actual: undone.actual.clone().map(hide),
+        cause,
+    })
+}
+
+fn undo_record(intent: &Intent, undone: &Undone) -> Option<WriteRecord> {
+    let row = intent.rows.get(undone.index)?;
+    let forward = intent.ended.get(undone.index)?;
+    let hide = |object: Object| masked(&object, row.confidential.iter().map(String::as_str));
+    let target_id = forward
+        .written
+        .as_ref()
+        .map(|written| written.id.clone())
+        .or_else(|| row.target_id.clone());
+    Some(WriteRecord {
+        mapping: row.mapping.clone(),
+        link_qualifier: row.link_qualifier.clone(),
+        target: row.target.to_string(),
+        target_id,
+        situation: row.situation,
+        action: row.action,
+        operation: undone
+            .write
+            .as_ref()
+            .map(|write| write.operation().to_owned()),
+        before: undone
+            .write
+            .as_ref()
+            .and_then(TargetWrite::before)
+            .map(hide),
+        after: undone.write.as_ref().and_then(TargetWrite::after).map(hide),
+        result: Some(undone.end.result),
+        cause: undone.end.cause.clone(),
+        attempts: undone.end.attempts,
+        duration_ms: undone.end.duration_ms,
+    })
+}

@@ -1,0 +1,102 @@
+//! Runs one hook of a change, and keeps what the record and the audit say about it.
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::{
+    hooks::{Failure, Reader, Run, Script, Variable, Variables},
+    managed::HookPoint,
+    model::{Object, record::HookRun, secret::Redactor},
+};
+
+use super::{Engine, change::Context};
+
+/// What every hook of a change sees beside its objects.
+pub(super) fn common(context: &Context) -> Variables {
+    let change = &context.change;
+    vec![
+        (
+            "resourceName",
+            Variable::Constant(json!(change.object.to_string())),
+        ),
+        ("request", Variable::Constant(change.request.clone())),
+        ("context", Variable::Constant(surroundings(context))),
+    ]
+}
+
+/// An object, or `()`.
+pub(super) fn constant(object: Option<&Object>) -> Variable {
+    Variable::Constant(object.cloned().map_or(Value::Null, Value::Object))
+}
+
+pub(super) fn surroundings(context: &Context) -> Value {
+    let change = &context.change;
+    json!({
+        "caller": change.caller,
+        "transactionId": change.transaction_id,
+        "operation": change.id,
+        "root": change.lineage.root,
+        "depth": change.lineage.depth,
+    })
+}
+
+impl Engine {
+    /// Runs the hook at `point`, if the type has one there.
+    pub(super) async fn hook(
+        &self,
+        context: &Context,
+        point: HookPoint,
+        variables: impl FnOnce() -> Variables,
+    ) -> Option<(Run, HookRun)> {
+        let script = context.managed.as_ref()?.hooks.get(&point)?;
+        let mut all = variables();
+        all.extend(common(context));
+        let run = context
+            .setup
+            .scripts
+            .run(script, all, Some(self.reader(context)))
+            .await;
+        let report = report(point.key(), script, &run, &context.redactor);
+        metrics::counter!("recant_hook_runs_total", "hook" => point.key(), "verdict" => verdict(&run))
+            .increment(1);
+        Some((run, report))
+    }
+
+    fn reader(&self, context: &Context) -> Arc<dyn Reader> {
+        Arc::new(super::reader::HookReader::new(
+            self.store().clone(),
+            Arc::clone(&context.setup),
+        ))
+    }
+}
+
+/// What the record says about a run.
+fn report(hook: &str, script: &Script, run: &Run, redactor: &Redactor) -> HookRun {
+    HookRun {
+        hook: hook.to_owned(),
+        name: script.name.to_string(),
+        digest: script.digest.to_string(),
+        verdict: verdict(run).to_owned(),
+        error: run
+            .result
+            .as_ref()
+            .err()
+            .map(|failure| redactor.text(&failure.to_string())),
+        compensating: false,
+        log: run
+            .log
+            .iter()
+            .map(|line| format!("{}: {}", line.level, redactor.text(&line.message)))
+            .collect(),
+        duration_ms: u64::try_from(run.duration.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn verdict(run: &Run) -> &'static str {
+    match (&run.result, run.verdict.revert) {
+        (Err(Failure::Limit { .. } | Failure::Error { .. }), _) => "error",
+        (_, true) => "revert",
+        (Err(Failure::Thrown { .. }), false) => "reject",
+        (Ok(_), false) => "accept",
+    }
+}

@@ -1,0 +1,161 @@
+//! The intent on disk: nothing is written to a target before this.
+use crate::{
+    model::{OperationRecord, PlannedRow, SagaEvent, SagaState, record::HookRun},
+    store::{JournalEntry, JournalError, ObjectWrite},
+};
+
+use super::{
+    Engine,
+    change::{Change, Context, Intent, object_write},
+    checkpoint::{Point, Sabotage, is_sabotaged},
+    follow::Asked,
+    plan::Plan,
+};
+
+/// A change whose intent is on disk.
+#[derive(Debug)]
+pub(super) struct Journaled {
+    context: Context,
+    rows: Vec<PlannedRow>,
+    hook_runs: Vec<HookRun>,
+    follow_ups: Vec<Asked>,
+    state: SagaState,
+}
+
+impl Journaled {
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(super) fn rows(&self) -> &[PlannedRow] {
+        &self.rows
+    }
+
+    pub(super) fn hook_runs(&self) -> &[HookRun] {
+        &self.hook_runs
+    }
+
+    pub(super) fn follow_ups(&self) -> &[Asked] {
+        &self.follow_ups
+    }
+
+    pub(super) fn state(&self) -> SagaState {
+        self.state
+    }
+
+    /// Keeps what a hook that ran after the journal said.
+    pub(super) fn note(&mut self, run: HookRun, asked: Vec<Asked>) {
+        self.hook_runs.push(run);
+        self.follow_ups.extend(asked);
+    }
+
+    /// The journaled change of an intent that a process left behind.
+    pub(super) fn recovered(context: Context, intent: Intent) -> Self {
+        Self {
+            context,
+            rows: intent.rows,
+            hook_runs: intent.hook_runs,
+            follow_ups: intent.follow_ups,
+            state: SagaState::Journaled,
+        }
+    }
+
+    /// The intent as it stands now.
+    pub(super) fn intent(&self) -> Intent {
+        Intent {
+            format: Intent::FORMAT,
+            change: self.context.change.clone(),
+            rows: self.rows.clone(),
+            ended: Vec::new(),
+            undone: Vec::new(),
+            hook_runs: self.hook_runs.clone(),
+            follow_ups: self.follow_ups.clone(),
+        }
+    }
+}
+
+impl Engine {
+    /// Makes the plan durable, together with the new object, in one commit.
+    pub(super) async fn journal(&self, plan: Plan) -> Result<Journaled, (JournalError, Plan)> {
+        let state = match SagaState::Planned.next(SagaEvent::Journal) {
+            Ok(state) => state,
+            Err(step) => {
+                tracing::error!(%step, "illegal step");
+                SagaState::Journaled
+            }
+        };
+        let context = plan.context();
+        let change = &context.change;
+        let record = context.record(state, plan.rows(), &[], plan.hook_runs());
+        let entry = JournalEntry {
+            record,
+            payload: self.payload(change, &plan),
+            object: object_write(change),
+            claim: true,
+            latest: plan.latest(),
+            check_latest: change.notified,
+            idempotency: change
+                .idempotency
+                .clone()
+                .map(|key| (change.caller.clone(), key)),
+            updates: Vec::new(),
+        };
+        if let Err(error) = self.store().journal(entry).await {
+            return Err((error, plan));
+        }
+        self.reach(Point::Journaled).await;
+        let (context, rows, hook_runs, follow_ups) = plan.into_parts();
+        Ok(Journaled {
+            context,
+            rows,
+            hook_runs,
+            follow_ups,
+            state,
+        })
+    }
+
+    /// Makes a compensation durable: the old object comes back into the repository, and the parent
+    /// says that it is being taken back.
+    pub(super) async fn journal_compensation(
+        &self,
+        record: OperationRecord,
+        intent: &Intent,
+        object: ObjectWrite,
+        parent: OperationRecord,
+    ) -> Result<(), JournalError> {
+        let entry = JournalEntry {
+            record,
+            payload: to_payload(intent),
+            object,
+            claim: false,
+            latest: None,
+            check_latest: false,
+            idempotency: None,
+            updates: vec![parent],
+        };
+        self.store().journal(entry).await
+    }
+
+    fn payload(&self, change: &Change, plan: &Plan) -> serde_json::Value {
+        let rows = if is_sabotaged(self.store().node(), Sabotage::Journal) {
+            Vec::new()
+        } else {
+            plan.rows().to_vec()
+        };
+        to_payload(&Intent {
+            format: Intent::FORMAT,
+            change: change.clone(),
+            rows,
+            ended: Vec::new(),
+            undone: Vec::new(),
+            hook_runs: plan.hook_runs().to_vec(),
+            follow_ups: plan.follow_ups().to_vec(),
+        })
+    }
+}
+
+/// The intent as the store keeps it. Every part of it serializes to JSON by construction: maps
+/// have text keys, and numbers come from JSON.
+pub(super) fn to_payload(intent: &Intent) -> serde_json::Value {
+    serde_json::to_value(intent).unwrap_or_default()
+}

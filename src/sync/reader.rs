@@ -1,0 +1,127 @@
+//! What hooks may read: managed objects and targets, without what is confidential.
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    hooks,
+    model::{Container, Filter, Object, ResourceName},
+    store::{Count, Search, Store},
+};
+
+use super::{calls, setup::Setup};
+
+/// How many objects a hook's `query` gives at most; more is an error, not a silent cut.
+const MOST: usize = 1_000;
+
+/// Reads for the hooks of one change, under the configuration that it was admitted under.
+#[derive(Debug)]
+pub(super) struct HookReader {
+    store: Store,
+    setup: Arc<Setup>,
+}
+
+impl HookReader {
+    pub(super) fn new(store: Store, setup: Arc<Setup>) -> Self {
+        Self { store, setup }
+    }
+
+    async fn managed(&self, container: &Container, filter: &Filter) -> Result<Vec<Object>, String> {
+        let Container::Managed(name) = container else {
+            return Ok(Vec::new());
+        };
+        let managed = self
+            .setup
+            .managed(container)
+            .ok_or_else(|| unknown(container))?;
+        let search = Search {
+            filter: filter.clone(),
+            sort: Vec::new(),
+            page_size: Some(MOST + 1),
+            cookie: None,
+            offset: 0,
+            count: Count::None,
+        };
+        let found = self
+            .store
+            .objects(name, &search)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(found
+            .results
+            .iter()
+            .map(|stored| managed.visible(&stored.object))
+            .collect())
+    }
+
+    async fn system(&self, container: &Container, filter: &Filter) -> Result<Vec<Object>, String> {
+        let (target, class) = self
+            .setup
+            .target(container)
+            .ok_or_else(|| unknown(container))?;
+        let query = crate::connectors::Query {
+            filter: filter.clone(),
+            page_size: MOST + 1,
+            cursor: None,
+        };
+        let call = target.connector.query(class, &query);
+        let page = calls::limited(&target.calls, call)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(page
+            .objects
+            .iter()
+            .map(|found| self.hide(container, found.to_object()))
+            .collect())
+    }
+
+    /// Masks what any mapping writes there from a confidential attribute.
+    fn hide(&self, container: &Container, object: Object) -> Object {
+        self.setup
+            .mappings
+            .iter()
+            .filter(|mapping| mapping.target == *container)
+            .fold(object, |object, mapping| mapping.masked(&object))
+    }
+}
+
+#[async_trait]
+impl hooks::Reader for HookReader {
+    async fn read(&self, path: &str) -> Result<Option<Object>, String> {
+        let name: ResourceName = path.parse().map_err(|error| format!("{error}"))?;
+        if let Some((target, class)) = self.setup.target(&name.container) {
+            let found = calls::read(target, class, &name.id)
+                .await
+                .map_err(|error| format!("{name} cannot be read: {error}"))?;
+            return Ok(found.map(|found| self.hide(&name.container, found.to_object())));
+        }
+        let managed = self
+            .setup
+            .managed(&name.container)
+            .ok_or_else(|| unknown(&name.container))?;
+        let stored = self
+            .store
+            .object(&name)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(stored.map(|stored| managed.visible(&stored.object)))
+    }
+
+    async fn query(&self, container: &str, filter: &Filter) -> Result<Vec<Object>, String> {
+        let container: Container = container.parse().map_err(|error| format!("{error}"))?;
+        let found = match &container {
+            Container::Managed(_) => self.managed(&container, filter).await?,
+            Container::System { .. } => self.system(&container, filter).await?,
+        };
+        if found.len() > MOST {
+            return Err(format!(
+                "{container} holds more than {MOST} such objects; narrow the filter"
+            ));
+        }
+        Ok(found)
+    }
+}
+
+fn unknown(container: &Container) -> String {
+    format!("there is no {container}")
+}

@@ -1,0 +1,367 @@
+//! Recovery: takes up what a crash or a lost node left in flight, and goes on through the same phases.
+use futures::future::join_all;
+use serde_json::Value;
+
+use crate::{
+    model::{CauseKind, OperationRecord, PlannedRow, Purpose, RowResult, Step},
+    store::{self, InFlight, Settlement, StoredOperation},
+};
+
+use super::{
+    Engine,
+    apply::{LeaseLost, failed_end, look, place, unknown_end},
+    calls::{cause, own_cause},
+    change::{Context, Intent, RowEnd, Written},
+    compare::{Sight, judge},
+    follow,
+    journal::Journaled,
+    settle::Settled,
+};
+
+/// Changes that could not be taken to their end yet; each waits on its own.
+#[derive(Debug, Default)]
+pub struct Waiting(Vec<InFlight>);
+
+/// Why a change cannot be recovered now.
+enum Stuck {
+    /// For this reason; it is tried again later.
+    Because(String),
+    /// This node may write no more.
+    Lost,
+    /// The store failed.
+    Store(store::Error),
+}
+
+impl From<LeaseLost> for Stuck {
+    fn from(_: LeaseLost) -> Self {
+        Self::Lost
+    }
+}
+
+impl From<store::Error> for Stuck {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// How recovery found one row.
+enum Seen {
+    Is(Sight, Option<Written>),
+    Unreadable(crate::model::Cause),
+    NothingToWrite,
+}
+
+impl Engine {
+    /// Takes over what dead nodes left and carries it to an end, together with what waited since
+    /// an earlier call. Comes back when each of these changes has ended or waits; none of them
+    /// holds up another.
+    ///
+    /// # Errors
+    /// Where the store cannot tell what is in flight.
+    pub async fn recover(&self, waiting: &mut Waiting) -> Result<usize, store::Error> {
+        let mut found = self.store().take_over().await?;
+        found.append(&mut waiting.0);
+        let count = found.len();
+        let tasks: Vec<_> = found
+            .into_iter()
+            .map(|in_flight| {
+                let engine = self.clone();
+                self.parts.tasks.spawn(async move {
+                    let stuck = engine.resume(&in_flight).await;
+                    (in_flight, stuck)
+                })
+            })
+            .collect();
+        for ended in join_all(tasks).await {
+            match ended {
+                Ok((_, Ok(()))) => {}
+                Ok((in_flight, Err(stuck))) => self.keep(waiting, in_flight, stuck),
+                Err(error) => tracing::error!(%error, "a recovery was interrupted"),
+            }
+        }
+        Ok(count)
+    }
+
+    fn keep(&self, waiting: &mut Waiting, in_flight: InFlight, stuck: Stuck) {
+        match stuck {
+            Stuck::Because(reason) => {
+                tracing::warn!(operation = %in_flight.operation, reason, "a change waits");
+                waiting.0.push(in_flight);
+            }
+            Stuck::Store(error) => {
+                tracing::error!(operation = %in_flight.operation,
+                    error = &error as &dyn std::error::Error, "a change waits for the store");
+                waiting.0.push(in_flight);
+            }
+            Stuck::Lost => {
+                tracing::warn!(operation = %in_flight.operation, "another node takes the change");
+            }
+        }
+    }
+
+    async fn resume(&self, in_flight: &InFlight) -> Result<(), Stuck> {
+        let Some(stored) = self.store().operation(in_flight.operation).await? else {
+            tracing::error!(operation = %in_flight.operation, "in flight, but not in the journal");
+            self.release(in_flight);
+            return Ok(());
+        };
+        let record = stored.record.clone();
+        if follow::is_row(&in_flight.object) {
+            return self.resume_follow_ups(in_flight, stored).await;
+        }
+        if record.outcome.is_some() {
+            self.release(in_flight);
+            return Ok(());
+        }
+        tracing::info!(operation = %in_flight.operation, object = %in_flight.object,
+            attempt = in_flight.attempt, "recovering");
+        match self.resume_change(in_flight, stored).await {
+            Ok(Some(settled)) => {
+                self.afterwards(settled, None).await;
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(Stuck::Because(reason)) => {
+                self.note_waiting(record, &reason);
+                Err(Stuck::Because(reason))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn resume_change(
+        &self,
+        in_flight: &InFlight,
+        stored: StoredOperation,
+    ) -> Result<Option<Settled>, Stuck> {
+        let intent = read_intent(stored.payload)?;
+        let context = self.context_of(&intent, in_flight.attempt);
+        self.check_targets(&context, &intent.rows)?;
+        let children = self.store().children(in_flight.operation).await?;
+        let nested = children
+            .into_iter()
+            .find(|child| child.record.purpose == Purpose::Compensation);
+        match nested {
+            Some(nested) => self
+                .resume_compensation(context, intent, nested)
+                .await
+                .map(Some),
+            None => {
+                self.resume_forward(Journaled::recovered(context, intent))
+                    .await
+            }
+        }
+    }
+
+    /// A change whose compensation is on disk: undoes what is not undone yet.
+    async fn resume_compensation(
+        &self,
+        context: Context,
+        intent: Intent,
+        nested: StoredOperation,
+    ) -> Result<Settled, Stuck> {
+        let nested_intent = read_intent(nested.payload)?;
+        let nested_context = self.context_of(&nested_intent, context.change.attempt);
+        let ends = nested_intent.ended.clone();
+        let compensation = self
+            .undo_all(&context, &nested_context, nested_intent)
+            .await?;
+        let journaled = Journaled::recovered(context, intent);
+        Ok(self.taken_back(journaled, ends, compensation, None).await)
+    }
+
+    /// A change that was going forward: looks at each target and goes on from there.
+    /// None where a post hook refuses it after all.
+    async fn resume_forward(&self, mut journaled: Journaled) -> Result<Option<Settled>, Stuck> {
+        let seen = self.look_at_rows(&journaled).await;
+        let untouched = !seen
+            .iter()
+            .any(|seen| matches!(seen, Seen::Is(Sight::After, _)));
+        if untouched && let Err(refusal) = self.post_hook(&mut journaled).await {
+            self.reject_journaled(journaled, refusal).await;
+            return Ok(None);
+        }
+        let applied = self.apply(journaled, &classify(seen)).await?;
+        Ok(Some(self.settle(applied).await?))
+    }
+
+    async fn look_at_rows(&self, journaled: &Journaled) -> Vec<Seen> {
+        let context = journaled.context();
+        join_all(journaled.rows().iter().map(|row| async move {
+            let Step::Write { write } = &row.step else {
+                return Seen::NothingToWrite;
+            };
+            let place = match place(&context.setup, row, &context.redactor) {
+                Ok(place) => place,
+                Err(cause) => return Seen::Unreadable(cause),
+            };
+            match look(&place, write, None).await {
+                Ok(Some(found)) => {
+                    let sight = judge(write, None, found.at_new.as_ref(), found.at_old.as_ref());
+                    Seen::Is(sight, found.at_new.as_ref().map(Written::from))
+                }
+                Ok(None) => Seen::Unreadable(own_cause(
+                    CauseKind::Unknown,
+                    504,
+                    "the target assigns ids, and nothing tells how to find the object",
+                )),
+                Err(error) => Seen::Unreadable(cause(&error, &context.redactor)),
+            }
+        }))
+        .await
+    }
+
+    fn context_of(&self, intent: &Intent, attempt: u32) -> Context {
+        let mut change = intent.change.clone();
+        change.attempt = attempt;
+        Context::new(change, self.setup())
+    }
+
+    fn check_targets(&self, context: &Context, rows: &[PlannedRow]) -> Result<(), Stuck> {
+        let gone = rows.iter().find(|row| {
+            matches!(row.step, Step::Write { .. }) && context.setup.target(&row.target).is_none()
+        });
+        match gone {
+            None => Ok(()),
+            Some(row) => Err(Stuck::Because(format!(
+                "{} is not configured any more; its connector must come back first",
+                row.target
+            ))),
+        }
+    }
+
+    async fn resume_follow_ups(
+        &self,
+        in_flight: &InFlight,
+        stored: StoredOperation,
+    ) -> Result<(), Stuck> {
+        let intent = read_intent(stored.payload)?;
+        let mut record = stored.record;
+        record.follow_ups = self.follow_up(&intent.change, &intent.follow_ups).await;
+        let settlement = Settlement {
+            records: vec![record],
+            release: Some(in_flight.object.clone()),
+            ..Settlement::default()
+        };
+        Ok(self.store().settle(settlement).wait().await?)
+    }
+
+    fn release(&self, in_flight: &InFlight) {
+        let settlement = Settlement {
+            release: Some(in_flight.object.clone()),
+            ..Settlement::default()
+        };
+        let _ = self.store().settle(settlement);
+    }
+
+    fn note_waiting(&self, mut record: OperationRecord, reason: &str) {
+        if record.waits_because.as_deref() == Some(reason) {
+            return;
+        }
+        record.waits_because = Some(reason.to_owned());
+        let _ = self.store().settle(Settlement {
+            records: vec![record],
+            ..Settlement::default()
+        });
+    }
+}
+
+/// Reads an intent of this or any earlier format.
+pub(super) fn intent_of(payload: Option<Value>) -> Result<Intent, String> {
+    let payload = payload.ok_or("its intent is not in the journal any more")?;
+    match payload.get("format").and_then(Value::as_u64) {
+        Some(format) if format <= u64::from(Intent::FORMAT) => serde_json::from_value(payload)
+            .map_err(|error| format!("its intent cannot be read: {error}")),
+        Some(format) => Err(format!(
+            "a newer program wrote it (journal format {format}, this one reads up to {})",
+            Intent::FORMAT
+        )),
+        None => Err("its intent cannot be read: it names no format".to_owned()),
+    }
+}
+
+fn read_intent(payload: Option<Value>) -> Result<Intent, Stuck> {
+    intent_of(payload).map_err(Stuck::Because)
+}
+
+/// What recovery knows of each row before it goes on. Writes went out in order, so a row that
+/// still holds its pre-image tells that the rows behind it were not begun.
+fn classify(seen: Vec<Seen>) -> Vec<Option<RowEnd>> {
+    let mut begun = true;
+    seen.into_iter()
+        .map(|seen| match seen {
+            Seen::NothingToWrite => None,
+            Seen::Is(Sight::After, written) => Some(RowEnd {
+                written,
+                touched: true,
+                ..RowEnd::of(RowResult::Successful)
+            }),
+            Seen::Is(Sight::Before, _) => {
+                begun = false;
+                None
+            }
+            Seen::Is(Sight::Other, _) => Some(ended(begun, changed_meanwhile())),
+            Seen::Unreadable(cause) => Some(ended(begun, cause)),
+        })
+        .collect()
+}
+
+fn ended(begun: bool, cause: crate::model::Cause) -> RowEnd {
+    if begun {
+        unknown_end(crate::model::Cause {
+            kind: CauseKind::Unknown,
+            ..cause
+        })
+    } else {
+        failed_end(cause)
+    }
+}
+
+fn changed_meanwhile() -> crate::model::Cause {
+    own_cause(
+        CauseKind::Refused,
+        409,
+        "the target holds neither the old nor the new value: somebody else has changed it",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_newer_format_waits_for_a_newer_program() {
+        let refused = |payload| intent_of(payload).err().unwrap();
+        assert!(refused(Some(json!({"format": 99}))).contains("newer program"));
+        assert!(refused(Some(json!({}))).contains("names no format"));
+        assert!(refused(Some(json!({"format": 1}))).contains("cannot be read"));
+        assert!(refused(None).contains("not in the journal"));
+    }
+
+    #[test]
+    fn rows_behind_an_untouched_one_were_not_begun() {
+        let ends = classify(vec![
+            Seen::Is(Sight::After, None),
+            Seen::Is(Sight::Other, None),
+            Seen::Is(Sight::Before, None),
+            Seen::Is(Sight::Other, None),
+            Seen::NothingToWrite,
+        ]);
+        let known: Vec<_> = ends
+            .iter()
+            .map(|end| end.as_ref().map(|end| (end.result, end.touched)))
+            .collect();
+        assert_eq!(
+            known,
+            [
+                Some((RowResult::Successful, true)),
+                Some((RowResult::Unknown, true)),
+                None,
+                Some((RowResult::Failed, false)),
+                None,
+            ]
+        );
+    }
+}

@@ -1,0 +1,532 @@
+//! The end of a change: the hook's verdict, the compensation it may ask for, the outcome, the answer.
+use serde_json::{Value, json};
+
+use crate::{
+    audit,
+    hooks::{Failure, Run, Variable, Variables, Verdict},
+    managed::HookPoint,
+    model::{
+        ChangeKind, LinkChange, Object, OperationRecord, Outcome, PlannedRow, RowResult, SagaEvent,
+        SagaState, link::Link, record::HookRun,
+    },
+    store::{Settlement, StoredAnswer, Ticket},
+};
+
+use super::{
+    Engine,
+    apply::{Applied, LeaseLost},
+    change::{Change, Context, RowEnd, recorded, revision},
+    checkpoint::Point,
+    compensate::Compensation,
+    details::{failed_row, failure_status, first_failed, sync_details},
+    error::{Accepted, Answer, Refusal},
+    follow::Asked,
+    hook::constant,
+    journal::Journaled,
+};
+
+/// A change that is over, and what is still to be done for it.
+pub(super) struct Settled {
+    pub answer: Answer,
+    pub change: Change,
+    pub record: OperationRecord,
+    pub follow_ups: Vec<Asked>,
+    pub ticket: Ticket,
+}
+
+/// What is to happen after all rows were tried.
+enum Judgement {
+    Stand,
+    TakeBack,
+}
+
+impl Engine {
+    /// Ends a change whose rows are over.
+    pub(super) async fn settle(&self, mut applied: Applied) -> Result<Settled, LeaseLost> {
+        let success = applied.is_success();
+        let run = self.ask_on_sync(&applied, success).await;
+        let (judgement, thrown) = judge(success, run.as_ref().map(|(run, _)| run));
+        if let Some((run, report)) = run {
+            let asked = self.name_follow_ups(run.verdict.follow_ups);
+            applied.note(report, asked);
+        }
+        self.reach(Point::Judged).await;
+        match judgement {
+            Judgement::Stand => Ok(self.stand(applied, thrown).await),
+            Judgement::TakeBack => self.take_back(applied, thrown).await,
+        }
+    }
+
+    async fn ask_on_sync(&self, applied: &Applied, success: bool) -> Option<(Run, HookRun)> {
+        let context = applied.journaled().context();
+        self.hook(context, HookPoint::OnSync, || {
+            let details = sync_details(applied.journaled().rows(), applied.ends());
+            sync_variables(
+                &context.change,
+                Asking {
+                    success,
+                    ..Asking::default()
+                },
+                details,
+            )
+        })
+        .await
+    }
+
+    /// Calls `onSync` for a change that planning refused: nothing was written, and a revert has
+    /// nothing to do.
+    pub(super) async fn ask_preflight(
+        &self,
+        context: &Context,
+        rows: &[PlannedRow],
+        ends: &[RowEnd],
+    ) -> Option<(Run, HookRun)> {
+        self.hook(context, HookPoint::OnSync, || {
+            let asking = Asking {
+                preflight: true,
+                ..Asking::default()
+            };
+            sync_variables(&context.change, asking, sync_details(rows, ends))
+        })
+        .await
+    }
+
+    /// Calls `onSync` after a compensation has failed too. Whatever it says, the engine stops.
+    pub(super) async fn ask_again(
+        &self,
+        context: &Context,
+        compensation: &Compensation,
+    ) -> Option<(Verdict, HookRun)> {
+        let causes: Vec<String> = compensation
+            .diverged
+            .iter()
+            .map(|divergence| format!("{}: {}", divergence.target, divergence.cause.message))
+            .collect();
+        tracing::warn!(
+            operation = %context.change.id, object = %context.change.object,
+            action = context.change.kind.sync_action(), cause = causes.join("; "),
+            "the compensation failed; the engine stops here and lists what differs"
+        );
+        let (run, mut report) = self
+            .hook(context, HookPoint::OnSync, || {
+                let details = sync_details(&compensation.intent.rows, &compensation.intent.ended);
+                let asking = Asking {
+                    compensating: true,
+                    ..Asking::default()
+                };
+                sync_variables(&context.change, asking, details)
+            })
+            .await?;
+        report.compensating = true;
+        Some((run.verdict, report))
+    }
+
+    /// The change stands: `synced`, or `partial` where a target failed and nobody asked for a revert.
+    async fn stand(&self, applied: Applied, thrown: Option<Refusal>) -> Settled {
+        let success = applied.is_success();
+        let event = if success {
+            SagaEvent::Accept
+        } else {
+            SagaEvent::LeavePartial
+        };
+        let (journaled, ends) = applied.into_parts();
+        let state = self.step(self.step(journaled.state(), SagaEvent::Apply), event);
+        let outcome = state.outcome().unwrap_or(Outcome::Partial);
+        let context = journaled.context();
+        let mut record = context.record(state, journaled.rows(), &ends, journaled.hook_runs());
+        let answer = self.answer(context, outcome, journaled.rows(), &ends, thrown);
+        let mut settlement = Settlement {
+            links: links(journaled.rows(), &ends),
+            supersedes: (outcome == Outcome::Synced)
+                .then(|| (context.change.object.clone(), context.change.id)),
+            ..Settlement::default()
+        };
+        let ticket = self.finish(
+            &journaled,
+            &mut record,
+            &answer,
+            &mut settlement,
+            settlement_of,
+        );
+        self.ended(journaled, record, answer, ticket, outcome).await
+    }
+
+    /// The change is taken back: `compensated`, or `diverged` where that fails too.
+    async fn take_back(
+        &self,
+        applied: Applied,
+        thrown: Option<Refusal>,
+    ) -> Result<Settled, LeaseLost> {
+        let (journaled, ends) = applied.into_parts();
+        let context = journaled.context();
+        let applied_state = self.step(journaled.state(), SagaEvent::Apply);
+        let compensating = self.step(applied_state, SagaEvent::Revert);
+        let parent = context.record(compensating, journaled.rows(), &ends, journaled.hook_runs());
+        let compensation = self
+            .compensate(context, parent, journaled.intent(), ends.clone())
+            .await?;
+        match compensation {
+            Some(compensation) => Ok(self.taken_back(journaled, ends, compensation, thrown).await),
+            None => {
+                tracing::error!(operation = %context.change.id, "a compensation asked for a revert");
+                Err(LeaseLost)
+            }
+        }
+    }
+
+    /// Writes down how a compensation ended.
+    pub(super) async fn taken_back(
+        &self,
+        mut journaled: Journaled,
+        ends: Vec<RowEnd>,
+        mut compensation: Compensation,
+        thrown: Option<Refusal>,
+    ) -> Settled {
+        if let Some(run) = compensation.hook_run.take() {
+            journaled.note(run, Vec::new());
+        }
+        let context = journaled.context();
+        let outcome = compensation.state.outcome().unwrap_or(Outcome::Diverged);
+        let mut record = context.record(
+            compensation.state,
+            journaled.rows(),
+            &ends,
+            journaled.hook_runs(),
+        );
+        record.nested = vec![compensation.record.id];
+        record.diverged = compensation.diverged.clone();
+        record.revision = revision(compensation.intent.change.new.as_ref());
+        let answer = self.answer(context, outcome, journaled.rows(), &ends, thrown);
+        let mut links = standing_links(&compensation);
+        links.extend(compensation.links.clone());
+        let mut settlement = Settlement {
+            records: vec![compensation.record.clone()],
+            payloads: vec![(
+                compensation.record.id,
+                super::journal::to_payload(&compensation.intent),
+            )],
+            links,
+            ..Settlement::default()
+        };
+        let undo = audit::about_compensation(self.clock(), &compensation.record);
+        let ticket = self.finish(
+            &journaled,
+            &mut record,
+            &answer,
+            &mut settlement,
+            |settlement, own| {
+                settlement.audit = own;
+                settlement.audit.extend(undo);
+            },
+        );
+        self.ended(journaled, record, answer, ticket, outcome).await
+    }
+
+    /// Fills a settlement with what every end has, and hands it to the store.
+    fn finish(
+        &self,
+        journaled: &Journaled,
+        record: &mut OperationRecord,
+        answer: &Answer,
+        settlement: &mut Settlement,
+        audit_order: impl FnOnce(&mut Settlement, Vec<crate::model::audit::AuditEntry>),
+    ) -> Ticket {
+        let context = journaled.context();
+        let change = &context.change;
+        record.ended_at = Some(self.clock().now());
+        if let Err(refusal) = &answer.result {
+            record.error = Some(recorded(refusal.code, &refusal.message));
+        }
+        record.follow_ups = journaled.follow_ups().iter().map(Asked::record).collect();
+        record
+            .nested
+            .extend(journaled.follow_ups().iter().map(|asked| asked.id));
+        let before = change.old.as_ref().map(|old| context.masked(old));
+        let after = change.new.as_ref().map(|new| context.masked(new));
+        audit_order(
+            settlement,
+            audit::about_change(self.clock(), record, before, after),
+        );
+        settlement.records.push(record.clone());
+        settlement.release = Some(change.object.clone());
+        settlement.answer = self.stored_answer(change, answer);
+        if !journaled.follow_ups().is_empty() {
+            settlement.claim = Some((super::follow::row(change.id), change.id));
+            let payload = super::journal::to_payload(&journaled.intent());
+            settlement.payloads.push((change.id, payload));
+        }
+        self.store().settle(std::mem::take(settlement))
+    }
+
+    async fn ended(
+        &self,
+        journaled: Journaled,
+        record: OperationRecord,
+        answer: Answer,
+        ticket: Ticket,
+        outcome: Outcome,
+    ) -> Settled {
+        let change = journaled.context().change.clone();
+        let kind = change.kind.as_str();
+        metrics::counter!("recant_changes_total", "outcome" => outcome.as_str(), "kind" => kind)
+            .increment(1);
+        self.reach(Point::Ended).await;
+        let follow_ups = journaled.follow_ups().to_vec();
+        Settled {
+            answer,
+            change,
+            record,
+            follow_ups,
+            ticket,
+        }
+    }
+
+    /// The answer under the caller's idempotency key, if there is one.
+    pub(super) fn stored_answer(
+        &self,
+        change: &Change,
+        answer: &Answer,
+    ) -> Option<(String, crate::model::change::IdempotencyKey, StoredAnswer)> {
+        let key = change.idempotency.clone()?;
+        Some((change.caller.clone(), key, stored(answer)))
+    }
+
+    /// What the caller is told.
+    fn answer(
+        &self,
+        context: &Context,
+        outcome: Outcome,
+        rows: &[PlannedRow],
+        ends: &[RowEnd],
+        thrown: Option<Refusal>,
+    ) -> Answer {
+        let change = &context.change;
+        let result = match (outcome, thrown) {
+            (Outcome::Synced | Outcome::Partial, None) => Ok(accepted(context, rows, ends)),
+            (_, thrown) => Err(refused(context, outcome, rows, ends, thrown)),
+        };
+        Answer {
+            operation: change.id,
+            outcome: Some(outcome),
+            result,
+        }
+    }
+
+    /// The next state; the table knows every step that the engine takes, so a hole in it is a
+    /// defect that is told, not hidden.
+    pub(super) fn step(&self, state: SagaState, event: SagaEvent) -> SagaState {
+        state.next(event).unwrap_or_else(|step| {
+            tracing::error!(%step, "the engine took a step that the table does not know");
+            state
+        })
+    }
+}
+
+/// What `onSync` is asked about.
+#[derive(Default)]
+struct Asking {
+    success: bool,
+    preflight: bool,
+    compensating: bool,
+}
+
+fn sync_variables(change: &Change, asking: Asking, details: Value) -> Variables {
+    let results = json!({
+        "success": asking.success,
+        "action": change.kind.sync_action(),
+        "preflight": asking.preflight,
+        "syncDetails": details,
+    });
+    vec![
+        ("oldObject", constant(change.old.as_ref())),
+        ("newObject", constant(change.new.as_ref())),
+        ("object", Variable::Constant(Value::Null)),
+        ("syncResults", Variable::Constant(results)),
+        (
+            "compensating",
+            Variable::Constant(json!(asking.compensating)),
+        ),
+    ]
+}
+
+/// What the hook's run means (SPEC 2, Settle): what it asked for is done even if it then throws; a
+/// hook that fails reverts a failed sync and lets a successful one stand.
+fn judge(success: bool, run: Option<&Run>) -> (Judgement, Option<Refusal>) {
+    let Some(run) = run else {
+        return (Judgement::Stand, None);
+    };
+    let asked = run.verdict.revert;
+    match &run.result {
+        Ok(_) if asked => (Judgement::TakeBack, None),
+        Ok(_) => (Judgement::Stand, None),
+        Err(failure @ Failure::Thrown { .. }) => {
+            let refusal = Refusal::of_hook("onSync", failure, &Default::default());
+            let judgement = if asked {
+                Judgement::TakeBack
+            } else {
+                Judgement::Stand
+            };
+            (judgement, Some(refusal))
+        }
+        Err(_) if asked || !success => (Judgement::TakeBack, None),
+        Err(_) => (Judgement::Stand, None),
+    }
+}
+
+fn accepted(context: &Context, rows: &[PlannedRow], ends: &[RowEnd]) -> Accepted {
+    let change = &context.change;
+    let shown = change.new.as_ref().or(change.old.as_ref());
+    let body = if change.notified {
+        sync_details(rows, ends)
+    } else {
+        shown.map_or(Value::Null, |object| Value::Object(context.visible(object)))
+    };
+    let created = change.kind == ChangeKind::Create && !change.notified;
+    Accepted {
+        status: if created { 201 } else { 200 },
+        body,
+        revision: revision(change.new.as_ref()),
+    }
+}
+
+/// The error for a change that did not stand; a thrown code, message and detail count, but a
+/// divergence is always a 500.
+fn refused(
+    context: &Context,
+    outcome: Outcome,
+    rows: &[PlannedRow],
+    ends: &[RowEnd],
+    thrown: Option<Refusal>,
+) -> Refusal {
+    let failed = first_failed(rows, ends).and_then(|(row, end)| Some((row, end.cause.as_ref()?)));
+    let mut refusal = match (thrown, failed) {
+        (Some(mut thrown), _) => {
+            thrown.message = context.redactor.text(&thrown.message);
+            thrown.detail = thrown.detail.map(|detail| context.redactor.value(&detail));
+            thrown
+        }
+        (None, Some((row, cause))) => Refusal::new(
+            failure_status(cause.kind),
+            format!("{} refused the change: {}", row.target, cause.message),
+        ),
+        (None, None) => Refusal::new(409, "the onSync hook took the change back"),
+    };
+    if outcome == Outcome::Diverged {
+        refusal.code = 500;
+        refusal.message = format!(
+            "{}; taking it back failed too, see the operation",
+            refusal.message
+        );
+    }
+    let mut facts = Object::new();
+    facts.insert("operation".into(), json!(context.change.id));
+    facts.insert("outcome".into(), json!(outcome));
+    facts.extend(failed_row(rows, ends));
+    facts.insert("syncDetails".into(), sync_details(rows, ends));
+    refusal.merge_detail(facts);
+    refusal
+}
+
+/// The link changes of the rows that are done.
+fn links(rows: &[PlannedRow], ends: &[RowEnd]) -> Vec<LinkChange> {
+    rows.iter()
+        .zip(ends)
+        .filter(|(_, end)| end.result == RowResult::Successful)
+        .filter_map(|(row, end)| known_link(row, end))
+        .collect()
+}
+
+/// The link changes of rows whose write stands because it could not be undone: links follow what
+/// the targets hold.
+fn standing_links(compensation: &Compensation) -> Vec<LinkChange> {
+    let intent = &compensation.intent;
+    intent
+        .rows
+        .iter()
+        .zip(&intent.ended)
+        .enumerate()
+        .filter(|(index, (_, end))| {
+            end.result == RowResult::Successful && end.touched && !intent.undone.contains(index)
+        })
+        .filter_map(|(_, (row, end))| known_link(row, end))
+        .collect()
+}
+
+/// The row's link change with the target's id in it.
+fn known_link(row: &PlannedRow, end: &RowEnd) -> Option<LinkChange> {
+    match row.link.clone()? {
+        LinkChange::Set {
+            link_type,
+            link_qualifier,
+            first_id,
+            second_id,
+        } => {
+            let assigned = end.written.as_ref().map(|written| written.id.clone());
+            Some(LinkChange::Set {
+                link_type,
+                link_qualifier,
+                first_id,
+                second_id: Some(assigned.or(second_id)?),
+            })
+        }
+        LinkChange::Remove(link) => Some(LinkChange::Remove(link)),
+    }
+}
+
+/// What takes a row's link change back.
+pub(super) fn unlinked(row: &PlannedRow, end: &RowEnd) -> Option<LinkChange> {
+    match known_link(row, end)? {
+        LinkChange::Set {
+            link_type,
+            link_qualifier,
+            first_id,
+            second_id,
+        } => Some(LinkChange::Remove(Link {
+            link_type,
+            link_qualifier,
+            first_id,
+            second_id: second_id?,
+        })),
+        LinkChange::Remove(link) => Some(LinkChange::Set {
+            link_type: link.link_type,
+            link_qualifier: link.link_qualifier,
+            first_id: link.first_id,
+            second_id: Some(link.second_id),
+        }),
+    }
+}
+
+/// The answer as the store keeps it.
+pub(super) fn stored(answer: &Answer) -> StoredAnswer {
+    let mut headers = vec![("Recant-Operation".to_owned(), answer.operation.to_string())];
+    if let Some(outcome) = answer.outcome {
+        headers.push(("Recant-Outcome".to_owned(), outcome.to_string()));
+    }
+    if let Ok(Accepted {
+        revision: Some(revision),
+        ..
+    }) = &answer.result
+    {
+        headers.push(("ETag".to_owned(), format!("\"{revision}\"")));
+    }
+    StoredAnswer {
+        status: answer.status(),
+        body: answer.body(),
+        headers,
+    }
+}
+
+fn settlement_of(settlement: &mut Settlement, entries: Vec<crate::model::audit::AuditEntry>) {
+    settlement.audit = entries;
+}
+
+/// What `postCreate`, `postUpdate` and `postDelete` see.
+pub(super) fn post_variables(context: &Context) -> Variables {
+    let change = &context.change;
+    let shown = change.new.as_ref().or(change.old.as_ref());
+    vec![
+        ("oldObject", constant(change.old.as_ref())),
+        ("newObject", constant(change.new.as_ref())),
+        ("object", constant(shown)),
+    ]
+}
