@@ -1,1 +1,21 @@
 //! The project folder: as written, compiled with every problem gathered, and as used.
+//!
+//! `read` makes documents of files, `written` says which keys there are, `compile` makes of both
+//! what the engine uses. None of the three stops at the first problem. Nothing here talks to a
+//! target or a store: whether they can be reached is not a question of the folder.
+mod compile;
+mod load;
+mod problem;
+mod read;
+mod settings;
+mod written;
+
+pub use load::{Loaded, load, process_environment};
+pub use problem::{Place, Problem, Severity, to_json};
+pub use read::substitute::Environment;
+pub use settings::{
+    Auth, Changes, Configuration, Journal, LogFormat, Oidc, Server, Store, Telemetry, Tls,
+};
+
+#[cfg(test)]
+mod tests;

@@ -20,8 +20,12 @@ pub use settings::{Kind, Problem, Settings};
 /// # Errors
 /// Where a client cannot be made at all, for example for want of TLS roots.
 pub fn open(settings: &Settings) -> Result<SharedConnector, Error> {
-    let _ = settings;
-    Err(Error::refused(501, "not there yet"))
+    let timeout = settings.timeout;
+    Ok(match &settings.kind {
+        Kind::Sql(_) => return Err(Error::refused(501, "not there yet")),
+        Kind::Csv(settings) => Arc::new(csv::CsvFile::new(settings.clone(), timeout)),
+        Kind::Rest(settings) => Arc::new(rest::Rest::open(settings.clone(), timeout)?),
+    })
 }
 
 /// A system that Recant reads and writes. One call is one attempt: retries, time limits and the

@@ -1,12 +1,17 @@
 //! One mapping's part in one change: what has to be read first, and the row that comes of it.
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{Failure, Mapping};
+use super::{
+    Failure, Mapping,
+    act::{Acting, Reserved},
+    condition::View,
+    situation::Qualified,
+};
 use crate::{
     hooks::{self, LogLine, Reader, Runtime, Script},
-    model::{Cause, Filter, Link, Object, PlannedRow, Situation, TargetObject},
+    model::{Action, Cause, Filter, Link, Object, PlannedRow, Step, TargetObject},
 };
 
 /// The source object of a change.
@@ -87,6 +92,7 @@ pub struct Hit {
 #[derive(Debug)]
 pub struct Prepared<'a> {
     case: Case<'a>,
+    qualified: Qualified,
     lookup: Lookup,
 }
 
@@ -117,17 +123,12 @@ pub struct ScriptRun {
     pub duration: Duration,
 }
 
-/// The link qualifiers under which a mapping looks at a source object.
-///
-/// # Errors
-/// Where the mapping's script fails or gives no list of texts.
-pub async fn link_qualifiers<'a>(
-    mapping: &'a Mapping,
-    source: Source<'_>,
-    scripts: Scripts<'_>,
-) -> Result<Cow<'a, [String]>, Failure> {
-    let _ = (mapping, source, scripts);
-    todo!()
+impl<'a> Source<'a> {
+    /// The object that scripts and properties see: what it becomes, or what a deleted one was.
+    #[must_use]
+    pub fn object(&self) -> Option<&'a Object> {
+        self.new.or(self.old)
+    }
 }
 
 impl<'a> Case<'a> {
@@ -136,14 +137,41 @@ impl<'a> Case<'a> {
     /// # Errors
     /// The finished decision, its row `Failed`, where a script fails.
     pub async fn prepare(self) -> Result<Prepared<'a>, Box<Decision>> {
-        todo!()
+        match self.look().await {
+            Ok((qualified, lookup)) => Ok(Prepared {
+                case: self,
+                qualified,
+                lookup,
+            }),
+            Err(failure) => Err(Box::new(self.failed(failure.cause()))),
+        }
     }
 
-    /// The decision where the case cannot be decided, for example because the target cannot be read.
+    /// The decision where the case cannot be assessed, for example because the target cannot be
+    /// read.
     #[must_use]
-    pub fn failed(&self, cause: Cause, situation: Option<Situation>) -> Decision {
-        let _ = (cause, situation);
-        todo!()
+    pub fn failed(&self, cause: Cause) -> Decision {
+        self.decision(Step::Failed { cause })
+    }
+
+    fn decision(&self, step: Step) -> Decision {
+        Decision {
+            row: PlannedRow {
+                mapping: self.mapping.name.clone(),
+                link_qualifier: self.qualifier.to_owned(),
+                source_id: self.source.id.to_owned(),
+                target: self.mapping.target.clone(),
+                target_id: self.linked_id().map(str::to_owned),
+                situation: None,
+                action: None,
+                step,
+                link: None,
+                confidential: self.mapping.confidential.clone(),
+                find: None,
+            },
+            runs: Vec::new(),
+            unread: None,
+        }
     }
 }
 
@@ -160,16 +188,69 @@ impl<'a> Prepared<'a> {
         &self.lookup
     }
 
-    /// Assesses the situation, chooses the action and computes the write.
+    /// Assesses the situation, chooses the action and computes the write. Hooks of the mapping run
+    /// here, so that what the plan shows is what will be written.
     pub async fn decide(self, found: Found) -> Decision {
-        let _ = found;
-        todo!()
+        let mut decision = self.case.decision(Step::Nothing);
+        decision.row.find = match &self.lookup.candidates {
+            Some(Candidates::Query(filter)) => Some(filter.to_string()),
+            _ => None,
+        };
+        if let Err(failure) = self.fill(found, &mut decision).await {
+            decision.row.step = Step::Failed {
+                cause: failure.cause(),
+            };
+        }
+        decision
     }
+
+    async fn fill(&self, found: Found, decision: &mut Decision) -> Result<(), Failure> {
+        let case = self.case;
+        let reserved = Reserved::new(&case, &self.lookup, &found);
+        let assessed = case.assess(self.qualified, found).await?;
+        decision.row.situation = Some(assessed.situation);
+        if let Some(target) = &assessed.target {
+            decision.row.target_id = Some(target.id.clone());
+        }
+        let view = View::new(case, assessed.target.as_ref());
+        let chosen = case.choose(assessed.situation, &view).await?;
+        decision.row.action = Some(chosen.action);
+        let mut acting = Acting {
+            case,
+            assessed: &assessed,
+            action: chosen.action,
+            view: &view,
+            runs: &mut decision.runs,
+        };
+        let effect = acting.effect(&reserved).await?;
+        if let Some(script) = chosen.post_action.filter(|_| concludes(chosen.action)) {
+            acting.conclude(script, &effect).await?;
+        }
+        decision.row.target_id = effect.target_id;
+        decision.row.link = effect.link;
+        decision.row.step = effect.step;
+        decision.unread = effect.unread;
+        Ok(())
+    }
+}
+
+/// Whether a `postAction` runs after an action: IDM's ASYNC and IGNORE do nothing at all.
+fn concludes(action: Action) -> bool {
+    !matches!(action, Action::Async | Action::Ignore)
 }
 
 impl Decision {
     /// The id that was not read is taken at the target: the row fails.
     pub fn taken(&mut self) {
-        todo!()
+        if let Some(id) = self.unread.take() {
+            let failure = Failure::Exists {
+                mapping: self.row.mapping.clone(),
+                id,
+            };
+            self.row.link = None;
+            self.row.step = Step::Failed {
+                cause: failure.cause(),
+            };
+        }
     }
 }

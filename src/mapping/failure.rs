@@ -29,6 +29,14 @@ pub enum Failure {
         /// What it should give.
         expected: &'static str,
     },
+    /// A script asked for a revert or for changes of objects.
+    #[error("{hook} of mapping {mapping} may only read, but asked for changes")]
+    Asked {
+        /// The mapping's name.
+        mapping: String,
+        /// Which of its scripts.
+        hook: String,
+    },
     /// The action is EXCEPTION.
     #[error("mapping {mapping} does not go on in situation {situation}")]
     Exception {
@@ -84,7 +92,7 @@ impl Failure {
                     .unwrap_or(500),
                 hooks::Failure::Limit { .. } | hooks::Failure::Error { .. } => 500,
             },
-            Self::Unusable { .. } => 500,
+            Self::Unusable { .. } | Self::Asked { .. } => 500,
             Self::Exception { .. } | Self::Impossible { .. } | Self::Exists { .. } => 409,
             Self::Property { .. } => 400,
         }

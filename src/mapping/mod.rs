@@ -1,13 +1,21 @@
 //! From a source object to what its targets should hold: qualify, correlate, assess, decide, transform.
+mod act;
 mod case;
+mod condition;
+mod correlate;
 mod failure;
+mod policy;
+mod properties;
+mod qualify;
+mod run;
 mod settings;
+mod situation;
 
 pub use case::{
     Candidates, Case, Decision, Found, Hit, Lookup, Prepared, ScriptRun, Scripts, Source,
-    link_qualifiers,
 };
 pub use failure::Failure;
+pub use qualify::link_qualifiers;
 pub use settings::*;
 
 /// Target attributes whose values come from confidential source attributes, judged by what the

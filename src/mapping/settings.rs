@@ -158,6 +158,15 @@ impl MappingHook {
         (Self::OnUnlink, "onUnlink"),
         (Self::Result, "result"),
     ];
+
+    /// Its key in sync.json.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(hook, _)| *hook == self)
+            .map_or("", |(_, key)| key)
+    }
 }
 
 impl Mapping {

@@ -78,7 +78,13 @@ impl Pointer {
     /// The value at this place; none where there is nothing, and for the whole object.
     #[must_use]
     pub fn get<'a>(&self, object: &'a Object) -> Option<&'a Value> {
-        let (first, rest) = self.0.split_first()?;
+        self.get_below(0, object)
+    }
+
+    /// The value at the place that the pointer names once its first `skipped` tokens are left out.
+    #[must_use]
+    pub fn get_below<'a>(&self, skipped: usize, object: &'a Object) -> Option<&'a Value> {
+        let (first, rest) = self.0.get(skipped..)?.split_first()?;
         rest.iter().try_fold(object.get(first)?, child)
     }
 

@@ -59,6 +59,22 @@ pub enum Action {
     Ignore,
 }
 
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 10] = [
+        Self::Create,
+        Self::Update,
+        Self::Delete,
+        Self::Link,
+        Self::Unlink,
+        Self::Exception,
+        Self::Report,
+        Self::Noreport,
+        Self::Async,
+        Self::Ignore,
+    ];
+}
+
 impl Situation {
     /// Every situation.
     pub const ALL: [Self; 13] = [

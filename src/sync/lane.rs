@@ -157,7 +157,8 @@ mod tests {
             patience: Duration::from_millis(5),
         });
         let held = lanes.enter(&object("a")).await.unwrap();
-        let (one, two) = tokio::join!(lanes.enter(&object("a")), lanes.enter(&object("a")));
+        let name = object("a");
+        let (one, two) = tokio::join!(lanes.enter(&name), lanes.enter(&name));
         assert!(one.is_err() && two.is_err());
         drop(held);
         assert!(lanes.enter(&object("a")).await.is_ok());

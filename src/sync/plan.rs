@@ -183,14 +183,14 @@ impl Engine {
             Ok(qualifiers) => qualifiers,
             Err(failure) => {
                 let status = failure.code();
-                let decision = case(DEFAULT_QUALIFIER).failed(failure.cause(), None);
+                let decision = case(DEFAULT_QUALIFIER).failed(failure.cause());
                 return vec![made(decision, Some(status))];
             }
         };
         let Some((target, class)) = context.setup.target(&mapping.target) else {
             let message = format!("{} is not configured", mapping.target);
             let cause = own_cause(CauseKind::Unavailable, 503, message);
-            return vec![made(case(DEFAULT_QUALIFIER).failed(cause, None), Some(503))];
+            return vec![made(case(DEFAULT_QUALIFIER).failed(cause), Some(503))];
         };
         join_all(qualifiers.iter().map(|qualifier| {
             let link = links.iter().find(|link| {
@@ -222,10 +222,7 @@ impl Engine {
         };
         let unread = |error: Error| {
             let status = failure_status(error.kind);
-            made(
-                case.failed(cause(&error, &context.redactor), None),
-                Some(status),
-            )
+            made(case.failed(cause(&error, &context.redactor)), Some(status))
         };
         let found = match self.look_up(&prepared, target, class).await {
             Ok(found) => found,

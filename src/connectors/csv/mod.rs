@@ -1,4 +1,7 @@
-//! Small CSV files as target systems.
+//! Small CSV files as target systems: every call reads the whole file, every write replaces it.
+mod connector;
 mod settings;
+mod wire;
 
+pub use connector::CsvFile;
 pub use settings::*;

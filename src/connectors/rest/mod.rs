@@ -1,4 +1,7 @@
 //! Services that speak JSON over HTTP as target systems.
+mod connector;
 mod settings;
+mod wire;
 
+pub use connector::Rest;
 pub use settings::*;

@@ -1,0 +1,108 @@
+//! What can only be told of mappings side by side.
+use std::collections::BTreeSet;
+
+use super::Known;
+use crate::{
+    config::{
+        compile::Context, problem::suggestion, read::document::step, written::sync as written,
+    },
+    managed::HookPoint,
+    mapping::Mapping,
+    model::Container,
+};
+
+/// Resolves `links`: which mapping's links another one uses, and from which side.
+pub(super) fn links(
+    context: &mut Context<'_>,
+    written: &[Option<written::Mapping>],
+    mappings: &mut [(String, Mapping)],
+) {
+    let ends: Vec<(String, Container, Container)> = mappings
+        .iter()
+        .map(|(_, mapping)| {
+            let ends = (mapping.source.clone(), mapping.target.clone());
+            (mapping.name.clone(), ends.0, ends.1)
+        })
+        .collect();
+    for (pointer, mapping) in mappings {
+        let this = written_of(written, &mapping.name);
+        let Some(named) = this.and_then(|this| this.links.as_ref()) else {
+            continue;
+        };
+        let pointer = step(pointer, "links");
+        if *named == mapping.name {
+            context.error(&pointer, "names the mapping itself: leave it out");
+            continue;
+        }
+        let Some(other) = written_of(written, named) else {
+            let names = written.iter().flatten().filter_map(|m| m.name.as_deref());
+            let near = suggestion(named, names);
+            context.error(&pointer, format!("there is no mapping `{named}`{near}"));
+            continue;
+        };
+        if let Some(further) = &other.links {
+            let message = format!("`{named}` itself uses the links of `{further}`: name that one");
+            context.error(&pointer, message);
+            continue;
+        }
+        // A mapping that has problems of its own is not among these.
+        let Some((_, source, target)) = ends.iter().find(|(name, ..)| name == named) else {
+            continue;
+        };
+        if (source, target) == (&mapping.source, &mapping.target) {
+            mapping.link_type.clone_from(named);
+        } else if (target, source) == (&mapping.source, &mapping.target) {
+            mapping.link_type.clone_from(named);
+            mapping.links_reversed = true;
+        } else {
+            let message = format!(
+                "`{named}` links `{source}` with `{target}`: a mapping can only use links between \
+                 its own source and target"
+            );
+            context.error(&pointer, message);
+        }
+    }
+}
+
+/// Warns of what is allowed but rarely meant.
+pub(super) fn hints(
+    context: &mut Context<'_>,
+    known: Known<'_>,
+    written: &[Option<written::Mapping>],
+    mappings: &[(String, Mapping)],
+) {
+    let mut told = BTreeSet::new();
+    for (pointer, mapping) in mappings {
+        let Container::Managed(name) = &mapping.source else {
+            continue;
+        };
+        let immediate = mapping.enable_sync && mapping.queued_sync.is_none();
+        let without_hook = known
+            .types
+            .valid
+            .get(name)
+            .is_some_and(|managed| !managed.hooks.contains_key(&HookPoint::OnSync));
+        if immediate && without_hook && told.insert(name.clone()) {
+            let message = format!(
+                "the type `{name}` has no `onSync` hook: a change that a target refuses ends `partial`; \
+                 for all or nothing give it one, such as hooks/compensate.rhai"
+            );
+            context.warning(&step(pointer, "source"), message);
+        }
+        let uses_links =
+            written_of(written, &mapping.name).is_some_and(|this| this.links.is_some());
+        if mapping.properties.is_empty() && !uses_links {
+            context.warning(pointer, "has no `properties`: it writes no attribute");
+        }
+    }
+}
+
+fn written_of<'a>(
+    written: &'a [Option<written::Mapping>],
+    name: &str,
+) -> Option<&'a written::Mapping> {
+    written
+        .iter()
+        .flatten()
+        .find(|mapping| mapping.name.as_deref() == Some(name))
+}

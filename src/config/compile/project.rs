@@ -1,0 +1,233 @@
+//! From recant.toml as written to valid settings.
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use secrecy::SecretString;
+
+use super::store_url;
+use crate::{
+    config::{
+        problem::Problems,
+        read::{Document, shape},
+        settings::{Auth, Changes, Journal, Oidc, Server, Store, Telemetry, Tls},
+        written::project as written,
+    },
+    hooks::Limits,
+};
+
+/// Everything that recant.toml says.
+pub(crate) struct Project {
+    pub(crate) server: Server,
+    pub(crate) store: Store,
+    pub(crate) auth: Auth,
+    pub(crate) secrets: Vec<SecretString>,
+    pub(crate) limits: Limits,
+    pub(crate) journal: Journal,
+    pub(crate) changes: Changes,
+    pub(crate) telemetry: Telemetry,
+}
+
+/// Compiles the document; what is wrong is reported, and its default stands in for it.
+pub(crate) fn compile(document: &Document, folder: &Path, problems: &mut Problems) -> Project {
+    let written: written::Project = shape::fit(document, problems);
+    let mut work = Work {
+        document,
+        folder,
+        problems,
+    };
+    Project {
+        server: work.server(written.server.unwrap_or_default()),
+        store: work.store(written.store.unwrap_or_default()),
+        auth: work.auth(written.auth.unwrap_or_default()),
+        secrets: work.secrets(&written.secrets.unwrap_or_default()),
+        limits: limits(&written.limits.unwrap_or_default()),
+        journal: journal(&written.journal.unwrap_or_default()),
+        changes: changes(&written.changes.unwrap_or_default()),
+        telemetry: work.telemetry(written.telemetry.unwrap_or_default()),
+    }
+}
+
+struct Work<'a> {
+    document: &'a Document,
+    folder: &'a Path,
+    problems: &'a mut Problems,
+}
+
+impl Work<'_> {
+    fn server(&mut self, written: written::Server) -> Server {
+        Server {
+            listen: self.listen(written.listen.as_deref().unwrap_or("127.0.0.1:8480")),
+            tls: self.tls(written.tls_cert.as_deref(), written.tls_key.as_deref()),
+            trust_transaction_header: written.trust_transaction_header.unwrap_or_default(),
+            body_limit: written.body_limit_bytes.unwrap_or(1024 * 1024),
+            rate_limit: Some(written.rate_limit_per_second.unwrap_or(1000))
+                .filter(|limit| *limit > 0),
+            request_timeout: seconds(written.request_timeout_seconds, 120),
+            shutdown_timeout: seconds(written.shutdown_timeout_seconds, 30),
+        }
+    }
+
+    fn listen(&mut self, text: &str) -> SocketAddr {
+        // `localhost:8480` is the one name that needs nobody to look it up.
+        let address = match text.strip_prefix("localhost:") {
+            Some(port) => format!("127.0.0.1:{port}"),
+            None => text.to_owned(),
+        };
+        if let Ok(address) = address.parse() {
+            return address;
+        }
+        let message =
+            format!("`{text}` is no address to listen on: expected one like `127.0.0.1:8480`");
+        self.error("/server/listen", message);
+        SocketAddr::from(([127, 0, 0, 1], 8480))
+    }
+
+    fn tls(&mut self, certificate: Option<&str>, key: Option<&str>) -> Option<Tls> {
+        match (certificate, key) {
+            (None, None) => None,
+            (Some(_), None) => {
+                self.error(
+                    "/server/tls_cert",
+                    "`tls_cert` needs `tls_key` beside it".into(),
+                );
+                None
+            }
+            (None, Some(_)) => {
+                self.error(
+                    "/server/tls_key",
+                    "`tls_key` needs `tls_cert` beside it".into(),
+                );
+                None
+            }
+            (Some(certificate), Some(key)) => {
+                let wanted = (certificate, "CERTIFICATE-----", "certificate");
+                let certificate = self.pem("/server/tls_cert", wanted);
+                let key = self.pem("/server/tls_key", (key, "PRIVATE KEY-----", "private key"));
+                certificate
+                    .zip(key)
+                    .map(|(certificate, key)| Tls { certificate, key })
+            }
+        }
+    }
+
+    fn pem(
+        &mut self,
+        pointer: &str,
+        (file, marker, what): (&str, &str, &str),
+    ) -> Option<std::path::PathBuf> {
+        let path = self.folder.join(file);
+        let problem = match crate::config::read::files::bounded(&path) {
+            Err(error) => format!("the file `{file}` cannot be read: {error}"),
+            Ok(bytes) if String::from_utf8_lossy(&bytes).contains(marker) => return Some(path),
+            Ok(_) => format!("the file `{file}` holds no {what} in PEM form"),
+        };
+        self.error(pointer, problem);
+        None
+    }
+
+    fn store(&mut self, written: written::Store) -> Store {
+        let url = written.url.unwrap_or_else(|| "sqlite://recant.db".into());
+        match store_url::resolved(&url, self.folder) {
+            Ok(url) => Store { url },
+            Err(message) => {
+                self.error("/store/url", message);
+                Store { url: String::new() }
+            }
+        }
+    }
+
+    fn auth(&mut self, written: written::Auth) -> Auth {
+        let oidc = written.oidc.and_then(|oidc| {
+            let issuer = oidc.issuer?;
+            if !url::Url::parse(&issuer).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {
+                let message = "expected an address that begins with https://".into();
+                self.error("/auth/oidc/issuer", message);
+                return None;
+            }
+            Some(Oidc {
+                issuer,
+                audience: oidc.audience?,
+                roles_claim: oidc.roles_claim.unwrap_or_else(|| "roles".into()),
+            })
+        });
+        Auth { oidc }
+    }
+
+    fn secrets(&mut self, written: &written::Secrets) -> Vec<SecretString> {
+        let current = written
+            .key
+            .iter()
+            .map(|key| (key, "/secrets/key".to_owned()));
+        let old = written.old_keys.iter().flatten().enumerate();
+        let old = old
+            .filter_map(|(index, key)| Some((key.as_ref()?, format!("/secrets/old_keys/{index}"))));
+        let mut keys = Vec::new();
+        for (key, pointer) in current.chain(old) {
+            if STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 32) {
+                keys.push(SecretString::from(key.as_str()));
+            } else {
+                let message = "is no key: expected 32 bytes in base64, as `openssl rand -base64 32` prints them";
+                self.error(&pointer, message.into());
+            }
+        }
+        keys
+    }
+
+    fn telemetry(&mut self, written: written::Telemetry) -> Telemetry {
+        let log_filter = written.log_filter.unwrap_or_else(|| "info".into());
+        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&log_filter) {
+            let message = format!("is no filter of log lines: {error}");
+            self.error("/telemetry/log_filter", message);
+        }
+        if let Some(endpoint) = &written.otlp_endpoint
+            && !url::Url::parse(endpoint)
+                .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        {
+            let message = "expected an address like `http://localhost:4318`".into();
+            self.error("/telemetry/otlp_endpoint", message);
+        }
+        Telemetry {
+            log_format: written.log_format.unwrap_or_default(),
+            log_filter,
+            otlp_endpoint: written.otlp_endpoint,
+        }
+    }
+
+    fn error(&mut self, pointer: &str, message: String) {
+        self.document.error(self.problems, pointer, message);
+    }
+}
+
+fn limits(written: &written::Limits) -> Limits {
+    let default = Limits::default();
+    Limits {
+        operations: written.operations.unwrap_or(default.operations),
+        wall_time: written
+            .wall_time_ms
+            .map_or(default.wall_time, Duration::from_millis),
+        string_bytes: written.string_bytes.unwrap_or(default.string_bytes),
+        collection_members: written
+            .collection_members
+            .unwrap_or(default.collection_members),
+        call_depth: written.call_depth.unwrap_or(default.call_depth),
+    }
+}
+
+fn journal(written: &written::Journal) -> Journal {
+    let days = u64::from(written.keep_days.unwrap_or(30));
+    Journal {
+        keep: Duration::from_secs(days * 24 * 60 * 60),
+        lease: seconds(written.lease_seconds, 30),
+    }
+}
+
+fn changes(written: &written::Changes) -> Changes {
+    Changes {
+        max_waiting: written.max_waiting.unwrap_or(64),
+        max_wait: seconds(written.max_wait_seconds, 30),
+    }
+}
+
+fn seconds(written: Option<u64>, default: u64) -> Duration {
+    Duration::from_secs(written.unwrap_or(default))
+}

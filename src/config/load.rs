@@ -1,0 +1,186 @@
+//! Loads a project folder.
+use std::path::Path;
+
+use super::{
+    compile::{
+        Context,
+        connectors::Connectors,
+        mappings::{self, Known},
+        project,
+        scripts::Scripts,
+        types::{self, Types},
+    },
+    problem::{Problem, Problems},
+    read::{
+        Document, Files,
+        files::Reading,
+        json,
+        substitute::{Environment, substitute},
+        toml,
+    },
+    settings::Configuration,
+};
+use crate::hooks::{Limits, Runtime};
+
+/// The file of server, store, access and limits.
+pub(crate) const PROJECT: &str = "recant.toml";
+/// The file of managed types.
+pub(crate) const MANAGED: &str = "conf/managed.json";
+/// The file of mappings.
+pub(crate) const SYNC: &str = "conf/sync.json";
+/// The folder of target systems.
+pub(crate) const CONNECTORS: &str = "conf/connectors";
+
+/// What came of loading a folder.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration; none where there is an error.
+    pub configuration: Option<Configuration>,
+    /// Everything that is wrong, by file.
+    pub problems: Vec<Problem>,
+    /// The files that were looked at, whether they are there or not.
+    pub watched: std::collections::BTreeSet<std::path::PathBuf>,
+}
+
+/// Loads the folder. `runtime` makes what compiles and runs scripts under the limits that the
+/// folder sets; `environment` gives the value of an environment variable.
+#[must_use]
+pub fn load(
+    folder: &Path,
+    runtime: &dyn Fn(&Limits) -> Runtime,
+    environment: &Environment<'_>,
+) -> Loaded {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    if !folder.is_dir() {
+        let name = folder.display().to_string();
+        let message = "there is no such folder: `recant init` makes one";
+        return Loaded {
+            configuration: None,
+            problems: vec![Problem::of_file(&name, message)],
+            watched: [folder.clone()].into(),
+        };
+    }
+    let mut loading = Loading {
+        files: Files::new(&folder),
+        problems: Problems::default(),
+        environment,
+    };
+    let configuration = loading.configuration(&folder, runtime);
+    let problems = loading.problems.finish();
+    let usable = !problems.iter().any(Problem::is_error);
+    Loaded {
+        configuration: configuration.filter(|_| usable),
+        problems,
+        watched: loading.files.watched,
+    }
+}
+
+/// The value of a variable in this process' environment.
+#[must_use]
+pub fn process_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+struct Loading<'a> {
+    files: Files,
+    problems: Problems,
+    environment: &'a Environment<'a>,
+}
+
+impl Loading<'_> {
+    fn configuration(
+        &mut self,
+        folder: &Path,
+        runtime: &dyn Fn(&Limits) -> Runtime,
+    ) -> Option<Configuration> {
+        let document = self.project_document();
+        let project = project::compile(&document, folder, &mut self.problems);
+        let runtime = runtime(&project.limits);
+        let connectors = self.connectors(folder);
+        let managed = self.json(MANAGED);
+        let sync = self.json(SYNC);
+        let mut scripts = Scripts::read(&mut self.files, runtime.clone(), &mut self.problems);
+        let mut types = Types::default();
+        if let Some(document) = &managed {
+            let mut context = Context {
+                document,
+                scripts: &mut scripts,
+                problems: &mut self.problems,
+            };
+            types = types::compile(&mut context);
+            types::check_keys(&mut context, &types, &project.secrets);
+        }
+        let mut mappings = Vec::new();
+        if let Some(document) = &sync {
+            let mut context = Context {
+                document,
+                scripts: &mut scripts,
+                problems: &mut self.problems,
+            };
+            let known = Known {
+                types: &types,
+                connectors: &connectors,
+            };
+            mappings = mappings::compile(&mut context, known);
+        }
+        (managed.is_some() && sync.is_some()).then(|| Configuration {
+            folder: folder.to_owned(),
+            server: project.server,
+            store: project.store,
+            auth: project.auth,
+            secrets: project.secrets,
+            limits: project.limits,
+            journal: project.journal,
+            changes: project.changes,
+            telemetry: project.telemetry,
+            types: types.valid,
+            mappings,
+            connectors: connectors.valid,
+            scripts: scripts.catalog(),
+            runtime,
+            files: self.files.digests.clone(),
+            watched: self.files.watched.clone(),
+        })
+    }
+
+    /// recant.toml; where it is missing or wrong, an empty document stands in for it.
+    fn project_document(&mut self) -> Document {
+        let text = match self.files.text(PROJECT, &mut self.problems) {
+            Reading::Text(text) => Some(text),
+            Reading::Missing | Reading::Unreadable => None,
+        };
+        let document = text.and_then(|text| toml::parse(PROJECT, &text, &mut self.problems));
+        let mut document = document
+            .unwrap_or_else(|| Document::new(PROJECT, serde_json::json!({}), Some([].into())));
+        self.substitute(&mut document);
+        document
+    }
+
+    fn json(&mut self, file: &str) -> Option<Document> {
+        let text = self.files.required(file, &mut self.problems)?;
+        let mut document = json::parse(file, &text, &mut self.problems)?;
+        self.substitute(&mut document);
+        Some(document)
+    }
+
+    fn connectors(&mut self, folder: &Path) -> Connectors {
+        let mut connectors = Connectors::default();
+        let names = self.files.list(CONNECTORS, "json", &mut self.problems);
+        // A connector is a file of the folder itself, not of one inside it.
+        for name in names.into_iter().filter(|name| !name.contains('/')) {
+            let file = format!("{CONNECTORS}/{name}");
+            let document = self.json(&file);
+            connectors.add(&file, document.as_ref(), folder, &mut self.problems);
+        }
+        connectors
+    }
+
+    fn substitute(&mut self, document: &mut Document) {
+        substitute(
+            document,
+            &mut self.files,
+            self.environment,
+            &mut self.problems,
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! A project folder as it is used: everything in it is valid.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use secrecy::SecretString;
+
+pub use super::written::project::LogFormat;
+use crate::{
+    connectors,
+    hooks::{Limits, Runtime, Script},
+    managed::ManagedType,
+    mapping::Mapping,
+};
+
+/// A valid project folder.
+#[derive(Clone)]
+pub struct Configuration {
+    /// The folder, absolute.
+    pub folder: PathBuf,
+    /// How Recant listens.
+    pub server: Server,
+    /// Where Recant keeps objects, journal and audit.
+    pub store: Store,
+    /// Who may use Recant, beside the tokens in the store.
+    pub auth: Auth,
+    /// Keys for data at rest, each 32 bytes in base64: the first one encrypts, all decrypt.
+    pub secrets: Vec<SecretString>,
+    /// What one run of a script may use up.
+    pub limits: Limits,
+    /// How long the journal keeps what, and when another node takes over.
+    pub journal: Journal,
+    /// How changes wait for each other.
+    pub changes: Changes,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+    /// Managed types by name.
+    pub types: BTreeMap<String, Arc<ManagedType>>,
+    /// Mappings in sync order.
+    pub mappings: Vec<Arc<Mapping>>,
+    /// Target systems by name.
+    pub connectors: BTreeMap<String, connectors::Settings>,
+    /// Every script file by its name in the folder `hooks`, without the variables that one use or
+    /// another of it is given.
+    pub scripts: BTreeMap<String, Script>,
+    /// What compiled the scripts and runs them.
+    pub runtime: Runtime,
+    /// Hexadecimal SHA-256 of every file of the folder by its path, as it is on disk.
+    pub files: BTreeMap<String, String>,
+    /// Every file whose change changes this configuration, those of `${file:}` included.
+    pub watched: BTreeSet<PathBuf>,
+}
+
+/// How Recant listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where.
+    pub listen: SocketAddr,
+    /// With TLS, where there are a certificate and a key.
+    pub tls: Option<Tls>,
+    /// Whether a caller may name the transaction of a change.
+    pub trust_transaction_header: bool,
+    /// The largest body of a request, in bytes.
+    pub body_limit: usize,
+    /// Requests per second from one address; none: no limit.
+    pub rate_limit: Option<u32>,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// How long a stopping server waits for changes that are in flight.
+    pub shutdown_timeout: Duration,
+}
+
+/// PEM files, as absolute paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate and those that lead to its issuer.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Where Recant keeps objects, journal and audit.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Store {
+    /// `sqlite://ABSOLUTE_FILE`, `postgres://…` or `mysql://…`. It may hold a password.
+    pub url: String,
+}
+
+/// Who may use Recant, beside the tokens in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Auth {
+    /// Bearer tokens that this provider signed.
+    pub oidc: Option<Oidc>,
+}
+
+/// An OpenID Connect provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oidc {
+    /// Its address, as tokens name it.
+    pub issuer: String,
+    /// Whom a token must be made for.
+    pub audience: String,
+    /// The claim that lists roles.
+    pub roles_claim: String,
+}
+
+/// How long the journal keeps what, and when another node takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journal {
+    /// How long a settled change keeps its old object and pre-images.
+    pub keep: Duration,
+    /// How long a silent node keeps its changes.
+    pub lease: Duration,
+}
+
+/// How changes wait for each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// Changes of one object that may wait for their turn.
+    pub max_waiting: usize,
+    /// How long one waits.
+    pub max_wait: Duration,
+}
+
+/// Logs and traces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telemetry {
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines are written, as `tracing-subscriber` reads it.
+    pub log_filter: String,
+    /// The OpenTelemetry collector that traces are sent to.
+    pub otlp_endpoint: Option<String>,
+}
+
+impl Configuration {
+    /// Names of the attributes that are encrypted at rest, by managed type.
+    #[must_use]
+    pub fn confidential(&self) -> BTreeMap<String, Vec<String>> {
+        self.types
+            .iter()
+            .map(|(name, managed)| (name.clone(), managed.confidential.clone()))
+            .collect()
+    }
+}
+
+/// Names only: settings, scripts and their variables may hold secrets.
+impl fmt::Debug for Configuration {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mappings: Vec<&str> = self.mappings.iter().map(|m| m.name.as_str()).collect();
+        formatter
+            .debug_struct("Configuration")
+            .field("folder", &self.folder)
+            .field("server", &self.server)
+            .field("store", &self.store)
+            .field("types", &self.types.keys())
+            .field("mappings", &mappings)
+            .field("connectors", &self.connectors.keys())
+            .field("scripts", &self.scripts.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The kind of store only: its address may hold a password.
+impl fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.url.split(':').next().unwrap_or_default();
+        write!(formatter, "Store({kind}:…)")
+    }
+}

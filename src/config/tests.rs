@@ -1,0 +1,7 @@
+//! Loads small folders and looks at the exact lines.
+mod folder;
+mod mappings;
+mod project;
+mod shape;
+
+use folder::{Folder, lines};

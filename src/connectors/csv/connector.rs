@@ -1,0 +1,333 @@
+//! Reading and replacing a CSV file, one at a time.
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::Instant,
+};
+
+use super::{settings::Settings, wire::Table};
+use crate::{
+    connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
+    model::{Object, TargetObject},
+};
+
+/// How often another process' lock is looked at again.
+const POLL: Duration = Duration::from_millis(5);
+
+/// A small CSV file. Writers take turns: in this process by a mutex, among processes by a lock on
+/// the file `NAME.csv.lock` beside it.
+#[derive(Debug)]
+pub struct CsvFile {
+    settings: Settings,
+    turn: Arc<Mutex<()>>,
+    patience: Duration,
+}
+
+/// The right to touch the file, for as long as it lives.
+struct Turn {
+    _inside: OwnedMutexGuard<()>,
+    /// None where no lock file can be made; the file is then only read.
+    outside: Option<File>,
+}
+
+/// Set when the caller is gone: a write that has not replaced the file yet then leaves it alone.
+struct Abandon(Arc<AtomicBool>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl CsvFile {
+    /// The file, which may be missing until the first row is written. `timeout` is that of one
+    /// attempt: waiting for the lock gives up before it is over.
+    #[must_use]
+    pub fn new(settings: Settings, timeout: Duration) -> Self {
+        Self {
+            settings,
+            turn: Arc::default(),
+            patience: timeout.mul_f64(0.8),
+        }
+    }
+
+    fn check_class(&self, class: &str) -> Result<(), Error> {
+        if class == self.settings.class {
+            return Ok(());
+        }
+        Err(Error::refused(
+            404,
+            format!("there is no object class `{class}`"),
+        ))
+    }
+
+    async fn turn(&self) -> Result<Turn, Error> {
+        let deadline = Instant::now() + self.patience;
+        let busy = || Error::unavailable(503, "another program holds the file's lock");
+        let inside = tokio::time::timeout_at(deadline, self.turn.clone().lock_owned())
+            .await
+            .map_err(|_| busy())?;
+        let Ok(lock) = lock_file(&self.settings.file) else {
+            return Ok(Turn {
+                _inside: inside,
+                outside: None,
+            });
+        };
+        loop {
+            match lock.try_lock() {
+                Ok(()) => {
+                    return Ok(Turn {
+                        _inside: inside,
+                        outside: Some(lock),
+                    });
+                }
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    tokio::time::sleep(POLL).await;
+                }
+                Err(TryLockError::WouldBlock) => return Err(busy()),
+                Err(TryLockError::Error(error)) => {
+                    return Err(Error::unavailable(503, "the file cannot be locked").because(error));
+                }
+            }
+        }
+    }
+
+    async fn load(&self) -> Result<Table, Error> {
+        let turn = self.turn().await?;
+        let settings = self.settings.clone();
+        in_background(move || {
+            let _turn = turn;
+            load(&settings)
+        })
+        .await
+        .unwrap_or_else(|_| Err(Error::unavailable(503, "reading the file was interrupted")))
+    }
+
+    /// Changes the table and replaces the file, where `change` says that there is a new text.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Table) -> Result<Option<T>, Error> + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        let turn = self.turn().await?;
+        let settings = self.settings.clone();
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let _abandon = Abandon(abandoned.clone());
+        in_background(move || {
+            // Held until the file is as it will be: who reads next sees the whole write or none.
+            let turn = turn;
+            if turn.outside.is_none() {
+                let made = lock_file(&settings.file);
+                made.map_err(|error| unwritten(&settings.file, error))?;
+                return Err(Error::unavailable(503, "the file cannot be locked"));
+            }
+            let mut table = load(&settings)?;
+            let changed = change(&mut table)?;
+            if changed.is_some() {
+                replace(&settings.file, &table.render()?, &abandoned)?;
+            }
+            Ok(changed)
+        })
+        .await
+        .unwrap_or_else(|_| Err(Error::unknown(500, "writing the file was interrupted")))
+    }
+}
+
+#[async_trait]
+impl Connector for CsvFile {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            precondition: true,
+            recreate_with_id: true,
+            changes: false,
+        }
+    }
+
+    fn classes(&self) -> Vec<String> {
+        vec![self.settings.class.clone()]
+    }
+
+    async fn test(&self) -> Result<(), Error> {
+        let folder = folder(&self.settings.file);
+        if !folder.is_dir() {
+            let message = format!("the folder `{}` does not exist (`file`)", folder.display());
+            return Err(Error::refused(404, message));
+        }
+        lock_file(&self.settings.file).map_err(|error| unwritten(&self.settings.file, error))?;
+        self.load().await.map(drop).map_err(|mut error| {
+            let file = self.settings.file.display();
+            error.message = format!("`{file}`: {}", error.message);
+            error
+        })
+    }
+
+    async fn read(&self, class: &str, id: &str) -> Result<Option<TargetObject>, Error> {
+        self.check_class(class)?;
+        self.load().await?.object(id)
+    }
+
+    async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {
+        self.check_class(class)?;
+        let after = query.cursor.as_deref();
+        let table = self.load().await?;
+        let mut objects: Vec<TargetObject> = table
+            .objects()
+            .filter(|object| after.is_none_or(|after| object.id.as_str() > after))
+            .filter(|object| query.filter.matches(&object.to_object()))
+            .collect();
+        objects.sort_by(|left, right| left.id.cmp(&right.id));
+        let more = objects.len() > query.page_size;
+        objects.truncate(query.page_size);
+        let cursor = objects.last().filter(|_| more).map(|last| last.id.clone());
+        Ok(Page { objects, cursor })
+    }
+
+    async fn create(
+        &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+    ) -> Result<Written, Error> {
+        self.check_class(class)?;
+        let (id, object) = (id.map(str::to_owned), object.clone());
+        let created = self
+            .change(move |table| table.create(id.as_deref(), &object).map(Some))
+            .await?;
+        written(created)
+    }
+
+    async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error> {
+        self.check_class(class)?;
+        let (before, after) = (update.before.clone(), update.after.clone());
+        let rename = update.rename.map(str::to_owned);
+        let changed = self
+            .change(move |table| {
+                let update = Update {
+                    before: &before,
+                    after: &after,
+                    rename: rename.as_deref(),
+                };
+                table.update(&update).map(Some)
+            })
+            .await?;
+        written(changed)
+    }
+
+    async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {
+        self.check_class(class)?;
+        let before = before.clone();
+        let deleted = self
+            .change(move |table| Ok(table.delete(&before)?.then_some(())))
+            .await;
+        deleted.map(drop)
+    }
+}
+
+fn written(object: Option<TargetObject>) -> Result<Written, Error> {
+    let object = object.ok_or_else(|| Error::unknown(500, "the row is not there"))?;
+    Ok(Written {
+        id: object.id,
+        version: None,
+        attributes: Some(object.attributes),
+    })
+}
+
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<Result<T, Error>, tokio::task::JoinError> {
+    tokio::task::spawn_blocking(work).await
+}
+
+/// A missing file is an empty table.
+fn load(settings: &Settings) -> Result<Table, Error> {
+    let text = match fs::read(&settings.file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Err(Error::refused(403, "the file may not be read").because(error));
+        }
+        Err(error) => {
+            return Err(Error::unavailable(503, "the file cannot be read").because(error));
+        }
+    };
+    Table::parse(&text, &settings.key, settings.delimiter)
+}
+
+/// Replaces a file whole: a crash leaves the old text or the new one.
+fn replace(file: &Path, text: &[u8], abandoned: &AtomicBool) -> Result<(), Error> {
+    // A symbolic link stays one: what it points to is replaced.
+    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let draft = beside(&file, ".", ".tmp");
+    let put = write_draft(&file, &draft, text).and_then(|()| {
+        if abandoned.load(Ordering::SeqCst) {
+            return Err(io::Error::from(ErrorKind::Interrupted));
+        }
+        fs::rename(&draft, &file)
+    });
+    if let Err(error) = put {
+        // What is left of the draft would be written over next time; nothing depends on it.
+        let _ = fs::remove_file(&draft);
+        return Err(unwritten(&file, error));
+    }
+    File::open(folder(&file))
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| {
+            Error::unknown(500, "the new file may not outlive a power failure").because(error)
+        })
+}
+
+fn write_draft(file: &Path, draft: &Path, text: &[u8]) -> io::Result<()> {
+    let mut handle = File::create(draft)?;
+    if let Ok(metadata) = fs::metadata(file) {
+        handle.set_permissions(metadata.permissions())?;
+    }
+    handle.write_all(text)?;
+    handle.sync_all()
+}
+
+/// What it means that the file was not replaced: it is as it was.
+fn unwritten(file: &Path, error: io::Error) -> Error {
+    let name = file.display();
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            Error::refused(403, format!("`{name}` may not be written")).because(error)
+        }
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            Error::refused(404, format!("the folder of `{name}` does not exist")).because(error)
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Error::unavailable(507, format!("no space is left for `{name}`")).because(error)
+        }
+        _ => Error::unavailable(503, format!("`{name}` cannot be written")).because(error),
+    }
+}
+
+fn lock_file(file: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(beside(file, "", ".lock"))
+}
+
+fn beside(file: &Path, prefix: &str, suffix: &str) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    file.with_file_name(format!("{prefix}{name}{suffix}"))
+}
+
+fn folder(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}

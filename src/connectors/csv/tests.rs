@@ -1,0 +1,126 @@
+//! Tests of the translation between the text of a CSV file and objects.
+use super::*;
+use serde_json::json;
+
+const BADGES: &str = "note,id,name\nkeep,1,\"a,b\"\n,2,é\n";
+
+fn table(text: &str) -> Table {
+    Table::parse(text.as_bytes(), "id", b',').unwrap()
+}
+
+fn map(value: Value) -> Object {
+    value.as_object().cloned().unwrap()
+}
+
+fn text(table: &Table) -> String {
+    String::from_utf8(table.render().unwrap()).unwrap()
+}
+
+#[test]
+fn an_empty_cell_is_no_attribute() {
+    let object = table(BADGES).object("2").unwrap().unwrap();
+    assert_eq!(object.attributes, map(json!({"name": "é"})));
+    assert!(table(BADGES).object("3").unwrap().is_none());
+    assert_eq!(table(BADGES).objects().count(), 2);
+}
+
+#[test]
+fn what_is_not_touched_stays_as_it_was() {
+    for written in [BADGES, "\u{feff}id;x\r\n1;a\r\n", "", "id\n"] {
+        let delimiter = if written.contains(';') { b';' } else { b',' };
+        let table = Table::parse(written.as_bytes(), "id", delimiter).unwrap();
+        if !written.is_empty() {
+            assert_eq!(text(&table), written);
+        }
+    }
+}
+
+#[test]
+fn the_first_row_makes_the_header() {
+    let mut table = table("");
+    let made = table
+        .create(
+            Some("1"),
+            &map(json!({"name": "x", "age": 3, "ok": true, "gone": null})),
+        )
+        .unwrap();
+    assert_eq!(text(&table), "id,name,age,ok\n1,x,3,true\n");
+    assert_eq!(
+        made.attributes,
+        map(json!({"name": "x", "age": "3", "ok": "true"}))
+    );
+    assert_eq!(
+        table.create(Some("1"), &Object::new()).unwrap_err().code,
+        409
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_named() {
+    let mut table = table(BADGES);
+    let error = table
+        .create(Some("3"), &map(json!({"colour": "red"})))
+        .unwrap_err();
+    assert!(error.message.contains("`colour`"), "{error}");
+    let error = table
+        .create(Some("3"), &map(json!({"name": ["x"]})))
+        .unwrap_err();
+    assert!(error.message.contains("`name`"), "{error}");
+    assert!(table.create(None, &Object::new()).is_err());
+    assert!(table.create(Some("3"), &map(json!({"id": "4"}))).is_err());
+    assert_eq!(text(&table), BADGES);
+}
+
+#[test]
+fn only_changed_columns_have_to_be_as_they_were() {
+    let mut now = table(BADGES);
+    let before = TargetObject {
+        id: "1".to_owned(),
+        attributes: map(json!({"note": "stale", "name": "a,b"})),
+        version: None,
+    };
+    let after = map(json!({"note": "stale", "name": "c"}));
+    let update = Update {
+        before: &before,
+        after: &after,
+        rename: Some("9"),
+    };
+    now.update(&update).unwrap();
+    assert_eq!(text(&now), "note,id,name\nkeep,9,c\n,2,é\n");
+    assert_eq!(now.update(&update).unwrap_err().code, 412);
+    let mut now = table(BADGES);
+    let stale = Update {
+        after: &map(json!({"name": "a,b"})),
+        rename: None,
+        ..update
+    };
+    assert_eq!(now.update(&stale).unwrap_err().code, 412);
+}
+
+#[test]
+fn a_delete_wants_the_whole_row_as_it_was() {
+    let mut now = table(BADGES);
+    let mut before = now.object("1").unwrap().unwrap();
+    before.attributes.shift_remove("note");
+    assert_eq!(now.delete(&before).unwrap_err().code, 412);
+    let before = now.object("1").unwrap().unwrap();
+    assert!(now.delete(&before).unwrap());
+    assert!(!now.delete(&before).unwrap());
+    assert_eq!(text(&now), "note,id,name\n,2,é\n");
+}
+
+#[test]
+fn a_file_that_is_no_table_says_where() {
+    for (text, part) in [
+        ("a,b\n1,2\n", "no column `id`"),
+        ("id,a,a\n", "two columns `a`"),
+        ("id,a\n1,2\n1,2,3\n", "line 3"),
+    ] {
+        let error = Table::parse(text.as_bytes(), "id", b',').unwrap_err();
+        assert!(error.message.contains(part), "{error}");
+    }
+    let error = Table::parse(b"id\n\xff\n", "id", b',').unwrap_err();
+    assert!(error.message.contains("line 2"), "{error}");
+    assert_eq!(table("id,a\n1,x\n1,y\n").object("1").unwrap_err().code, 409);
+    assert!(table("id,a\n1\n").object("1").unwrap().is_some());
+}

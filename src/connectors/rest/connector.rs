@@ -1,0 +1,473 @@
+//! The calls to a REST service.
+use std::{net::IpAddr, time::Duration};
+
+use async_trait::async_trait;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::{
+    Client, Method, RequestBuilder, Response,
+    header::{
+        AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
+        IF_NONE_MATCH, LOCATION, RETRY_AFTER,
+    },
+    redirect::Policy,
+};
+use serde_json::Value;
+use url::{Host, Url};
+
+use super::{
+    settings::{Auth, Class, Create, Paging, Settings, Update as UpdateBy},
+    wire::{self, Answer, Call, Place},
+};
+use crate::{
+    connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
+    model::{Filter, Object, TargetObject, filter::Operator, object::ID},
+};
+
+/// The longest body that is kept of an answer, in bytes.
+const LONGEST_BODY: usize = 64 << 20;
+
+/// A service that speaks JSON over HTTP.
+#[derive(Debug)]
+pub struct Rest {
+    settings: Settings,
+    client: Client,
+}
+
+impl Rest {
+    /// A client for the service. `timeout` is that of one attempt: connecting gives up before it
+    /// is over, so that a service that cannot be reached is told apart from one that is slow.
+    ///
+    /// # Errors
+    /// Where no client can be made.
+    pub fn open(settings: Settings, timeout: Duration) -> Result<Self, Error> {
+        let mut builder = Client::builder()
+            .default_headers(headers(&settings)?)
+            .redirect(Policy::none())
+            .connect_timeout(timeout.mul_f64(0.8));
+        if is_loopback(&settings.base_url) {
+            builder = builder.no_proxy();
+        }
+        let client = builder
+            .build()
+            .map_err(|error| Error::refused(500, "no HTTP client").because(error))?;
+        Ok(Self { settings, client })
+    }
+
+    fn class(&self, name: &str) -> Result<&Class, Error> {
+        self.settings
+            .classes
+            .get(name)
+            .ok_or_else(|| Error::refused(404, format!("there is no object class `{name}`")))
+    }
+
+    /// The object's address, where it can have one.
+    fn address(&self, class: &Class, id: &str) -> Result<String, Error> {
+        if wire::is_addressable(id) {
+            return Ok(wire::address(&self.settings.base_url, class, id));
+        }
+        let message = format!("the id `{id}` cannot stand in an address");
+        Err(Error::refused(400, message))
+    }
+
+    /// Sends a write and waits for a success.
+    async fn write(&self, request: RequestBuilder) -> Result<Answer, Error> {
+        let answer = send(request, Call::Write).await?;
+        match answer.status {
+            // 202 Accepted promises nothing (RFC 9110, section 15.3.3).
+            202 => Err(Error::unknown(202, "the service will do it later, or not")),
+            200..=299 => Ok(answer),
+            _ => Err(wire::failure(&answer, Call::Write)),
+        }
+    }
+
+    /// Reads JSON; none where there is nothing at the address.
+    async fn get(&self, request: RequestBuilder) -> Result<Option<Answer>, Error> {
+        let answer = send(request, Call::Read).await?;
+        match answer.status {
+            200..=299 => Ok(Some(answer)),
+            404 | 410 => Ok(None),
+            _ => Err(wire::failure(&answer, Call::Read)),
+        }
+    }
+
+    async fn read_at(&self, class: &Class, id: &str) -> Result<Option<TargetObject>, Error> {
+        if !wire::is_addressable(id) {
+            return Ok(None);
+        }
+        let address = wire::address(&self.settings.base_url, class, id);
+        let Some(answer) = self.get(self.client.get(address)).await? else {
+            return Ok(None);
+        };
+        let (_, attributes) = wire::object(class, &answer.body)
+            .ok_or_else(|| Error::unavailable(502, "the service answered no JSON object"))?;
+        Ok(Some(TargetObject {
+            id: id.to_owned(),
+            attributes,
+            version: answer.etag,
+        }))
+    }
+
+    /// One page as the service cuts them, and where the next one begins.
+    async fn list(
+        &self,
+        class: &Class,
+        place: &Place,
+    ) -> Result<(Vec<TargetObject>, Option<String>), Error> {
+        let request = self
+            .client
+            .get(wire::collection(&self.settings.base_url, class))
+            .query(&wire::parameters(&class.list, place));
+        let answer = self.get(request).await?.ok_or_else(|| {
+            Error::refused(
+                404,
+                format!("there is nothing at `{}` (`path`)", class.path),
+            )
+        })?;
+        let body: Value = serde_json::from_slice(&answer.body)
+            .map_err(|_| Error::unavailable(502, "the service answered no JSON"))?;
+        let items = wire::items(class, &body)?;
+        let token = place.token.as_deref();
+        let next = wire::next_token(&class.list, token, items.len(), &body);
+        if next.is_some() && next.as_deref() == token {
+            return Err(Error::refused(502, "the list's next page is the same page"));
+        }
+        Ok((items, next))
+    }
+
+    /// A page out of a list that the service gives as a whole: in the order of the ids, so that
+    /// it can be taken up after the last one.
+    async fn query_whole(&self, class: &Class, query: &Query) -> Result<Page, Error> {
+        let (items, _) = self.list(class, &Place::START).await?;
+        let after = query.cursor.as_deref();
+        let mut objects: Vec<TargetObject> = items
+            .into_iter()
+            .filter(|object| after.is_none_or(|after| object.id.as_str() > after))
+            .filter(|object| query.filter.matches(&object.to_object()))
+            .collect();
+        objects.sort_by(|left, right| left.id.cmp(&right.id));
+        let more = objects.len() > query.page_size;
+        objects.truncate(query.page_size);
+        let cursor = objects.last().filter(|_| more).map(|last| last.id.clone());
+        Ok(Page { objects, cursor })
+    }
+
+    /// A page out of a list that the service pages; objects that do not meet the filter are left
+    /// out here, since services differ in how they filter.
+    async fn query_paged(&self, class: &Class, query: &Query) -> Result<Page, Error> {
+        let mut place = match &query.cursor {
+            Some(cursor) => Place::from_cursor(cursor)?,
+            None => Place::START,
+        };
+        let mut objects = Vec::new();
+        loop {
+            let (items, next) = self.list(class, &place).await?;
+            for item in items.into_iter().skip(place.skip) {
+                if objects.len() == query.page_size {
+                    let cursor = Some(place.to_cursor());
+                    return Ok(Page { objects, cursor });
+                }
+                place.skip += 1;
+                if query.filter.matches(&item.to_object()) {
+                    objects.push(item);
+                }
+            }
+            match next {
+                Some(token) => {
+                    place = Place {
+                        skip: 0,
+                        token: Some(token),
+                    }
+                }
+                None => {
+                    return Ok(Page {
+                        objects,
+                        cursor: None,
+                    });
+                }
+            }
+        }
+    }
+
+    async fn test_class(&self, name: &str, class: &Class) -> Result<(), Error> {
+        let explain = |mut error: Error| {
+            error.message = explain(name, class, &error);
+            error
+        };
+        let request = self
+            .client
+            .get(wire::collection(&self.settings.base_url, class))
+            .query(&wire::parameters(&class.list, &Place::START));
+        let answer = send(request, Call::Read).await.map_err(explain)?;
+        match answer.status {
+            // Reachable, and we may: this service just does not list.
+            405 | 501 => Ok(()),
+            200..=299 if class.list.items_pointer.is_empty() => Ok(()),
+            200..=299 => {
+                let body = serde_json::from_slice(&answer.body).unwrap_or_default();
+                wire::items(class, &body).map(drop).map_err(explain)
+            }
+            _ => Err(explain(wire::failure(&answer, Call::Read))),
+        }
+    }
+}
+
+#[async_trait]
+impl Connector for Rest {
+    fn capabilities(&self) -> Capabilities {
+        let mut classes = self.settings.classes.values();
+        Capabilities {
+            precondition: true,
+            recreate_with_id: classes.all(|class| class.create == Create::Put),
+            changes: false,
+        }
+    }
+
+    fn classes(&self) -> Vec<String> {
+        self.settings.classes.keys().cloned().collect()
+    }
+
+    async fn test(&self) -> Result<(), Error> {
+        for (name, class) in &self.settings.classes {
+            self.test_class(name, class).await?;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, class: &str, id: &str) -> Result<Option<TargetObject>, Error> {
+        self.read_at(self.class(class)?, id).await
+    }
+
+    async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {
+        let class = self.class(class)?;
+        if let Some(id) = wanted_id(&query.filter) {
+            let found = self.read_at(class, id).await?;
+            let matching = found.filter(|object| query.filter.matches(&object.to_object()));
+            return Ok(Page {
+                objects: matching.into_iter().collect(),
+                cursor: None,
+            });
+        }
+        match class.list.paging {
+            Paging::None => self.query_whole(class, query).await,
+            _ => self.query_paged(class, query).await,
+        }
+    }
+
+    async fn create(
+        &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+    ) -> Result<Written, Error> {
+        let class = self.class(class)?;
+        let request = match (class.create, id) {
+            (Create::Put, Some(id)) => self
+                .client
+                .put(self.address(class, id)?)
+                .header(IF_NONE_MATCH, HeaderValue::from_static("*")),
+            (Create::Put, None) => {
+                let message = "`create` is `put`: the mapping has to give an `_id`";
+                return Err(Error::refused(400, message));
+            }
+            (Create::Post, _) => self
+                .client
+                .post(wire::collection(&self.settings.base_url, class)),
+        };
+        let request = request.json(&wire::body(class, id, object));
+        let answer = self.write(request).await?;
+        let (answered_id, answered) = wire::object(class, &answer.body).unzip();
+        let located = || answer.location.as_deref().and_then(wire::last_segment);
+        let id = match class.create {
+            Create::Put => id.map(str::to_owned),
+            Create::Post => answered_id
+                .flatten()
+                .or_else(located)
+                .or_else(|| id.map(str::to_owned)),
+        };
+        let id = id.ok_or_else(|| {
+            let attribute = &class.id_attribute;
+            let message = format!("it was created, but the answer has no `{attribute}`");
+            Error::unknown(answer.status, message)
+        })?;
+        Ok(Written {
+            id,
+            version: answer.etag,
+            attributes: wire::attributes(object, answered),
+        })
+    }
+
+    async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error> {
+        let class = self.class(class)?;
+        let id = update.before.id.as_str();
+        if update.rename.is_some_and(|rename| rename != id) {
+            let message = "a REST service keeps the ids of its objects";
+            return Err(Error::refused(400, message));
+        }
+        let address = self.address(class, id)?;
+        let request = match class.update {
+            UpdateBy::Put => {
+                self.client
+                    .put(address)
+                    .json(&wire::body(class, Some(id), update.after))
+            }
+            UpdateBy::Patch => self
+                .client
+                .request(Method::PATCH, address)
+                .header(
+                    CONTENT_TYPE,
+                    HeaderValue::from_static("application/merge-patch+json"),
+                )
+                .json(&wire::merge_patch(update)),
+        };
+        let answer = self.write(only_if(request, update.before)).await?;
+        let answered = wire::object(class, &answer.body).map(|(_, attributes)| attributes);
+        Ok(Written {
+            id: id.to_owned(),
+            version: answer.etag,
+            attributes: wire::attributes(update.after, answered),
+        })
+    }
+
+    async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {
+        let class = self.class(class)?;
+        let request = self.client.delete(self.address(class, &before.id)?);
+        match self.write(only_if(request, before)).await {
+            Err(error) if error.code == 404 || error.code == 410 => Ok(()),
+            other => other.map(drop),
+        }
+    }
+}
+
+/// The id that a filter asks for, where no other can meet it.
+fn wanted_id(filter: &Filter) -> Option<&str> {
+    match filter {
+        Filter::Compare {
+            field,
+            operator: Operator::Equal,
+            value: Value::String(id),
+        } if matches!(field.tokens(), [name] if name == ID) => Some(id),
+        Filter::And(all) => all.iter().find_map(wanted_id),
+        _ => None,
+    }
+}
+
+fn only_if(request: RequestBuilder, before: &TargetObject) -> RequestBuilder {
+    match &before.version {
+        Some(version) => request.header(IF_MATCH, version),
+        None => request,
+    }
+}
+
+/// Sends a request and keeps what matters of the answer. A body that is lost after the status came
+/// stays empty: the status has said what happened.
+async fn send(request: RequestBuilder, call: Call) -> Result<Answer, Error> {
+    let response = request
+        .send()
+        .await
+        .map_err(|error| no_answer(error, call))?;
+    let text = |name: HeaderName| {
+        let value = response.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let mut answer = Answer {
+        status: response.status().as_u16(),
+        etag: text(ETAG),
+        location: text(LOCATION),
+        retry_after: text(RETRY_AFTER),
+        date: text(DATE),
+        body: Vec::new(),
+    };
+    match body(response).await {
+        Ok(body) => answer.body = body,
+        Err(error) if call == Call::Read && answer.status < 300 => {
+            return Err(no_answer(error, call));
+        }
+        Err(_) => {}
+    }
+    Ok(answer)
+}
+
+async fn body(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LONGEST_BODY {
+            break;
+        }
+    }
+    Ok(body)
+}
+
+/// What it means that no answer came. A request that never left is certain to have done nothing.
+fn no_answer(error: reqwest::Error, call: Call) -> Error {
+    let error = error.without_url();
+    if error.is_builder() {
+        return Error::refused(400, "the request cannot be built").because(error);
+    }
+    if error.is_connect() {
+        return Error::unavailable(503, "the service cannot be reached").because(error);
+    }
+    let message = if error.is_timeout() {
+        "the service did not answer in time"
+    } else {
+        "the connection was lost before an answer came"
+    };
+    match call {
+        Call::Read => Error::unavailable(504, message).because(error),
+        Call::Write => Error::unknown(504, message).because(error),
+    }
+}
+
+/// What an administrator can do about a failed test.
+fn explain(name: &str, class: &Class, error: &Error) -> String {
+    let said = &error.message;
+    let path = &class.path;
+    match error.code.as_u64() {
+        Some(401 | 403) => format!("the service does not accept the credentials (`auth`): {said}"),
+        Some(404) => format!("object class `{name}`: there is nothing at `{path}` (`path`)"),
+        _ => format!("object class `{name}`: {said}"),
+    }
+}
+
+fn headers(settings: &Settings) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &settings.headers {
+        insert(&mut headers, name, value.expose())?;
+    }
+    match &settings.auth {
+        Some(Auth::Bearer(token)) => insert(
+            &mut headers,
+            AUTHORIZATION.as_str(),
+            &format!("Bearer {}", token.expose()),
+        )?,
+        Some(Auth::Basic { user, password }) => {
+            let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose()));
+            insert(
+                &mut headers,
+                AUTHORIZATION.as_str(),
+                &format!("Basic {pair}"),
+            )?;
+        }
+        Some(Auth::Header { name, value }) => insert(&mut headers, name, value.expose())?,
+        None => {}
+    }
+    Ok(headers)
+}
+
+fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Error> {
+    let wrong = || Error::refused(400, format!("`{name}` is no valid header"));
+    let key = HeaderName::try_from(name).map_err(|_| wrong())?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| wrong())?;
+    value.set_sensitive(true);
+    headers.insert(key, value);
+    Ok(())
+}
+
+fn is_loopback(address: &str) -> bool {
+    match Url::parse(address).ok().as_ref().and_then(Url::host) {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+        None => false,
+    }
+}

@@ -1,0 +1,220 @@
+//! Tests of the translation between Recant's words and a REST service's.
+use super::*;
+use crate::{
+    connectors::rest::settings::{Create, Update as UpdateBy},
+    model::CauseKind,
+};
+
+fn class() -> Class {
+    Class {
+        path: "/people".to_owned(),
+        id_attribute: "id".to_owned(),
+        create: Create::Put,
+        update: UpdateBy::Put,
+        list: List {
+            items_pointer: "/items".to_owned(),
+            size_parameter: Some("size".to_owned()),
+            paging: Paging::Offset {
+                parameter: "from".to_owned(),
+            },
+        },
+    }
+}
+
+fn map(value: Value) -> Object {
+    match value {
+        Value::Object(object) => object,
+        _ => Object::new(),
+    }
+}
+
+fn answer(status: u16, body: &str) -> Answer {
+    Answer {
+        status,
+        body: body.as_bytes().to_vec(),
+        ..Answer::default()
+    }
+}
+
+#[test]
+fn an_id_in_an_address_keeps_only_unreserved_characters() {
+    assert_eq!(
+        address("http://x/api", &class(), "a/b %é~-._'\"?#"),
+        "http://x/api/people/a%2Fb%20%25%C3%A9~-._%27%22%3F%23"
+    );
+    assert!(!is_addressable(".."));
+}
+
+#[test]
+fn the_id_travels_in_its_own_member() {
+    let object = map(json!({"a": 1, "id": "wrong"}));
+    assert_eq!(
+        body(&class(), Some("x"), &object),
+        json!({"id": "x", "a": 1})
+    );
+    assert_eq!(
+        super::object(&class(), br#"{"id": 7, "a": null}"#),
+        Some((Some("7".to_owned()), map(json!({"a": null}))))
+    );
+    assert_eq!(super::object(&class(), b"[]"), None);
+}
+
+#[test]
+fn a_merge_patch_clears_what_goes_away_at_every_depth() {
+    let before = TargetObject {
+        id: "x".to_owned(),
+        attributes: map(json!({"a": 1, "b": 2, "c": {"d": 1, "e": {"f": 1}}, "g": [1]})),
+        version: None,
+    };
+    let after = map(json!({"a": 1, "c": {"e": {"h": 2}}, "g": [2]}));
+    let update = Update {
+        before: &before,
+        after: &after,
+        rename: None,
+    };
+    let patch = merge_patch(&update);
+    assert_eq!(
+        patch,
+        json!({"c": {"e": {"h": 2, "f": null}, "d": null}, "g": [2], "b": null})
+    );
+    let mut patched = Value::Object(before.attributes.clone());
+    json_patch::merge(&mut patched, &patch);
+    assert_eq!(patched, Value::Object(after));
+}
+
+#[test]
+fn only_a_whole_answer_counts_as_the_new_state() {
+    let sent = map(json!({"a": 1, "b": null}));
+    assert!(attributes(&sent, Some(map(json!({"a": "1", "c": 2})))).is_some());
+    assert!(attributes(&sent, Some(map(json!({"status": "ok"})))).is_none());
+    assert!(attributes(&sent, None).is_none());
+}
+
+#[test]
+fn a_location_names_the_id() {
+    assert_eq!(
+        last_segment("http://x/people/a%2Fb?c=d").as_deref(),
+        Some("a/b")
+    );
+    assert_eq!(last_segment("/people/7/").as_deref(), Some("7"));
+}
+
+#[test]
+fn each_status_says_what_happened() {
+    use CauseKind::{Refused, Unavailable, Unknown};
+    for (status, write, read) in [
+        (301, Refused, Refused),
+        (400, Refused, Refused),
+        (401, Refused, Refused),
+        (404, Refused, Refused),
+        (408, Unknown, Unavailable),
+        (409, Refused, Refused),
+        (412, Refused, Refused),
+        (422, Refused, Refused),
+        (425, Unavailable, Unavailable),
+        (429, Unavailable, Unavailable),
+        (500, Unknown, Unavailable),
+        (501, Refused, Refused),
+        (502, Unknown, Unavailable),
+        (503, Unavailable, Unavailable),
+        (504, Unknown, Unavailable),
+        (507, Unknown, Unavailable),
+    ] {
+        let answer = answer(status, "");
+        let failed = failure(&answer, Call::Write);
+        assert_eq!(failed.kind, write, "{status} to a write");
+        assert_eq!(failed.code, json!(status));
+        assert_eq!(
+            failure(&answer, Call::Read).kind,
+            read,
+            "{status} to a read"
+        );
+    }
+}
+
+#[test]
+fn the_text_of_an_error_is_what_the_service_said() {
+    for (body, said) in [
+        (r#"{"message": "no"}"#, "no"),
+        (r#"{"error": {"detail": "deep"}}"#, "deep"),
+        (r#"{"errors": [{"title": "first"}]}"#, "first"),
+        (r#"{"title": "Bad", "detail": "worse"}"#, "worse"),
+        (" plain ", "plain"),
+        ("<html>page</html>", "the service answered 409 Conflict"),
+        ("", "the service answered 409 Conflict"),
+        (r#"{"code": 1}"#, "the service answered 409 Conflict"),
+    ] {
+        assert_eq!(failure(&answer(409, body), Call::Write).message, said);
+    }
+    let long = failure(&answer(400, &"é".repeat(2000)), Call::Write).message;
+    assert_eq!(long.chars().count(), LONGEST_MESSAGE);
+}
+
+#[test]
+fn retry_after_is_seconds_or_a_date() {
+    let mut busy = answer(503, "");
+    busy.retry_after = Some("7".to_owned());
+    assert_eq!(
+        failure(&busy, Call::Write).retry_after,
+        Some(Duration::from_secs(7))
+    );
+    busy.retry_after = Some("Sun, 06 Nov 1994 08:49:57 GMT".to_owned());
+    assert_eq!(failure(&busy, Call::Write).retry_after, None);
+    busy.date = Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
+    assert_eq!(
+        failure(&busy, Call::Write).retry_after,
+        Some(Duration::from_secs(20))
+    );
+    busy.retry_after = Some("Sun, 06 Nov 1994 08:00:00 GMT".to_owned());
+    assert_eq!(
+        failure(&busy, Call::Write).retry_after,
+        Some(Duration::ZERO)
+    );
+}
+
+#[test]
+fn a_list_is_walked_to_an_empty_page() {
+    let list = class().list;
+    assert_eq!(
+        parameters(&list, &Place::START),
+        [
+            ("size".to_owned(), "100".to_owned()),
+            ("from".to_owned(), "0".to_owned())
+        ]
+    );
+    assert_eq!(
+        next_token(&list, None, 40, &Value::Null).as_deref(),
+        Some("40")
+    );
+    assert_eq!(
+        next_token(&list, Some("40"), 2, &Value::Null).as_deref(),
+        Some("42")
+    );
+    assert_eq!(next_token(&list, Some("42"), 0, &Value::Null), None);
+    let paged = List {
+        paging: Paging::Cursor {
+            parameter: "c".to_owned(),
+            pointer: "/next".to_owned(),
+        },
+        ..list
+    };
+    assert_eq!(
+        next_token(&paged, None, 0, &json!({"next": "z:1"})).as_deref(),
+        Some("z:1")
+    );
+    assert_eq!(next_token(&paged, None, 5, &json!({"next": null})), None);
+}
+
+#[test]
+fn a_cursor_is_read_back_as_it_was_written() {
+    for place in [
+        Place::START,
+        Place {
+            skip: 3,
+            token: Some("a:b".to_owned()),
+        },
+    ] {
+        assert_eq!(Place::from_cursor(&place.to_cursor()).unwrap(), place);
+    }
+    assert!(Place::from_cursor("x").is_err());
+}
