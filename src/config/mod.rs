@@ -7,15 +7,19 @@ mod compile;
 mod load;
 mod problem;
 mod read;
+mod schemas;
 mod settings;
+mod watch;
 mod written;
 
 pub use load::{Loaded, load, process_environment};
 pub use problem::{Place, Problem, Severity, to_json};
 pub use read::substitute::Environment;
+pub use schemas::schemas;
 pub use settings::{
     Auth, Changes, Configuration, Journal, LogFormat, Oidc, Server, Store, Telemetry, Tls,
 };
+pub use watch::{State, Watcher, shared_runtime, watch};
 
 #[cfg(test)]
 mod tests;

@@ -3,5 +3,6 @@ mod folder;
 mod mappings;
 mod project;
 mod shape;
+mod watch;
 
 use folder::{Folder, lines};

@@ -153,10 +153,9 @@ impl<'a> Shape<'a> {
             let inner_pointer = step(pointer, &key);
             match (inner_schema, members.get_mut(&key)) {
                 (Some(inner_schema), Some(inner)) => {
-                    if !self.fits(inner, inner_schema, &inner_pointer) {
-                        // Reported; `required` below must not report it again.
-                        *inner = Value::Null;
-                    }
+                    let fits = self.fits(inner, inner_schema, &inner_pointer);
+                    // What does not fit was reported; `required` below must not report it again.
+                    *inner = if fits { inner.take() } else { Value::Null };
                 }
                 (None, _) if known.is_some() && !is_comment(&key) => {
                     self.unknown(&key, known, &inner_pointer);

@@ -45,11 +45,7 @@ struct Substitution<'a> {
 impl Substitution<'_> {
     fn value(&mut self, value: &mut Value, pointer: &str) {
         match value {
-            Value::String(text) => {
-                if text.contains("${env:") || text.contains("${file:") {
-                    *text = self.text(text, pointer);
-                }
-            }
+            Value::String(text) if text.contains("${") => *text = self.text(text, pointer),
             Value::Array(items) => {
                 for (index, inner) in items.iter_mut().enumerate() {
                     self.value(inner, &item(pointer, index));

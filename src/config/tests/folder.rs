@@ -26,10 +26,15 @@ impl Folder {
 
     /// With this file.
     pub(super) fn with(self, file: &str, text: &str) -> Self {
+        self.write(file, text);
+        self
+    }
+
+    /// Writes this file.
+    pub(super) fn write(&self, file: &str, text: &str) {
         let path = self.path(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
-        self
     }
 
     /// Without this file.
