@@ -129,7 +129,7 @@ pub(super) async fn collect(headers: &HeaderMap, body: Body, limits: &Limits) ->
     if announced.is_some_and(|length| length > limits.body_bytes) {
         return Err(too_large(limits));
     }
-    match tokio::time::timeout(limits.body_time, drain(body, limits)).await {
+    match tokio::time::timeout(limits.request_time, drain(body, limits)).await {
         Ok(text) => text,
         Err(_) => Err(Failure::new(408, "the body did not arrive in time")),
     }
@@ -266,7 +266,7 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         body_bytes: 16,
-        body_time: Duration::from_secs(5),
+        request_time: Duration::from_secs(5),
         requests_per_second: None,
     };
 
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(long.unwrap_err().code(), 413);
         let silent = Body::from_stream(futures::stream::pending::<std::io::Result<Bytes>>());
         let hasty = Limits {
-            body_time: Duration::from_millis(1),
+            request_time: Duration::from_millis(1),
             ..LIMITS
         };
         let late = collect(&none, silent, &hasty).await;

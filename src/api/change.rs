@@ -70,11 +70,11 @@ pub(super) async fn carry_out(api: &Api, call: &Call, asked: Asked) -> Result<Re
     match waiting(call) {
         Waiting::ForAdmission => {
             let begun = tokio::spawn(async move { app.change_later(request).await });
-            Ok(begun_answer(call, joined(begun).await?))
+            Ok(begun_answer(call, joined(api, call, begun).await?))
         }
         Waiting::ForTheEnd => {
             let running = tokio::spawn(async move { app.change(request).await });
-            let changed = joined(running).await?;
+            let changed = joined(api, call, running).await?;
             Ok(ended_answer(call, &container, changed, &fields))
         }
     }
@@ -87,11 +87,14 @@ pub(super) async fn plan(api: &Api, call: &Call, asked: Asked) -> Result<Respons
 }
 
 async fn joined<T>(
+    api: &Api,
+    call: &Call,
     task: tokio::task::JoinHandle<std::result::Result<T, crate::app::Error>>,
 ) -> Result<T> {
-    match task.await {
-        Ok(result) => Ok(result?),
-        Err(error) => {
+    match tokio::time::timeout(api.settings.limits.request_time, task).await {
+        Ok(Ok(result)) => Ok(result?),
+        Err(_) => Err(Failure::late(call.transaction_id())),
+        Ok(Err(error)) => {
             tracing::error!(%error, "a change broke off by a fault; recovery will take it up");
             Err(Failure::fault())
         }

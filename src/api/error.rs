@@ -43,7 +43,7 @@ pub(super) enum Origin {
     Request,
     /// In a use-case.
     App,
-    /// By a fault of the program: nothing is known about the change.
+    /// On the way back: what became of the change is not known here.
     Fault,
 }
 
@@ -85,6 +85,16 @@ impl Failure {
         let mut failure = Self::new(429, "too many requests from this caller");
         Arc::make_mut(&mut failure.0).error.retry_after = Some(wait);
         failure
+    }
+
+    /// 504: the answer does not come in time; what was begun goes on.
+    pub(super) fn late(transaction_id: &str) -> Self {
+        Self::of(
+            Origin::Fault,
+            504,
+            "there is no answer yet; what was begun goes on, see the operations of this transaction",
+        )
+        .detail(json!({"transactionId": transaction_id}))
     }
 
     /// 500: the program failed.

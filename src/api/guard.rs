@@ -57,10 +57,7 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
     let response = match visit.admit(&api, request.headers()) {
         Ok(context) => {
             request.extensions_mut().insert(Arc::new(context));
-            AssertUnwindSafe(next.run(request))
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| Failure::fault().into_response())
+            visit.run(&api, next.run(request)).await
         }
         Err(failure) => failure.into_response(),
     };
@@ -123,6 +120,20 @@ impl Visit {
             parameters,
             pretty: self.pretty,
         })
+    }
+
+    /// Runs the handler. A change has its own time limit, which does not stop it.
+    async fn run(&self, api: &Api, handler: impl Future<Output = Response>) -> Response {
+        let handler = AssertUnwindSafe(handler).catch_unwind();
+        let answer = match self.effect {
+            Effect::Changes => Ok(handler.await),
+            Effect::Reads => tokio::time::timeout(api.settings.limits.request_time, handler).await,
+        };
+        match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) => Failure::fault().into_response(),
+            Err(_) => Failure::late(&self.transaction_id).into_response(),
+        }
     }
 
     fn rule(&self, parameters: Option<&Parameters>) -> Result<&'static Rule> {

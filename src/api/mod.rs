@@ -67,8 +67,8 @@ pub struct Settings {
 pub struct Limits {
     /// Bytes of a body.
     pub body_bytes: usize,
-    /// How long a body may take to arrive.
-    pub body_time: Duration,
+    /// How long a body may take to arrive, and an answer to begin. A change goes on after that.
+    pub request_time: Duration,
     /// Requests of one caller in a second, and at once; none: no bound.
     pub requests_per_second: Option<NonZeroU32>,
 }
@@ -85,8 +85,8 @@ pub enum TransactionIds {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            body_bytes: 2 << 20,
-            body_time: Duration::from_secs(30),
+            body_bytes: 1 << 20,
+            request_time: Duration::from_secs(120),
             requests_per_second: NonZeroU32::new(50_000),
         }
     }

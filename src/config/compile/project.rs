@@ -60,7 +60,7 @@ impl Work<'_> {
             tls: self.tls(written.tls_cert.as_deref(), written.tls_key.as_deref()),
             trust_transaction_header: written.trust_transaction_header.unwrap_or_default(),
             body_limit: written.body_limit_bytes.unwrap_or(1024 * 1024),
-            rate_limit: Some(written.rate_limit_per_second.unwrap_or(1000))
+            rate_limit: Some(written.rate_limit_per_second.unwrap_or(50_000))
                 .filter(|limit| *limit > 0),
             request_timeout: seconds(written.request_timeout_seconds, 120),
             shutdown_timeout: seconds(written.shutdown_timeout_seconds, 30),

@@ -47,7 +47,7 @@ pub(crate) struct Server {
     /// The largest body of a request, in bytes; 1 MiB if left out.
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub(crate) body_limit_bytes: Option<usize>,
-    /// Requests per second from one address before it gets 429; no limit if 0, 1000 if left out.
+    /// Requests per second of one caller before it gets 429; no limit if 0, 50000 if left out.
     #[schemars(range(min = 0, max = 10_000_000))]
     pub(crate) rate_limit_per_second: Option<u32>,
     /// Seconds until a request that has no answer yet gets 504; 120 if left out. The change
