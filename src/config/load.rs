@@ -123,6 +123,7 @@ impl Loading<'_> {
             };
             mappings = mappings::compile(&mut context, known);
         }
+        let scripts = scripts.catalog(&mut self.problems);
         (managed.is_some() && sync.is_some()).then(|| Configuration {
             folder: folder.to_owned(),
             server: project.server,
@@ -136,7 +137,7 @@ impl Loading<'_> {
             types: types.valid,
             mappings,
             connectors: connectors.valid,
-            scripts: scripts.catalog(),
+            scripts,
             runtime,
             files: self.files.digests.clone(),
             watched: self.files.watched.clone(),

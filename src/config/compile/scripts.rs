@@ -1,6 +1,6 @@
 //! Finds, reads and compiles scripts: those of the folder `hooks`, and those that stand in JSON.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Component, Path},
     sync::Arc,
 };
@@ -8,7 +8,7 @@ use std::{
 use super::Context;
 use crate::{
     config::{
-        problem::{Problems, suggestion},
+        problem::{Place, Problems, Severity, suggestion},
         read::{Files, document::step},
         written::script as written,
     },
@@ -29,6 +29,16 @@ pub(crate) struct Scripts {
     compiled: BTreeMap<(String, String), Option<Script>>,
 }
 
+/// Whether something in the configuration runs a script file.
+#[derive(Clone, Copy)]
+enum Use {
+    Hook,
+    None,
+}
+
+/// How the message about a variable begins that neither hooks nor globals give.
+const UNKNOWN_VARIABLE: &str = "there is no variable";
+
 /// Where a script stands: whose it is and which of its hooks.
 #[derive(Clone)]
 pub(crate) struct Owner {
@@ -39,7 +49,7 @@ pub(crate) struct Owner {
 }
 
 impl Scripts {
-    /// Reads every script file of the folder and compiles it as it is.
+    /// Reads every script file of the folder.
     pub(crate) fn read(files: &mut Files, runtime: Runtime, problems: &mut Problems) -> Self {
         let mut texts = BTreeMap::new();
         for name in files.list(FOLDER, "rhai", problems) {
@@ -53,31 +63,40 @@ impl Scripts {
             };
             texts.insert(name, text.map(Arc::from));
         }
-        let mut scripts = Self {
+        Self {
             runtime,
             texts,
             compiled: BTreeMap::new(),
-        };
-        let names: Vec<String> = scripts.texts.keys().cloned().collect();
-        for name in names {
-            scripts.file(&name, &Object::new(), problems);
         }
-        scripts
     }
 
-    /// Every script file that compiles without variables, by its name.
-    pub(crate) fn catalog(&self) -> BTreeMap<String, Script> {
-        self.texts
+    /// Every script file that compiles, by its name. Those that nothing uses are compiled now, so
+    /// that what is wrong with them is told, too.
+    pub(crate) fn catalog(mut self, problems: &mut Problems) -> BTreeMap<String, Script> {
+        let used: BTreeSet<String> = self.compiled.keys().map(|(name, _)| name.clone()).collect();
+        let unused: Vec<String> = self
+            .texts
             .keys()
-            .filter_map(|name| {
-                let key = (name.clone(), globals_key(&Object::new()));
-                Some((name.clone(), self.compiled.get(&key)?.clone()?))
-            })
+            .filter(|name| !used.contains(*name))
+            .cloned()
+            .collect();
+        for name in unused {
+            self.file(&name, &Object::new(), Use::None, problems);
+        }
+        let compiled = self.compiled.into_iter();
+        compiled
+            .filter_map(|((name, _), script)| Some((name, script?)))
             .collect()
     }
 
     /// A script file with these variables; none where it is missing or does not compile.
-    fn file(&mut self, name: &str, globals: &Object, problems: &mut Problems) -> Option<Script> {
+    fn file(
+        &mut self,
+        name: &str,
+        globals: &Object,
+        use_of: Use,
+        problems: &mut Problems,
+    ) -> Option<Script> {
         let key = (name.to_owned(), globals_key(globals));
         if let Some(known) = self.compiled.get(&key) {
             return known.clone();
@@ -87,7 +106,13 @@ impl Scripts {
             Ok(script) => Some(script),
             Err(error) => {
                 let message = format!("{} (column {})", error.message, error.column);
-                problems.error_at_line(&format!("{FOLDER}/{name}"), error.line, message);
+                // A script that nothing uses may be meant for variables that nothing gives it.
+                let severity = match use_of {
+                    Use::None if error.message.starts_with(UNKNOWN_VARIABLE) => Severity::Warning,
+                    _ => Severity::Error,
+                };
+                let place = Place::Line(error.line.max(1));
+                problems.push(severity, &format!("{FOLDER}/{name}"), place, message);
                 None
             }
         };
@@ -155,7 +180,7 @@ impl Context<'_> {
         // IDM's configurations write `script/x.js`, others `./x.rhai`.
         let name = file.trim_start_matches("./");
         if self.scripts.texts.contains_key(name) {
-            return self.scripts.file(name, globals, self.problems);
+            return self.scripts.file(name, globals, Use::Hook, self.problems);
         }
         let inside = Path::new(name)
             .components()
