@@ -17,7 +17,7 @@ pub enum Failure {
         /// Which of its scripts: `validSource`, `transform of /mail`, `onCreate`, …
         hook: String,
         /// What happened.
-        source: hooks::Failure,
+        source: Box<hooks::Failure>,
     },
     /// A script gave something that cannot be used.
     #[error("{hook} of mapping {mapping} must give {expected}")]
@@ -82,7 +82,7 @@ impl Failure {
     #[must_use]
     pub fn code(&self) -> u16 {
         match self {
-            Self::Script { source, .. } => match source {
+            Self::Script { source, .. } => match source.as_ref() {
                 hooks::Failure::Thrown { code: None, .. } => 400,
                 hooks::Failure::Thrown {
                     code: Some(code), ..

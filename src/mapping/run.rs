@@ -127,7 +127,7 @@ fn outcome(mapping: &Mapping, hook: &str, run: Run) -> Result<(Value, Object), F
     let value = run.result.map_err(|source| Failure::Script {
         mapping: mapping.name.clone(),
         hook: hook.to_owned(),
-        source,
+        source: Box::new(source),
     })?;
     if run.verdict.revert || !run.verdict.follow_ups.is_empty() {
         return Err(Failure::Asked {

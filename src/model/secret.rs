@@ -3,16 +3,25 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::object::Object;
+use super::object::{ID, Object};
 
 /// What stands where a confidential value would.
 pub const MASK: &str = "***";
 
-/// A copy of `object` with every non-null value of the named attributes masked.
+/// Stands for every attribute, where it cannot be told which ones are confidential.
+pub const EVERY_ATTRIBUTE: &str = "*";
+
+/// A copy of `object` with every non-null value of the named attributes masked; under
+/// [`EVERY_ATTRIBUTE`] all but its `_id`.
 #[must_use]
 pub fn masked<'a>(object: &Object, confidential: impl IntoIterator<Item = &'a str>) -> Object {
     let mut copy = object.clone();
     for name in confidential {
+        if name == EVERY_ATTRIBUTE {
+            let shown = |(name, value): &(&String, &mut Value)| *name == ID || value.is_null();
+            let all = copy.iter_mut().filter(|member| !shown(member));
+            all.for_each(|(_, value)| *value = json!(MASK));
+        }
         if let Some(value) = copy.get_mut(name)
             && !value.is_null()
         {
