@@ -94,11 +94,7 @@ async fn condition_comes_first_then_transform_then_default() {
             Some(json!("ann@example.org")),
         ),
         (
-            Rule(
-                Some("/target/m eq \"old\""),
-                Some("source + \"!\""),
-                None,
-            ),
+            Rule(Some("/target/m eq \"old\""), Some("source + \"!\""), None),
             Some(json!("ann@example.org!")),
         ),
         (
