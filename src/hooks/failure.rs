@@ -54,7 +54,9 @@ pub(super) mod limit {
     pub(in crate::hooks) const REQUESTS: &str = "requested changes";
 
     /// Those that native functions raise as a termination, whose token is the name.
-    pub(super) const RAISED: [&str; 7] = [WALL_TIME, STRING, ARRAY, MAP, NESTING, MEMORY, REQUESTS];
+    pub(super) const RAISED: [&str; 8] = [
+        OPERATIONS, WALL_TIME, STRING, ARRAY, MAP, NESTING, MEMORY, REQUESTS,
+    ];
 }
 
 /// An error that stops the script at once and cannot be caught.
@@ -92,7 +94,6 @@ impl Failure {
 /// The limit that an error says was broken.
 fn broken_limit(error: &EvalAltResult) -> Option<&'static str> {
     match error {
-        EvalAltResult::ErrorTooManyOperations(..) => Some(limit::OPERATIONS),
         EvalAltResult::ErrorStackOverflow(..) => Some(limit::CALL_DEPTH),
         EvalAltResult::ErrorTooManyVariables(..) => Some(limit::VARIABLES),
         EvalAltResult::ErrorDataTooLarge(what, ..) if what.contains("string") => {
@@ -190,6 +191,11 @@ fn explain(mut error: EvalAltResult) -> String {
             let (wanted, found) = (plain_types(&wanted), plain_types(&found));
             format!("expected {wanted}, found {found}")
         }
+        EvalAltResult::ErrorDataRace(..) => {
+            "a function that is handed to a method must not use the value that the method is \
+             called on: copy it with `let` first"
+                .to_owned()
+        }
         EvalAltResult::ErrorIndexingType(name, _) => {
             format!("there is no such member: {}", plain_types(&name))
         }
@@ -205,7 +211,7 @@ pub(super) fn plain_types(text: &str) -> String {
         ("ImmutableString", "text"),
         ("string", "text"),
         ("i64", "integer"),
-        ("f64", "decimal number"),
+        ("f64", "number"),
         ("FnPtr", "function"),
         ("Fn", "function"),
         ("alloc::vec::Vec<u8>", "bytes"),

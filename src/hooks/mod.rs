@@ -2,8 +2,10 @@
 //! on the engine.
 mod bindings;
 mod convert;
+mod definitions;
 mod failure;
 mod limits;
+mod names;
 mod reader;
 mod run;
 mod runtime;
@@ -14,7 +16,9 @@ mod session;
 mod tests;
 mod variables;
 mod verdict;
+mod weight;
 
+pub use definitions::Definition;
 pub use failure::Failure;
 pub use limits::Limits;
 pub use reader::Reader;

@@ -139,7 +139,15 @@ fn evaluate(
             convert::to_value(&value.flatten()).map_err(|error| misfit(error.inside(name)))?;
         left.insert(name.to_owned(), value);
     }
-    convert::to_value(&result?).map_err(|error| misfit(error.inside("the script's value")))
+    let value = result?;
+    if let Some(limit) = sandbox.session.exhausted(sandbox.operations) {
+        return Err(Failure::Limit {
+            script: script.name.to_string(),
+            line: 0,
+            limit,
+        });
+    }
+    convert::to_value(&value).map_err(|error| misfit(error.inside("the script's value")))
 }
 
 /// The variables that a script mentions, as values of Rhai.

@@ -1,7 +1,8 @@
 //! Where scripts run: a pool of engines, and a bound on how many run at once.
 use std::{
+    collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     thread::available_parallelism,
     time::Instant,
 };
@@ -12,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    CompileError, Failure, Limits, Reader, Run, Script, Variables,
+    CompileError, Definition, Failure, Limits, Reader, Run, Script, Variables, definitions,
     run::{Job, Reuse},
     sandbox::Sandbox,
 };
@@ -37,6 +38,8 @@ struct Inner {
     idle: Mutex<Vec<Sandbox>>,
     permits: Semaphore,
     most_idle: usize,
+    /// The names of all functions.
+    functions: OnceLock<BTreeSet<String>>,
 }
 
 impl Runtime {
@@ -57,6 +60,7 @@ impl Runtime {
                 idle: Mutex::default(),
                 permits: Semaphore::new(at_once),
                 most_idle: at_once,
+                functions: OnceLock::new(),
             }),
         }
     }
@@ -67,9 +71,33 @@ impl Runtime {
     /// Says where the text is wrong.
     pub fn compile(&self, name: &str, text: &str, globals: Object) -> Result<Script, CompileError> {
         let sandbox = self.inner.take();
-        let script = Script::compile(&sandbox.engine, name, text, globals);
+        let functions = self.inner.functions.get_or_init(|| sandbox.functions());
+        let script = Script::compile(&sandbox.engine, functions, name, text, globals);
         self.inner.give_back(sandbox);
         script
+    }
+
+    /// Every function that scripts can call, by name.
+    #[must_use]
+    pub fn functions(&self) -> Vec<Definition> {
+        let sandbox = self.inner.take();
+        let functions = definitions::entries(&sandbox.engine);
+        self.inner.give_back(sandbox);
+        functions
+    }
+
+    /// Files as pairs of name and text: `recant.d.rhai` for editors that know Rhai, and
+    /// `functions.json`, the same list for other programs.
+    #[must_use]
+    pub fn definitions(&self) -> Vec<(String, String)> {
+        let sandbox = self.inner.take();
+        let editors = definitions::file(&sandbox.engine);
+        self.inner.give_back(sandbox);
+        let list = serde_json::to_string_pretty(&self.functions()).unwrap_or_default();
+        vec![
+            ("recant.d.rhai".to_owned(), editors),
+            ("functions.json".to_owned(), list),
+        ]
     }
 
     /// Runs a script. Nothing it does can escape: every failure is in the answer.

@@ -1,5 +1,5 @@
 //! An engine of Rhai with everything taken away that a hook must not have.
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use rhai::{
     Engine,
@@ -10,21 +10,21 @@ use rhai::{
     },
 };
 
-use super::{Limits, bindings, failure::limit, limits, session::Session};
+use super::{Limits, bindings, definitions, limits, session::Session};
 use crate::clock::SharedClock;
 
-/// Operations between two looks at the clock.
-const OPERATIONS_PER_LOOK: u64 = 32;
-
 /// Words of the language that hooks must not use. `eval` runs text that nobody has checked,
-/// `import` and `export` reach for other files, `curry` builds values past every size limit.
-pub(super) const FORBIDDEN: [&str; 4] = ["eval", "import", "export", "curry"];
+/// `import` and `export` reach for other files, `curry` and `this` build values where nothing
+/// measures them.
+pub(super) const FORBIDDEN: [&str; 5] = ["eval", "import", "export", "curry", "this"];
 
 /// An engine and the session that its functions write to. Used by one run at a time.
 #[derive(Debug)]
 pub(super) struct Sandbox {
     pub(super) engine: Engine,
     pub(super) session: Arc<Session>,
+    /// The limit on operations.
+    pub(super) operations: u64,
 }
 
 impl Sandbox {
@@ -33,9 +33,18 @@ impl Sandbox {
         let mut engine = Engine::new_raw();
         add_language(&mut engine);
         set_limits(&mut engine, limits);
-        watch(&mut engine, &session);
+        watch(&mut engine, &session, limits);
         bindings::register(&mut engine, &session, clock, limits);
-        Self { engine, session }
+        Self {
+            engine,
+            session,
+            operations: limits.operations,
+        }
+    }
+
+    /// The names of all functions.
+    pub(super) fn functions(&self) -> BTreeSet<String> {
+        definitions::names(&self.engine).collect()
     }
 }
 
@@ -60,7 +69,6 @@ fn add_language(engine: &mut Engine) {
 /// Every limit by hand: those that Rhai starts with differ between builds.
 fn set_limits(engine: &mut Engine, limits: &Limits) {
     engine
-        .set_max_operations(limits.operations)
         .set_max_string_size(limits.string_bytes)
         .set_max_array_size(limits.collection_members)
         .set_max_map_size(limits.collection_members)
@@ -71,17 +79,14 @@ fn set_limits(engine: &mut Engine, limits: &Limits) {
         .set_max_modules(0);
 }
 
-fn watch(engine: &mut Engine, session: &Arc<Session>) {
+fn watch(engine: &mut Engine, session: &Arc<Session>, limits: &Limits) {
     let at_work = Arc::clone(session);
-    engine.on_progress(move |operations| {
-        at_work.count(operations);
-        let overdue =
-            operations.is_multiple_of(OPERATIONS_PER_LOOK) && at_work.remaining().is_zero();
-        overdue.then(|| limit::WALL_TIME.into())
-    });
+    let most = limits.operations;
+    engine.on_progress(move |_| at_work.count(most).map(Into::into));
     let shown = Arc::clone(session);
     #[expect(deprecated, reason = "volatile, not deprecated, as its note says")]
     engine.on_var(move |name, _, context| {
+        shown.weigh(context.call_level(), context.scope())?;
         let inside = context.call_level() > 0 && !context.scope().contains(name);
         Ok(inside.then(|| shown.visible(name)).flatten())
     });

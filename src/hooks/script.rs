@@ -1,10 +1,14 @@
 //! A compiled script.
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use rhai::{AST, Engine, ParseErrorType, Scope};
 use sha2::{Digest, Sha256};
 
-use super::{failure, limits::SCRIPT_BYTES, sandbox::FORBIDDEN, variables::KNOWN};
+use super::{failure, limits::SCRIPT_BYTES, names, sandbox::FORBIDDEN, variables::KNOWN};
 use crate::model::Object;
 
 /// A compiled script. Cheap to clone.
@@ -43,6 +47,7 @@ impl Script {
     /// Compiles a text with an engine that knows every function.
     pub(super) fn compile(
         engine: &Engine,
+        functions: &BTreeSet<String>,
         name: &str,
         text: &str,
         globals: Object,
@@ -61,6 +66,9 @@ impl Script {
         let mut tree = engine
             .compile_with_scope(&known, text)
             .map_err(|error| CompileError::from_rhai(&error))?;
+        if let Some(unknown) = names::first_unknown(text, functions) {
+            return Err(CompileError::unknown(unknown, functions));
+        }
         tree.set_source(name);
         Ok(Self {
             name: name.into(),
@@ -87,6 +95,16 @@ impl fmt::Debug for Compiled {
 }
 
 impl CompileError {
+    fn unknown(unknown: names::Unknown, functions: &BTreeSet<String>) -> Self {
+        let near = names::nearest(&unknown.name, functions.iter().map(String::as_str));
+        let advice = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        Self {
+            line: unknown.line,
+            column: unknown.column,
+            message: format!("there is no function `{}`{advice}", unknown.name),
+        }
+    }
+
     fn from_rhai(error: &rhai::ParseError) -> Self {
         let position = error.position();
         Self {
@@ -99,15 +117,19 @@ impl CompileError {
 
 fn explain(error: &ParseErrorType) -> String {
     match error {
-        ParseErrorType::VariableUndefined(name) if KNOWN.contains(&name.as_str()) => {
-            format!("functions do not see the variable `{name}`: hand it in as a parameter")
-        }
         ParseErrorType::VariableUndefined(name) => {
-            format!(
-                "there is no variable `{name}`: declare it with `let` or name one that hooks get"
-            )
+            let advice = names::nearest(name, KNOWN.into_iter()).map_or_else(
+                || "declare it with `let`, or name one that hooks get".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            format!("there is no variable `{name}`: {advice}")
         }
         ParseErrorType::Reserved(word) if FORBIDDEN.contains(&word.as_str()) => {
+            format!("`{word}` is not available in hooks")
+        }
+        ParseErrorType::BadInput(rhai::LexError::ImproperSymbol(word, _))
+            if FORBIDDEN.contains(&word.as_str()) =>
+        {
             format!("`{word}` is not available in hooks")
         }
         ParseErrorType::ExprTooDeep => "expressions are nested too deeply here".to_owned(),

@@ -8,13 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rhai::{Dynamic, EvalAltResult, ImmutableString};
+use rhai::{Dynamic, EvalAltResult, ImmutableString, Scope};
 use tokio::runtime::Handle;
 
 use super::{
     FollowUp, LogLine, Reader, Verdict,
     failure::{broken, limit},
     limits::{FOLLOW_UPS, LOG_LINE_BYTES, LOG_LINES},
+    weight::Weights,
 };
 
 /// An error as native functions raise it.
@@ -23,6 +24,14 @@ pub(super) type Raised = Box<EvalAltResult>;
 /// How many texts of errors are remembered, to know one again that is thrown anew.
 const REMEMBERED_ERRORS: usize = 16;
 
+/// Operations between two looks at the clock, where operations are quick.
+const OPERATIONS_PER_LOOK: u64 = 32;
+/// Nanoseconds between two looks from which operations are slow.
+const SLOW: u64 = 500_000;
+/// Accesses to variables between two weighings. In one access a value may get deeper by as much as
+/// an expression can be nested; sixteen times that still fits on a thread's stack.
+const ACCESSES_PER_WEIGHING: u64 = 16;
+
 /// The state of one run. An engine keeps the same session for all its runs.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -30,6 +39,11 @@ pub(super) struct Session {
     /// Nanoseconds after `epoch`.
     deadline: AtomicU64,
     operations: AtomicU64,
+    /// The number of operations at which to look at the clock next, and when that last was.
+    next_look: AtomicU64,
+    last_look: AtomicU64,
+    accesses: AtomicU64,
+    weights: Mutex<Weights>,
     state: Mutex<State>,
     /// The variables that functions and closures see too: Rhai gives them none.
     visible: RwLock<Vec<(ImmutableString, Dynamic)>>,
@@ -58,6 +72,10 @@ impl Session {
             epoch: Instant::now(),
             deadline: AtomicU64::new(u64::MAX),
             operations: AtomicU64::new(0),
+            next_look: AtomicU64::new(0),
+            last_look: AtomicU64::new(0),
+            accesses: AtomicU64::new(0),
+            weights: Mutex::default(),
             state: Mutex::default(),
             visible: RwLock::default(),
         }
@@ -74,7 +92,9 @@ impl Session {
             nanos(deadline.duration_since(self.epoch)),
             Ordering::Relaxed,
         );
-        self.operations.store(0, Ordering::Relaxed);
+        for counter in [&self.operations, &self.next_look, &self.accesses] {
+            counter.store(0, Ordering::Relaxed);
+        }
         *self.state() = State {
             reader,
             handle,
@@ -105,9 +125,44 @@ impl Session {
         found.map(|(_, value)| value.clone())
     }
 
-    /// Notes the number of operations so far.
-    pub(super) fn count(&self, operations: u64) {
+    /// Counts an operation; the limit that it breaks, if any. Rhai counts as well, but starts again
+    /// in every function that a native one calls. Looks at the clock once in a while, and at each
+    /// operation where operations take long.
+    pub(super) fn count(&self, most: u64) -> Option<&'static str> {
+        let operations = self.operations.load(Ordering::Relaxed) + 1;
         self.operations.store(operations, Ordering::Relaxed);
+        if operations > most {
+            return Some(limit::OPERATIONS);
+        }
+        let overdue = operations >= self.next_look.load(Ordering::Relaxed) && self.look(operations);
+        overdue.then_some(limit::WALL_TIME)
+    }
+
+    /// The limit that the whole run broke. Some functions of the language (`sort_by`) keep errors
+    /// of the functions that they call to themselves.
+    pub(super) fn exhausted(&self, most: u64) -> Option<&'static str> {
+        if self.operations.load(Ordering::Relaxed) > most {
+            return Some(limit::OPERATIONS);
+        }
+        self.remaining().is_zero().then_some(limit::WALL_TIME)
+    }
+
+    fn look(&self, operations: u64) -> bool {
+        let now = nanos(self.epoch.elapsed());
+        let since = now.saturating_sub(self.last_look.swap(now, Ordering::Relaxed));
+        let pause = if since > SLOW { 1 } else { OPERATIONS_PER_LOOK };
+        self.next_look.store(operations + pause, Ordering::Relaxed);
+        now >= self.deadline.load(Ordering::Relaxed)
+    }
+
+    /// Weighs the variables of the function that runs, at every few accesses to a variable.
+    pub(super) fn weigh(&self, level: usize, scope: &Scope<'_>) -> Result<(), Raised> {
+        let accesses = self.accesses.fetch_add(1, Ordering::Relaxed);
+        if !accesses.is_multiple_of(ACCESSES_PER_WEIGHING) {
+            return Ok(());
+        }
+        let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
+        weights.weigh(level, scope).map_err(broken)
     }
 
     /// How much of the wall time is left.

@@ -248,7 +248,7 @@ async fn a_caught_error_that_is_thrown_again_is_still_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_name_script_and_line() {
-    let error = failure("let a = 1;\n\nfn f(x) {\n  x.no_such_function()\n}\nf(a)").await;
+    let error = failure("let a = 1;\n\nfn f(x) {\n  x.lower()\n}\nf(a)").await;
     let text = error.to_string();
     assert!(text.starts_with("t.rhai, line 4: "), "{text}");
     assert!(!text.contains("i64"), "{text}");
@@ -359,6 +359,8 @@ fn what_reaches_outside_does_not_compile() {
         "export x;",
         "let f = Fn(\"g\"); f.curry(1)",
         "let a = unknown;",
+        "log_wran(1)",
+        "`${this}`",
         "let = 1",
     ] {
         let error = runtime.compile("t.rhai", text, Object::new()).unwrap_err();
@@ -379,4 +381,49 @@ async fn numbers_that_do_not_fit_are_refused() {
     let infinite = failure("1.0 / 0.0").await;
     assert!(matches!(infinite, Failure::Error { .. }), "{infinite:?}");
     assert!(matches!(failure("|x| x").await, Failure::Error { .. }));
+}
+
+#[test]
+fn definitions_hold_every_function_and_variable() {
+    let runtime = Runtime::new(Limits::default());
+    let files = runtime.definitions();
+    let (name, text) = &files[0];
+    assert_eq!(name, "recant.d.rhai");
+    for expected in [
+        "let syncResults: ?;",
+        "fn revert();",
+        "fn read(path: text) -> map;",
+        "fn trim(text: text) -> text;",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    for missing in ["i64", "ImmutableString", "&", "sleep", "eval", "Dynamic"] {
+        let signature = text
+            .lines()
+            .find(|line| line.starts_with("fn ") && line.contains(missing));
+        assert_eq!(signature, None);
+    }
+    assert!(
+        runtime
+            .functions()
+            .iter()
+            .all(|function| !function.signature.is_empty())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_a_native_function_keeps_to_itself_still_counts() {
+    let text = "fn f(n) { [3, 1, 2].sort_by(|x, y| f(n)) } f(1)";
+    let run = run(text, Vec::new()).await;
+    assert!(
+        matches!(
+            run.result,
+            Err(Failure::Limit {
+                limit: "operations",
+                ..
+            })
+        ),
+        "{:?}",
+        run.result
+    );
 }

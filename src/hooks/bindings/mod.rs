@@ -1,11 +1,21 @@
 //! The functions that scripts find beside those of the language.
 mod asking;
+mod bounds;
+mod clock;
+mod collections;
+mod dates;
+mod encoding;
+mod letters;
 mod logging;
+mod pattern;
 mod reading;
+mod text;
 
 use std::sync::Arc;
 
 use rhai::{Engine, FuncRegistration, RhaiNativeFunc};
+
+use bounds::Bounds;
 
 use super::{Limits, session::Session};
 use crate::clock::SharedClock;
@@ -17,7 +27,13 @@ pub(super) fn register(
     clock: &SharedClock,
     limits: &Limits,
 ) {
-    let _ = (clock, limits);
+    let bounds = Bounds::new(limits);
+    text::register(engine, bounds);
+    dates::register(engine, session);
+    encoding::register(engine, session, bounds);
+    collections::register(engine, bounds);
+    pattern::register(engine, session);
+    clock::register(engine, session, clock);
     asking::register(engine, session);
     reading::register(engine, session);
     logging::register(engine, session);

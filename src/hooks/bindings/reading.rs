@@ -17,7 +17,7 @@ pub(super) fn register(engine: &mut Engine, session: &Arc<Session>) {
     function(
         engine,
         "read",
-        &["path: text", "map or ()"],
+        &["path: text", "map"],
         "The object at a path such as `managed/user/ID` or `system/NAME/CLASS/ID`,\n\
          or `()` where there is none.",
         move |path: &str| {
