@@ -8,4 +8,5 @@
 )]
 mod architecture;
 mod licences;
+mod malformed;
 mod support;
