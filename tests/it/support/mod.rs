@@ -1,2 +1,6 @@
 //! What the tests share.
+#![allow(dead_code, reason = "each topic uses its part")]
+pub mod folder;
+pub mod rest;
+pub mod server;
 pub mod servers;

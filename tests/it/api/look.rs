@@ -1,0 +1,1 @@
+//! What can be looked at: operations, audit, targets, scripts, probes.
