@@ -22,7 +22,7 @@ pub use settings::{Kind, Problem, Settings};
 pub fn open(settings: &Settings) -> Result<SharedConnector, Error> {
     let timeout = settings.timeout;
     Ok(match &settings.kind {
-        Kind::Sql(_) => return Err(Error::refused(501, "not there yet")),
+        Kind::Sql(settings) => Arc::new(sql::Sql::open(settings.clone(), timeout)?),
         Kind::Csv(settings) => Arc::new(csv::CsvFile::new(settings.clone(), timeout)),
         Kind::Rest(settings) => Arc::new(rest::Rest::open(settings.clone(), timeout)?),
     })
