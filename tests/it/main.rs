@@ -8,6 +8,7 @@
 )]
 mod api;
 mod architecture;
+mod connector_contract;
 mod licences;
 mod malformed;
 mod support;

@@ -333,6 +333,11 @@ impl Connector for Rest {
         let request = self.client.delete(self.address(class, &before.id)?);
         match self.write(only_if(request, before)).await {
             Err(error) if error.code == 404 || error.code == 410 => Ok(()),
+            // What is gone has no version that could match (RFC 9110, section 13.1.1).
+            Err(error) if error.code == 412 => match self.read_at(class, &before.id).await {
+                Ok(None) => Ok(()),
+                _ => Err(error),
+            },
             other => other.map(drop),
         }
     }

@@ -1,6 +1,8 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each topic uses its part")]
 pub mod folder;
+pub mod people;
+pub mod proxy;
 pub mod rest;
 pub mod server;
 pub mod servers;
