@@ -11,4 +11,5 @@ mod architecture;
 mod connector_contract;
 mod licences;
 mod malformed;
+mod store;
 mod support;

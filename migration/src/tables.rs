@@ -1,0 +1,51 @@
+//! Names of tables and columns.
+use sea_orm_migration::prelude::*;
+
+/// Declares a table's name and columns.
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($column:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(DeriveIden, Clone, Copy)]
+        pub(crate) enum $name { Table, $($column),* }
+    };
+}
+
+names!(
+    /// The managed objects.
+    ManagedObject { Type, Id, Rev, CreatedAt, UpdatedAt, SealedKey, Body, Sealed }
+);
+names!(
+    /// The journal: changes, their records and intents.
+    Operation {
+        Id, Root, Parent, Depth, Object, Kind, Outcome, Phase, OpenDivergence, StartedAt, EndedAt,
+        PayloadKey, Record, Payload,
+    }
+);
+names!(
+    /// One row per object that was ever changed: its latest change and the one in flight.
+    Lane { Object, Latest, Operation, Node, Attempt, ClaimedAt, OpenDivergence }
+);
+names!(
+    /// The nodes that share the store.
+    Node { Id, LeaseUntil, StartedAt, LockFile, Round }
+);
+names!(
+    /// Which source object and which target object are the same.
+    Link { LinkType, Qualifier, FirstId, SecondId }
+);
+names!(
+    /// The audit trail.
+    AuditEntry { Position, Id, Topic, Timestamp, TransactionId, Operation, Digest, Body }
+);
+names!(
+    /// Where a chain ends.
+    ChainHead { Name, Position, Digest }
+);
+names!(
+    /// Keys under which callers may repeat requests.
+    Idempotency { Caller, Key, RequestDigest, Operation, Answer, CreatedAt }
+);
+names!(
+    /// Bearer tokens as hashes.
+    Token { Id, Name, Roles, Hash, CreatedAt, ExpiresAt, RevokedAt }
+);

@@ -1,0 +1,94 @@
+//! The audit chain: entries get their place and digest in the transaction that appends them.
+use sea_orm::{
+    DbErr,
+    sea_query::{Expr, ExprTrait as _, LockType, Query},
+};
+
+use super::{
+    batch::insert,
+    connection::Transaction,
+    entity::{audit_entry, chain_head},
+    error::Refusal,
+};
+use crate::model::audit::chain_digest;
+
+/// The name of the one chain.
+pub(super) const CHAIN: &str = "audit";
+
+/// Where the chain ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The position of the last entry; 0 before the first.
+    pub position: i64,
+    /// Its digest.
+    pub digest: String,
+}
+
+/// Appends entries. Only one transaction at a time holds the end of the chain.
+pub(super) async fn append(
+    transaction: &mut Transaction,
+    entries: Vec<audit_entry::Model>,
+) -> Result<(), DbErr> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let rows = transaction
+        .all(&head_query().lock(LockType::Update).to_owned())
+        .await?;
+    let Some(row) = rows.first() else {
+        return Err(DbErr::Custom(
+            Refusal::Damaged("the end of the audit chain").to_string(),
+        ));
+    };
+    let mut head = Head {
+        position: row.try_get_by_index(0)?,
+        digest: row.try_get_by_index(1)?,
+    };
+    let chained = entries
+        .into_iter()
+        .map(|entry| head.take_in(entry))
+        .collect();
+    insert(transaction, chained, None).await?;
+    let update = Query::update()
+        .table(chain_head::Entity)
+        .value(chain_head::Column::Position, head.position)
+        .value(chain_head::Column::Digest, head.digest)
+        .and_where(Expr::col(chain_head::Column::Name).eq(CHAIN))
+        .to_owned();
+    transaction.execute(&update).await?;
+    Ok(())
+}
+
+impl Head {
+    fn take_in(&mut self, mut entry: audit_entry::Model) -> audit_entry::Model {
+        self.position += 1;
+        entry.position = self.position;
+        entry.digest = digest_after(&self.digest, self.position, &entry);
+        self.digest.clone_from(&entry.digest);
+        entry
+    }
+}
+
+/// The query for position and digest of the last entry.
+pub(super) fn head_query() -> sea_orm::sea_query::SelectStatement {
+    Query::select()
+        .columns([chain_head::Column::Position, chain_head::Column::Digest])
+        .from(chain_head::Entity)
+        .and_where(Expr::col(chain_head::Column::Name).eq(CHAIN))
+        .to_owned()
+}
+
+/// The digest of an entry at `position` after the entry with the digest `previous`. Every column
+/// counts, as it is stored.
+pub(super) fn digest_after(previous: &str, position: i64, entry: &audit_entry::Model) -> String {
+    let timestamp = entry.timestamp.to_string();
+    let operation = entry.operation.as_deref().unwrap_or_default();
+    let columns = [
+        entry.id.as_str(),
+        &entry.topic,
+        &timestamp,
+        &entry.transaction_id,
+        operation,
+    ];
+    chain_digest(previous, position, &columns, &entry.body)
+}

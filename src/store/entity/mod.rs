@@ -1,0 +1,10 @@
+//! The rows of the store's tables; they never leave this room.
+pub mod audit_entry;
+pub mod chain_head;
+pub mod idempotency;
+pub mod lane;
+pub mod link;
+pub mod managed_object;
+pub mod node;
+pub mod operation;
+pub mod token;

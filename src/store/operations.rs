@@ -1,0 +1,166 @@
+//! Changes as the journal holds them.
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    sea_query::{DynIden, Expr, ExprTrait as _, IntoIden as _, Query, SelectStatement},
+};
+use serde_json::Value;
+
+use super::{
+    Core, Error, Found, Refusal, Search, Store, StoredOperation,
+    entity::{lane, operation},
+    filter::{Bound, Fact},
+    page::{Key, Listed, Order, page},
+    rows::{micros, record, stored_operation},
+};
+use crate::model::{Object, OperationId, OperationRecord, pointer::Pointer};
+
+impl Store {
+    /// One change.
+    ///
+    /// # Errors
+    /// The database fails, or the intent is encrypted with an unknown key.
+    pub async fn operation(&self, id: OperationId) -> Result<Option<StoredOperation>, Error> {
+        self.flush().await?;
+        let row = operation::Entity::find_by_id(id.to_string())
+            .one(self.core().database.reader())
+            .await
+            .map_err(Error::at("read a change"))?;
+        row.map(|row| stored_operation(&self.core().keys, &row))
+            .transpose()
+    }
+
+    /// Records of changes, newest first unless sorted otherwise.
+    ///
+    /// # Errors
+    /// The database fails, or the cookie belongs to another query.
+    pub async fn operations(&self, search: &Search) -> Result<Found<OperationRecord>, Error> {
+        self.flush().await?;
+        page(self.core(), &Operations, search).await
+    }
+
+    /// The nested changes of a change, oldest first.
+    ///
+    /// # Errors
+    /// The database fails, or an intent is encrypted with an unknown key.
+    pub async fn children(&self, parent: OperationId) -> Result<Vec<StoredOperation>, Error> {
+        self.flush().await?;
+        let rows = operation::Entity::find()
+            .filter(Expr::col(operation::Column::Parent).eq(parent.to_string()))
+            .order_by_asc(operation::Column::Id)
+            .all(self.core().database.reader())
+            .await
+            .map_err(Error::at("read nested changes"))?;
+        rows.iter()
+            .map(|row| stored_operation(&self.core().keys, row))
+            .collect()
+    }
+
+    /// Drops intents of changes that ended before `before` and are no open divergence; tells how
+    /// many.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn forget_intents(&self, before: DateTime<Utc>) -> Result<u64, Error> {
+        self.flush().await?;
+        let in_flight = Query::select()
+            .column(lane::Column::Operation)
+            .from(lane::Entity)
+            .and_where(Expr::col(lane::Column::Operation).is_not_null())
+            .to_owned();
+        // What is being healed keeps its intent, and so do nested changes of what is in flight.
+        let statement = Query::update()
+            .table(operation::Entity)
+            .value(operation::Column::Payload, Option::<String>::None)
+            .value(operation::Column::PayloadKey, Option::<String>::None)
+            .and_where(Expr::col(operation::Column::EndedAt).lt(micros(before)))
+            .and_where(Expr::col(operation::Column::Outcome).is_not_null())
+            .and_where(Expr::col(operation::Column::OpenDivergence).eq(0))
+            .and_where(Expr::col(operation::Column::Payload).is_not_null())
+            .and_where(Expr::col(operation::Column::Id).not_in_subquery(in_flight.clone()))
+            .and_where(Expr::col(operation::Column::Root).not_in_subquery(in_flight))
+            .to_owned();
+        let forgotten = self.core().database.execute(&statement).await;
+        forgotten.map_err(Error::at("drop old intents"))
+    }
+}
+
+/// The changes as a list.
+struct Operations;
+
+impl Listed for Operations {
+    type Row = operation::Model;
+    type Entity = operation::Entity;
+    type Word = OperationRecord;
+
+    fn scope(&self) -> String {
+        "operations".to_owned()
+    }
+
+    fn restrict(&self, _: &mut SelectStatement) {}
+
+    fn key_order(&self) -> Order {
+        Order::descending(operation::Column::Id)
+    }
+
+    fn key(&self, row: &Self::Row) -> Key {
+        Key::Text(row.id.clone())
+    }
+
+    fn column(&self, field: &Pointer) -> Option<(DynIden, fn(&Self::Row) -> i64)> {
+        match field.tokens() {
+            [name] if name == "startedAt" => {
+                Some((operation::Column::StartedAt.into_iden(), |row| {
+                    row.started_at
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    fn body(&self) -> DynIden {
+        operation::Column::Record.into_iden()
+    }
+
+    fn bound(&self, fact: &Fact<'_>) -> Option<Bound> {
+        use operation::Column;
+        let name = fact.name()?;
+        if let ("outcome", Fact::Present(_)) = (name, fact) {
+            return Some(Bound::exact(Expr::col(Column::Outcome).is_not_null()));
+        }
+        let text = fact.equal_text()?;
+        let (column, nullable) = match name {
+            "_id" => (Column::Id, Nullable::No),
+            "root" => (Column::Root, Nullable::No),
+            "object" => (Column::Object, Nullable::No),
+            "kind" => (Column::Kind, Nullable::No),
+            "phase" => (Column::Phase, Nullable::No),
+            "parent" => (Column::Parent, Nullable::Yes),
+            "outcome" => (Column::Outcome, Nullable::Yes),
+            _ => return None,
+        };
+        let equal = Expr::col(column).eq(text);
+        Some(Bound::exact(match nullable {
+            Nullable::No => equal,
+            Nullable::Yes => Expr::col(column).is_not_null().and(equal),
+        }))
+    }
+
+    fn view(&self, row: &Self::Row) -> Result<Object, Error> {
+        match serde_json::from_str(&row.record) {
+            Ok(Value::Object(object)) => Ok(object),
+            _ => Err(Error::at("read the record of a change")(Refusal::Damaged(
+                "a record",
+            ))),
+        }
+    }
+
+    fn word(&self, _: &Core, row: Self::Row) -> Result<OperationRecord, Error> {
+        record(&row.record)
+    }
+}
+
+enum Nullable {
+    Yes,
+    No,
+}

@@ -1,0 +1,169 @@
+//! Changing keys: what was encrypted with an older key is encrypted with the first one.
+use sea_orm::{
+    DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    sea_query::{Cond, Expr, ExprTrait as _, Query},
+};
+
+use super::{
+    Core, Error, Refusal, Store,
+    entity::{managed_object, operation},
+    rows::{Encoder, clear_payload, stored_object},
+};
+use crate::model::OperationId;
+
+/// How many rows are rewritten between two looks.
+const BATCH: u64 = 200;
+
+impl Store {
+    /// Encrypts anew what is not under the first key, objects and intents; tells how many rows.
+    /// Changes may go on meanwhile. To change keys: put the new key first and keep the old one
+    /// after it, restart every node, run this until it tells 0, then take the old key away.
+    ///
+    /// Objects whose attributes became confidential after they were stored are encrypted too.
+    ///
+    /// # Errors
+    /// The database fails, or something is encrypted with an unknown key.
+    pub async fn reencrypt(&self) -> Result<u64, Error> {
+        let Some(first) = self.core().keys.ids().next().map(str::to_owned) else {
+            return Ok(0);
+        };
+        self.flush().await?;
+        Ok(self.reencrypt_objects(&first).await? + self.reencrypt_intents(&first).await?)
+    }
+
+    async fn reencrypt_objects(&self, first: &str) -> Result<u64, Error> {
+        use managed_object::Column;
+        let step = "encrypt objects anew";
+        let (core, mut count) = (self.core(), 0);
+        let mut after: Option<(String, String)> = None;
+        loop {
+            let mut query = managed_object::Entity::find()
+                .order_by_asc(Column::Type)
+                .order_by_asc(Column::Id)
+                .limit(BATCH);
+            if let Some((managed_type, id)) = &after {
+                let same = Expr::col(Column::Type).eq(managed_type.as_str());
+                let beyond = Cond::any()
+                    .add(Expr::col(Column::Type).gt(managed_type.as_str()))
+                    .add(same.and(Expr::col(Column::Id).gt(id.as_str())));
+                query = query.filter(beyond);
+            }
+            let rows = query.all(core.database.reader()).await;
+            let rows = rows.map_err(Error::at(step))?;
+            let Some(last) = rows.last() else {
+                return Ok(count);
+            };
+            after = Some((last.r#type.clone(), last.id.clone()));
+            for row in rows {
+                count += reencrypt_object(core, first, row).await?;
+            }
+        }
+    }
+
+    async fn reencrypt_intents(&self, first: &str) -> Result<u64, Error> {
+        use operation::Column;
+        let step = "encrypt intents anew";
+        let (core, mut count) = (self.core(), 0);
+        let mut after = String::new();
+        loop {
+            let other_key = Cond::any()
+                .add(Expr::col(Column::PayloadKey).is_null())
+                .add(Expr::col(Column::PayloadKey).ne(first));
+            let rows = operation::Entity::find()
+                .filter(Expr::col(Column::Id).gt(after.as_str()))
+                .filter(Expr::col(Column::Payload).is_not_null())
+                .filter(other_key)
+                .order_by_asc(Column::Id)
+                .limit(BATCH)
+                .all(core.database.reader())
+                .await
+                .map_err(Error::at(step))?;
+            let Some(last) = rows.last() else {
+                return Ok(count);
+            };
+            after.clone_from(&last.id);
+            for row in rows {
+                count += reencrypt_intent(core, &row)
+                    .await
+                    .map_err(Error::at(step))?;
+            }
+        }
+    }
+}
+
+/// A row that was written meanwhile is left alone: it is under the first key already.
+async fn reencrypt_object(
+    core: &Core,
+    first: &str,
+    row: managed_object::Model,
+) -> Result<u64, Error> {
+    use managed_object::Column;
+    let step = "encrypt objects anew";
+    let confidential = core.confidential.load();
+    let newly = |text: &str| {
+        let object: Option<crate::model::Object> = serde_json::from_str(text).ok();
+        confidential.get(&row.r#type).is_some_and(|names| {
+            object.is_some_and(|object| names.iter().any(|name| object.contains_key(name)))
+        })
+    };
+    let is_old = row.sealed_key.as_deref().is_some_and(|key| key != first);
+    if !is_old && !newly(&row.body) {
+        return Ok(0);
+    }
+    let encoder = Encoder {
+        keys: &core.keys,
+        confidential: &confidential,
+        now: core.clock.now(),
+    };
+    let stored = stored_object(&core.keys, row.clone())?;
+    let new = encoder
+        .object(&row.r#type, &row.id, stored.object)
+        .map_err(Error::at(step))?;
+    let update = Query::update()
+        .table(managed_object::Entity)
+        .value(Column::SealedKey, new.sealed_key)
+        .value(Column::Sealed, new.sealed)
+        .value(Column::Body, new.body)
+        .and_where(Expr::col(Column::Type).eq(row.r#type))
+        .and_where(Expr::col(Column::Id).eq(row.id))
+        .and_where(Expr::col(Column::Rev).eq(row.rev))
+        .to_owned();
+    core.database
+        .execute(&update)
+        .await
+        .map_err(Error::at(step))
+}
+
+async fn reencrypt_intent(core: &Core, row: &operation::Model) -> Result<u64, Problem> {
+    use operation::Column;
+    let Some(old) = &row.payload else {
+        return Ok(0);
+    };
+    let clear = clear_payload(&core.keys, row, old)?;
+    let damaged = || Refusal::Damaged("an intent");
+    let id: OperationId = row.id.parse().map_err(|_| damaged())?;
+    let value = serde_json::from_str(&clear).map_err(|_| damaged())?;
+    let confidential = core.confidential.load();
+    let encoder = Encoder {
+        keys: &core.keys,
+        confidential: &confidential,
+        now: core.clock.now(),
+    };
+    let (key, payload) = encoder.payload(id, &value)?;
+    let update = Query::update()
+        .table(operation::Entity)
+        .value(Column::PayloadKey, key)
+        .value(Column::Payload, payload)
+        .and_where(Expr::col(Column::Id).eq(row.id.as_str()))
+        .and_where(Expr::col(Column::Payload).eq(old.as_str()))
+        .to_owned();
+    Ok(core.database.execute(&update).await?)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}

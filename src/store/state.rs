@@ -1,0 +1,372 @@
+//! What a round finds and what it will leave behind: judged and changed in memory, then written.
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{
+    JournalError,
+    entity::{audit_entry, idempotency, lane, link, managed_object, operation},
+    error::Refusal,
+    rows::{EntryRows, LinkRow, PayloadRow, SettlementRows, WriteRow, audit_row, operation_row},
+};
+use crate::model::{
+    OperationId, OperationRecord,
+    audit::{AuditEntry, Topic},
+    record::Resolution,
+};
+use chrono::{DateTime, Utc};
+
+/// A managed object's table key: type and id.
+pub(super) type ObjectKey = (String, String);
+
+/// What is known in the course of a round, and what is to be written at its end.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Who writes.
+    pub node: String,
+    /// When, in microseconds.
+    pub now: i64,
+    /// The lanes of the objects concerned.
+    pub lanes: BTreeMap<String, LaneState>,
+    /// The stored revisions of the objects that are written.
+    pub revisions: HashMap<ObjectKey, String>,
+    /// Idempotency keys that exist.
+    pub keys: BTreeSet<(String, String)>,
+    /// Changes that have ended although a settlement would give their lane free.
+    pub ended: BTreeSet<String>,
+    /// Open divergences of objects of which a change ended `synced`.
+    pub open: Vec<OperationRecord>,
+
+    /// Objects to put or (none) to remove.
+    pub objects: BTreeMap<ObjectKey, Option<managed_object::Model>>,
+    /// Changes to insert or update, by id.
+    pub operations: BTreeMap<String, operation::Model>,
+    /// Intents to replace.
+    pub payloads: Vec<PayloadRow>,
+    /// Links by type, qualifier and first id: the second id, or none to remove it.
+    pub links: BTreeMap<(String, String, String), Option<String>>,
+    /// Keys to insert.
+    pub new_keys: Vec<idempotency::Model>,
+    /// Keys whose answer is known now.
+    pub answers: BTreeMap<(String, String), idempotency::Model>,
+    /// Entries to append.
+    pub audit: Vec<audit_entry::Model>,
+}
+
+/// A lane as it will be.
+#[derive(Debug, Clone)]
+pub(super) struct LaneState {
+    pub row: lane::Model,
+    /// Whether there is a row already.
+    pub stored: bool,
+    /// Whether it is to be written.
+    pub changed: bool,
+}
+
+/// Lanes of this name belong to no object and are removed when they are free.
+const PASSING: &str = "managed/$";
+
+impl LaneState {
+    /// Whether nothing needs to be remembered of it.
+    pub(super) fn has_passed(&self) -> bool {
+        self.row.operation.is_none() && self.row.object.starts_with(PASSING)
+    }
+}
+
+impl State {
+    /// Takes a settlement in, unless another node finished the change.
+    pub(super) fn settle(&mut self, settlement: &SettlementRows) -> Result<(), Refusal> {
+        self.check_release(settlement)?;
+        if let Some(write) = &settlement.write {
+            if self.fits(write) {
+                self.put(write);
+            } else {
+                tracing::error!(
+                    object = write.id,
+                    "the object is not what the settlement of its change expects; it stays as it is"
+                );
+            }
+        }
+        for row in &settlement.operations {
+            self.record(row.clone());
+        }
+        self.payloads.extend(settlement.payloads.iter().cloned());
+        for link in &settlement.links {
+            self.link(link);
+        }
+        self.audit.extend(settlement.audit.iter().cloned());
+        if let Some(answer) = &settlement.answer {
+            let key = (answer.caller.clone(), answer.key.clone());
+            self.answers.insert(key, answer.clone());
+        }
+        if let Some(object) = &settlement.release {
+            self.release(object);
+        }
+        if let Some((object, operation)) = &settlement.claim {
+            self.claim(object, &operation.to_string(), 1);
+        }
+        Ok(())
+    }
+
+    /// Takes a journal entry in, unless it conflicts with what is there.
+    pub(super) fn journal(&mut self, entry: &EntryRows) -> Result<(), JournalError> {
+        self.check_lane(entry)?;
+        if entry.write.as_ref().is_some_and(|write| !self.fits(write)) {
+            return Err(JournalError::Stale);
+        }
+        if let Some(key) = &entry.key {
+            if !self.keys.insert((key.caller.clone(), key.key.clone())) {
+                return Err(JournalError::KeyInUse);
+            }
+            self.new_keys.push(key.clone());
+        }
+        if let Some(write) = &entry.write {
+            self.put(write);
+        }
+        if entry.claim {
+            self.claim(&entry.operation.object, &entry.operation.id, entry.attempt);
+        }
+        for row in &entry.updates {
+            self.record(row.clone());
+        }
+        self.record(entry.operation.clone());
+        Ok(())
+    }
+
+    /// Closes what this settlement's change, which ended `synced`, supersedes; `fresh` gives each
+    /// audit entry's id.
+    pub(super) fn supersede(
+        &mut self,
+        settlement: &SettlementRows,
+        at: DateTime<Utc>,
+        fresh: impl Fn() -> uuid::Uuid,
+    ) {
+        let Some((object, by)) = &settlement.supersedes else {
+            return;
+        };
+        for mut record in self.open_divergences(object, *by) {
+            record.resolution = Some(superseded(*by, at));
+            let entry = supersession(&record, *by, at, fresh());
+            self.audit.push(audit_row(&entry));
+            self.record(operation_row(&record));
+        }
+        if let Some(lane) = self.lanes.get_mut(object)
+            && lane.row.open_divergence == 1
+        {
+            lane.row.open_divergence = 0;
+            lane.changed = true;
+        }
+    }
+
+    /// Those that were stored before this round and those that came with it, but not `by` itself.
+    fn open_divergences(&mut self, object: &str, by: OperationId) -> Vec<OperationRecord> {
+        let (stored, others) = std::mem::take(&mut self.open)
+            .into_iter()
+            .partition(|record| record.object.to_string() == object);
+        self.open = others;
+        let stored: Vec<OperationRecord> = stored;
+        let in_round = self
+            .operations
+            .values()
+            .filter(|row| row.open_divergence == 1 && row.object == object)
+            .filter_map(|row| super::rows::record(&row.record).ok());
+        let mut found: Vec<OperationRecord> = stored
+            .into_iter()
+            .filter(|record| !self.operations.contains_key(&record.id.to_string()))
+            .chain(in_round)
+            .filter(|record| record.id != by)
+            .collect();
+        found.sort_by_key(|record| record.id);
+        found
+    }
+
+    /// Whether there is anything to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+            && self.operations.is_empty()
+            && self.payloads.is_empty()
+            && self.links.is_empty()
+            && self.new_keys.is_empty()
+            && self.answers.is_empty()
+            && self.audit.is_empty()
+            && !self.lanes.values().any(|lane| lane.changed)
+    }
+
+    fn check_release(&self, settlement: &SettlementRows) -> Result<(), Refusal> {
+        let Some(object) = &settlement.release else {
+            return Ok(());
+        };
+        let holder = self
+            .lanes
+            .get(object)
+            .and_then(|lane| lane.row.node.as_deref());
+        let ended = |row: &operation::Model| self.ended.contains(&row.id);
+        match holder {
+            Some(node) if node == self.node => Ok(()),
+            Some(_) => Err(Refusal::TakenOver),
+            None if settlement.operations.iter().any(ended) => Err(Refusal::TakenOver),
+            None => Ok(()),
+        }
+    }
+
+    fn check_lane(&self, entry: &EntryRows) -> Result<(), JournalError> {
+        let lane = self
+            .lanes
+            .get(&entry.operation.object)
+            .map(|lane| &lane.row);
+        let in_flight = lane.and_then(|lane| lane.operation.as_deref());
+        if entry.claim
+            && let Some(operation) = in_flight
+        {
+            let nobody = OperationId(uuid::Uuid::nil());
+            return Err(JournalError::InFlight(operation.parse().unwrap_or(nobody)));
+        }
+        let holder = lane.and_then(|lane| lane.node.as_deref());
+        if !entry.claim && holder != Some(self.node.as_str()) {
+            return Err(JournalError::LeaseLost);
+        }
+        match &entry.latest {
+            Some(latest) if lane.map(|lane| &lane.latest) != latest.as_ref() => {
+                Err(JournalError::Stale)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn fits(&self, write: &WriteRow) -> bool {
+        let key = (write.managed_type.clone(), write.id.clone());
+        self.revisions.get(&key) == write.expected.as_ref()
+    }
+
+    fn put(&mut self, write: &WriteRow) {
+        let key = (write.managed_type.clone(), write.id.clone());
+        match &write.row {
+            Some(row) => self.revisions.insert(key.clone(), row.rev.clone()),
+            None => self.revisions.remove(&key),
+        };
+        self.objects.insert(key, write.row.clone());
+    }
+
+    /// A row without an intent keeps the one that is to be inserted with it.
+    fn record(&mut self, mut row: operation::Model) {
+        if row.open_divergence == 1 {
+            self.note_divergence(&row);
+        }
+        if let Some(before) = self.operations.get_mut(&row.id)
+            && row.payload.is_none()
+        {
+            row.payload = before.payload.take();
+            row.payload_key = before.payload_key.take();
+        }
+        self.operations.insert(row.id.clone(), row);
+    }
+
+    fn note_divergence(&mut self, row: &operation::Model) {
+        let lane = self.lane(&row.object, &row.id);
+        if lane.row.open_divergence == 0 {
+            lane.row.open_divergence = 1;
+            lane.changed = true;
+        }
+    }
+
+    fn lane(&mut self, object: &str, latest: &str) -> &mut LaneState {
+        self.lanes
+            .entry(object.to_owned())
+            .or_insert_with(|| LaneState {
+                row: lane::Model {
+                    object: object.to_owned(),
+                    latest: latest.to_owned(),
+                    operation: None,
+                    node: None,
+                    attempt: 0,
+                    claimed_at: 0,
+                    open_divergence: 0,
+                },
+                stored: false,
+                changed: false,
+            })
+    }
+
+    fn claim(&mut self, object: &str, operation: &str, attempt: u32) {
+        let (node, now) = (self.node.clone(), self.now);
+        let lane = self.lane(object, operation);
+        operation.clone_into(&mut lane.row.latest);
+        lane.row.operation = Some(operation.to_owned());
+        lane.row.node = Some(node);
+        lane.row.attempt = i64::from(attempt);
+        lane.row.claimed_at = now;
+        lane.changed = true;
+    }
+
+    fn release(&mut self, object: &str) {
+        if let Some(lane) = self.lanes.get_mut(object)
+            && lane.row.operation.is_some()
+        {
+            lane.row.operation = None;
+            lane.row.node = None;
+            lane.changed = true;
+        }
+    }
+
+    /// A target that was linked to another source is given to this one.
+    fn link(&mut self, change: &LinkRow) {
+        let key = |row: &link::Model| {
+            (
+                row.link_type.clone(),
+                row.qualifier.clone(),
+                row.first_id.clone(),
+            )
+        };
+        match change {
+            LinkRow::Remove(row) => {
+                self.links.insert(key(row), None);
+            }
+            LinkRow::Set(row) => {
+                for ((link_type, qualifier, first), second) in &mut self.links {
+                    let same_target = *link_type == row.link_type
+                        && *qualifier == row.qualifier
+                        && second.as_deref() == Some(row.second_id.as_str());
+                    if same_target && *first != row.first_id {
+                        *second = None;
+                    }
+                }
+                self.links.insert(key(row), Some(row.second_id.clone()));
+            }
+        }
+    }
+}
+
+fn superseded(by: OperationId, at: DateTime<Utc>) -> Resolution {
+    Resolution {
+        kind: "superseded".into(),
+        at,
+        by: None,
+        reason: None,
+        operation: Some(by),
+    }
+}
+
+/// The end of a divergence is an entry of its own (SPEC 5).
+fn supersession(
+    record: &OperationRecord,
+    by: OperationId,
+    at: DateTime<Utc>,
+    id: uuid::Uuid,
+) -> AuditEntry {
+    let body = serde_json::json!({
+        "eventName": "divergence",
+        "status": "SUPERSEDED",
+        "resourceName": record.object.to_string(),
+        "outcome": record.outcome,
+        "supersededBy": by.to_string(),
+    });
+    AuditEntry {
+        id,
+        topic: Topic::Compensation,
+        timestamp: at,
+        transaction_id: record.transaction_id.clone(),
+        operation: Some(record.id.0),
+        body: match body {
+            serde_json::Value::Object(body) => body,
+            _ => serde_json::Map::new(),
+        },
+    }
+}
