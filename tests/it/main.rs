@@ -9,6 +9,7 @@
 mod api;
 mod architecture;
 mod connector_contract;
+mod hooks;
 mod licences;
 mod malformed;
 mod store;

@@ -78,6 +78,22 @@ fn register_sums(engine: &mut Engine, session: &Arc<Session>) {
     let raising = Arc::clone(session);
     function(
         engine,
+        "date_in_utc",
+        &["date: text", "text"],
+        "The same moment in UTC; a date without a time stays as it is.",
+        move |date: &str| {
+            let moved = parse(date).map(|date| match date {
+                Date::Moment(moment) => Date::Moment(moment.to_utc().fixed_offset()),
+                day => day,
+            });
+            moved
+                .map(Date::iso)
+                .map_err(|message| raising.raise(message))
+        },
+    );
+    let raising = Arc::clone(session);
+    function(
+        engine,
         "days_between",
         &["from: text", "to: text", "integer"],
         "The number of days from one date to another; negative where the other is earlier.\n\
@@ -178,4 +194,54 @@ fn check(format: &str) -> Result<(), String> {
         return Err("the form of the date is wrong: use marks such as %Y-%m-%d".to_owned());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_read_in_the_forms_that_systems_use() {
+        for (text, iso) in [
+            ("2024-05-01", "2024-05-01"),
+            (" 2024-05-01T09:30:00Z ", "2024-05-01T09:30:00Z"),
+            (
+                "2024-05-01T09:30:00.5+02:00",
+                "2024-05-01T09:30:00.500+02:00",
+            ),
+            ("2024-05-01 09:30:00", "2024-05-01T09:30:00Z"),
+            ("2024-05-01T09:30", "2024-05-01T09:30:00Z"),
+            ("20240501093000Z", "2024-05-01T09:30:00Z"),
+            ("20240501093000.0Z", "2024-05-01T09:30:00Z"),
+            ("20240501093000+0200", "2024-05-01T09:30:00+02:00"),
+        ] {
+            assert_eq!(parse(text).map(Date::iso), Ok(iso.to_owned()), "{text}");
+        }
+        for wrong in ["", "01.05.2024", "2024-13-01", "yesterday", "2024-02-30"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn forms_are_checked_before_they_are_used() {
+        let day = parse("2024-05-01").unwrap();
+        assert_eq!(written(day, "%d.%m.%y"), Ok("01.05.24".to_owned()));
+        assert!(written(day, "%Q").is_err());
+        assert!(written(day, &"%Y".repeat(200)).is_err());
+        let read = |text, form| read(text, form).map(Date::iso);
+        assert_eq!(read("1.5.2024", "%d.%m.%Y"), Ok("2024-05-01".to_owned()));
+        assert!(read("1.5.2024", "%Y").is_err());
+    }
+
+    #[test]
+    fn days_are_counted_over_leap_years_and_to_the_ends_of_the_calendar() {
+        let plus = |text, days| parse(text).and_then(|date| date.plus(days)).map(Date::iso);
+        assert_eq!(plus("2024-02-28", 2), Ok("2024-03-01".to_owned()));
+        assert_eq!(
+            plus("2024-03-01T01:00:00Z", -1),
+            Ok("2024-02-29T01:00:00Z".to_owned())
+        );
+        assert!(plus("2024-02-28", i64::MAX).is_err());
+        assert!(plus("2024-02-28", i64::MIN).is_err());
+    }
 }
