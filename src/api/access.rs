@@ -211,10 +211,9 @@ impl Rule {
                 _ => Failure::method_not_allowed(method, &methods.join(", ")),
             });
         }
-        let actions: Vec<_> = here().filter_map(|rule| rule.action).collect();
         with_method
             .find(|rule| rule.action.is_none() || rule.action == action)
-            .ok_or_else(|| unknown_action(action, &actions))
+            .ok_or_else(|| unknown_action(action, &actions_at("POST", route)))
     }
 
     /// Whether nobody has to say who they are.
@@ -237,6 +236,15 @@ impl Rule {
     pub(super) fn is_for(&self, method: &str, route: &str) -> bool {
         self.method == method && self.route == route
     }
+}
+
+/// The actions that a route knows.
+pub(super) fn actions_at(method: &str, route: &str) -> Vec<&'static str> {
+    RULES
+        .iter()
+        .filter(|rule| rule.is_for(method, route))
+        .filter_map(|rule| rule.action)
+        .collect()
 }
 
 fn unknown_action(found: Option<&str>, actions: &[&str]) -> Failure {

@@ -15,6 +15,7 @@ use utoipa::{
         RefOr, Response as Answer, ResponseBuilder,
         header::HeaderBuilder,
         path::Operation as Described,
+        schema::{ObjectBuilder, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
         tag::TagBuilder,
     },
@@ -26,7 +27,7 @@ pub(super) use schemas::*;
 
 use super::{
     Api,
-    access::{Effect, RULES},
+    access::{Effect, RULES, actions_at},
     audit,
     call::Call,
     config, health, managed, operations, script, sync, system,
@@ -148,11 +149,26 @@ fn complete(operation: &mut Described, method: &str, path: &str) {
             }
         }
     }
+    name_actions(operation, &actions_at(method, path));
     operation.security = Some(if open {
         Vec::new()
     } else {
         vec![SecurityRequirement::new(TOKEN, [] as [&str; 0])]
     });
+}
+
+/// Lists the values that `_action` may have.
+fn name_actions(operation: &mut Described, actions: &[&str]) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.name == "_action"
+        {
+            let known = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(actions.iter().copied()));
+            parameter.schema = Some(known.into());
+        }
+    }
 }
 
 fn failed() -> Answer {

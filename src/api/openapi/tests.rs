@@ -122,6 +122,67 @@ fn query_parameters_are_those_that_are_read() {
 }
 
 #[test]
+fn actions_are_those_of_the_table() {
+    let post = &described()["paths"]["/operations/{id}"]["post"]["parameters"];
+    let action = post
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["name"] == "_action");
+    assert_eq!(
+        action.unwrap()["schema"]["enum"],
+        serde_json::json!(["heal", "resolve"])
+    );
+}
+
+#[test]
+fn the_record_of_a_change_is_described_whole() {
+    for (name, sample) in samples() {
+        let described = &described()["components"]["schemas"][name]["properties"];
+        let described: BTreeSet<_> = described.as_object().unwrap().keys().collect();
+        let written: BTreeSet<_> = sample.as_object().unwrap().keys().collect();
+        assert_eq!(described, written, "{name}");
+    }
+}
+
+/// Values of the model with every part that they may have.
+fn samples() -> [(&'static str, Value); 5] {
+    let id = "00000000-0000-7000-8000-000000000000";
+    let time = "2026-01-01T00:00:00Z";
+    let cause = serde_json::json!({"code": 1, "reason": "r", "message": "m", "kind": "refused"});
+    let write = serde_json::json!({
+        "mapping": "m", "linkQualifier": "default", "target": "system/a/b", "targetId": "1",
+        "situation": "ABSENT", "action": "CREATE", "operation": "create", "before": {},
+        "after": {}, "result": "FAILED", "cause": cause, "attempts": 1, "durationMs": 1,
+    });
+    let run = serde_json::json!({
+        "hook": "onSync", "name": "n", "digest": "d", "verdict": "accept", "error": "e",
+        "compensating": false, "log": ["l"], "durationMs": 1,
+    });
+    let divergence = serde_json::json!({
+        "mapping": "m", "target": "system/a/b", "targetId": "1", "expected": {}, "actual": {},
+        "cause": cause,
+    });
+    let record = serde_json::json!({
+        "_id": id, "transactionId": "t", "root": id, "parent": id, "depth": 0,
+        "purpose": "request", "caller": "c", "object": "managed/user/1", "kind": "create",
+        "outcome": "diverged", "phase": "ended", "attempt": 1, "startedAt": time, "endedAt": time,
+        "revisionBefore": "1", "revision": "2", "writes": [write], "hookRuns": [run],
+        "nested": [id], "diverged": [divergence], "error": {"code": 500, "message": "m"},
+        "healedAt": time, "resolution": {"kind": "resolved", "at": time}, "waitsBecause": "w",
+    });
+    let record: crate::model::OperationRecord = serde_json::from_value(record).unwrap();
+    let record = record.to_value();
+    [
+        ("Write", record["writes"][0].clone()),
+        ("HookRun", record["hookRuns"][0].clone()),
+        ("Divergence", record["diverged"][0].clone()),
+        ("RecordedError", record["error"].clone()),
+        ("Operation", record),
+    ]
+}
+
+#[test]
 fn changes_tell_their_operation_and_outcome() {
     let put = &described()["paths"]["/managed/{type}/{id}"]["put"]["responses"];
     for status in ["200", "201", "default"] {
