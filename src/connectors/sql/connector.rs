@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
-    model::{CauseKind, Difference, Object, TargetObject, object::same},
+    model::{CauseKind, Object, TargetObject, object::same},
 };
 
 /// How many connections there are for each purpose, SQLite's one writer aside.
@@ -183,7 +183,7 @@ impl Sql {
 
     async fn update_row(&self, table: &Table, update: &Update<'_>) -> Result<Written, Error> {
         let before = update.before;
-        let difference = Difference::between(&before.attributes, update.after);
+        let difference = wire::difference(table, update);
         let rename = update.rename.filter(|id| *id != before.id);
         let update = &Update { rename, ..*update };
         if difference.is_empty() && rename.is_none() {
@@ -192,7 +192,7 @@ impl Sql {
                 .map(written)
                 .ok_or_else(|| wire::gone(table, &before.id));
         }
-        let statement = wire::update(table, update)?;
+        let statement = wire::update(table, update, &difference)?;
         let checked: Vec<&str> = difference
             .attributes()
             .filter(|name| needs_check(table, name))

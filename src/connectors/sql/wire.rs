@@ -160,13 +160,25 @@ fn push_values<'a>(
     statement.push(")")
 }
 
+/// What an update has to write. What the database computes follows by itself.
+pub fn difference(table: &Table, update: &Update<'_>) -> Difference {
+    let is_written = |name: &str| table.column(name).is_none_or(|it| !it.is_generated);
+    let mut difference = Difference::between(&update.before.attributes, update.after);
+    difference.set.retain(|name, _| is_written(name));
+    difference.removed.retain(|name| is_written(name));
+    difference
+}
+
 /// Changes the columns that differ, only where they still hold what was read.
 ///
 /// # Errors
 /// Refused where an attribute has no column, or a column cannot hold its value.
-pub fn update(table: &Table, update: &Update<'_>) -> Result<Statement, Error> {
+pub fn update(
+    table: &Table,
+    update: &Update<'_>,
+    difference: &Difference,
+) -> Result<Statement, Error> {
     let before = update.before;
-    let difference = Difference::between(&before.attributes, update.after);
     let text = format!("UPDATE {} SET ", table.quoted);
     let mut statement = Statement::new(table.dialect, text);
     let mut separator = "";
@@ -429,8 +441,9 @@ pub fn gone(table: &Table, id: &str) -> Error {
 /// A name in a statement.
 pub fn quoted(dialect: Dialect, name: &str) -> String {
     match dialect {
-        Dialect::MySql => format!("`{}`", name.replace('`', "``")),
-        Dialect::Postgres | Dialect::Sqlite => format!("\"{}\"", name.replace('"', "\"\"")),
+        // SQLite takes a name in double quotes for a text where there is no such column.
+        Dialect::MySql | Dialect::Sqlite => format!("`{}`", name.replace('`', "``")),
+        Dialect::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
     }
 }
 

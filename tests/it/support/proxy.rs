@@ -30,7 +30,7 @@ pub enum Mode {
 pub struct Proxy {
     address: SocketAddr,
     mode: Arc<AtomicU8>,
-    answered: Arc<AtomicU64>,
+    passed: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -40,8 +40,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let mode = Arc::new(AtomicU8::new(Mode::Pass as u8));
-        let answered = Arc::new(AtomicU64::new(0));
-        let (shared, count) = (Arc::clone(&mode), Arc::clone(&answered));
+        let passed = Arc::new(AtomicU64::new(0));
+        let (shared, count) = (Arc::clone(&mode), Arc::clone(&passed));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(relay(
@@ -55,7 +55,7 @@ impl Proxy {
         Self {
             address,
             mode,
-            answered,
+            passed,
             task,
         }
     }
@@ -67,12 +67,13 @@ impl Proxy {
 
     /// What becomes of traffic from now on.
     pub fn set(&self, mode: Mode) {
-        self.mode.store(mode as u8, Ordering::SeqCst);
+        self.set_after(0, mode);
     }
 
-    /// How many answers were cut off since the start: the server had done its work by then.
-    pub fn answers_cut(&self) -> u64 {
-        self.answered.load(Ordering::SeqCst)
+    /// What becomes of traffic after so many more pieces in that direction have passed.
+    pub fn set_after(&self, pieces: u64, mode: Mode) {
+        self.passed.store(pieces, Ordering::SeqCst);
+        self.mode.store(mode as u8, Ordering::SeqCst);
     }
 }
 
@@ -88,7 +89,13 @@ async fn relay(client: TcpStream, server: SocketAddr, mode: Arc<AtomicU8>, count
     };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let is = |wanted: Mode| mode.load(Ordering::SeqCst) == wanted as u8;
+    let cuts = |wanted: Mode| {
+        let less = |left: u64| left.checked_sub(1);
+        mode.load(Ordering::SeqCst) == wanted as u8
+            && count
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+                .is_err()
+    };
     let mut request = vec![0; 65536];
     let mut answer = vec![0; 65536];
     loop {
@@ -96,7 +103,7 @@ async fn relay(client: TcpStream, server: SocketAddr, mode: Arc<AtomicU8>, count
         tokio::select! {
             read = from_client.read(&mut request) => {
                 let Ok(length @ 1..) = read else { return };
-                if is(Mode::CutRequest) {
+                if cuts(Mode::CutRequest) {
                     return;
                 }
                 if to_server.write_all(&request[..length]).await.is_err() {
@@ -105,8 +112,7 @@ async fn relay(client: TcpStream, server: SocketAddr, mode: Arc<AtomicU8>, count
             }
             read = from_server.read(&mut answer) => {
                 let Ok(length @ 1..) = read else { return };
-                if is(Mode::CutAnswer) {
-                    count.fetch_add(1, Ordering::SeqCst);
+                if cuts(Mode::CutAnswer) {
                     return;
                 }
                 if to_client.write_all(&answer[..length]).await.is_err() {
