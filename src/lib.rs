@@ -33,11 +33,11 @@
 //! | [`mapping`] | from a source object to what its targets should hold | the rooms above but `clock` |
 //! | [`connectors`] | target systems: SQL tables, CSV files, REST services | `model` |
 //! | [`store`] | objects, links, journal and audit on disk; nothing else knows sea-orm | `model`, `clock` |
-//! | [`audit`] | audit entries and their masking | `model`, `store` |
+//! | [`audit`] | audit entries and their masking | `model`, `clock`, `store` |
 //! | [`sync`] | the engine, a file per phase; only its `apply` writes to targets | everything above |
 //! | [`config`] | the project folder, from text to values, gathering every problem | everything above but `audit` |
 //! | [`app`] | the use-cases; the one place that wires | everything above |
-//! | [`api`] | the HTTP API: JSON in and out | `app`, `model` |
+//! | [`api`] | the HTTP API: JSON in and out | `app`, `model`, `clock` |
 //! | [`server`] | listening, draining, metrics | everything above |
 //! | [`cli`] | the command line | everything above |
 pub mod api;

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::model::{Outcome, audit::Topic};
+use crate::model::{OperationId, Outcome, audit::Topic};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the change was compensated or rejected, 4 diverged.
@@ -29,22 +29,35 @@ pub struct Arguments {
 #[derive(Debug, Args)]
 pub struct Globals {
     /// The project folder
-    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Everywhere",
+        default_value = ".",
+        value_name = "DIR"
+    )]
     pub dir: PathBuf,
     /// A running server to ask, instead of the folder's store
-    #[arg(long, global = true, env = "RECANT_URL", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Everywhere",
+        env = "RECANT_URL",
+        value_name = "URL"
+    )]
     pub url: Option<Url>,
     /// The token for that server
     #[arg(
         long,
         global = true,
+        help_heading = "Everywhere",
         env = "RECANT_TOKEN",
         hide_env_values = true,
         value_name = "TOKEN"
     )]
     pub token: Option<SecretString>,
     /// Print JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Everywhere")]
     pub json: bool,
 }
 
@@ -171,7 +184,7 @@ pub struct Input {
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// `-`: the standard input
-    #[arg(value_name = "-", value_parser = ["-"])]
+    #[arg(value_name = "-", value_parser = ["-"], hide_possible_values = true)]
     pub dash: Option<String>,
 }
 
@@ -190,17 +203,17 @@ pub enum Ops {
     /// Show one change: its writes, hooks and nested changes
     Show {
         /// The change's id
-        id: String,
+        id: OperationId,
     },
     /// Try the missing undo writes of a diverged change again
     Heal {
         /// The change's id
-        id: String,
+        id: OperationId,
     },
     /// End a diverged change as it is
     Resolve {
         /// The change's id
-        id: String,
+        id: OperationId,
         /// Why, for the audit log
         #[arg(long, value_name = "TEXT")]
         reason: String,

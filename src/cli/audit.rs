@@ -92,17 +92,27 @@ async fn list(
 pub fn print(entries: &[Value], output: &mut Output) -> Result<()> {
     let mut table = Table::new(output, &["#", "time", "topic", "what", "object", "how"]);
     for entry in entries {
-        let how = how(entry);
         table.row([
             (Tone::Faint, short(entry.get("position"))),
             (Tone::Normal, time(text_at(entry, "/timestamp"))),
             (Tone::Normal, text_at(entry, "/topic").to_owned()),
             (Tone::Normal, what(entry)),
             (Tone::Normal, object(entry)),
-            (Tone::of(how), how.to_owned()),
+            (Tone::of(how(entry)), how_and_why(entry)),
         ]);
     }
     table.print(output, 0)
+}
+
+/// A row about an entry without its place in the log: topic, what, object, how.
+#[must_use]
+pub fn story_row(entry: &Value) -> Vec<(Tone, String)> {
+    vec![
+        (Tone::Normal, text_at(entry, "/topic").to_owned()),
+        (Tone::Normal, what(entry)),
+        (Tone::Normal, object(entry)),
+        (Tone::of(how(entry)), how_and_why(entry)),
+    ]
 }
 
 /// The first of these members that is a text.
@@ -114,29 +124,35 @@ fn first<'a>(entry: &'a Value, names: &[&str]) -> &'a str {
         .unwrap_or_default()
 }
 
+/// What the entry is about, in few words.
 fn what(entry: &Value) -> String {
-    let event = first(entry, &["eventName"]);
-    let detail = match text_at(entry, "/script/name") {
-        "" => first(entry, &["action", "mapping"]),
-        name => name,
-    };
-    [event, detail]
-        .into_iter()
-        .filter(|text| !text.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let member = |name: &str| text_at(entry, &format!("/{name}")).to_owned();
+    match text_at(entry, "/eventName") {
+        "change" | "compensation" => format!("{} {}", member("eventName"), member("action")),
+        "hook" => format!("{} {}", member("action"), text_at(entry, "/script/name")),
+        "sync" => format!("write {}", member("mapping")),
+        "undo" | "divergence" => format!("{} {}", member("eventName"), member("mapping")),
+        "divergenceEnd" => format!("divergence {}", member("action")),
+        other => format!("{other} {}", first(entry, &["request", "action"])),
+    }
 }
 
 fn object(entry: &Value) -> String {
-    first(
-        entry,
-        &["targetObjectId", "target", "objectId", "object", "resource"],
-    )
-    .to_owned()
+    let object = first(entry, &["targetObjectId", "objectId", "sourceObjectId"]);
+    object.strip_prefix("system/").unwrap_or(object).to_owned()
 }
 
 fn how(entry: &Value) -> &str {
-    first(entry, &["outcome", "result", "verdict", "status"])
+    first(entry, &["outcome", "verdict", "status"])
+}
+
+/// How it ended, and what was said where it went wrong.
+fn how_and_why(entry: &Value) -> String {
+    let how = how(entry).to_lowercase();
+    match text_at(entry, "/message") {
+        "" => how,
+        message => format!("{how}: {message}"),
+    }
 }
 
 async fn export(

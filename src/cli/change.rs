@@ -14,9 +14,9 @@ use super::{
 /// Prints what a change would do.
 ///
 /// # Errors
-/// The change would be refused, or the command line is wrong.
-pub async fn plan(service: &dyn Service, what: &What, output: &mut Output) -> Result {
-    let plan = service.plan(&ask(what, None)?).await?;
+/// The change would be refused.
+pub async fn plan(service: &dyn Service, ask: &Ask, output: &mut Output) -> Result {
+    let plan = service.plan(ask).await?;
     if output.is_json() {
         output.json(&plan)?;
     } else {
@@ -28,18 +28,12 @@ pub async fn plan(service: &dyn Service, what: &What, output: &mut Output) -> Re
 /// Carries a change out and prints how it ended.
 ///
 /// # Errors
-/// The command line is wrong, or it could not be tried. A change that was taken back is no error
+/// It could not be tried. A change that was taken back is no error
 /// here: it is printed, and the exit code tells.
-pub async fn change(
-    service: &dyn Service,
-    what: &What,
-    if_match: Option<&str>,
-    output: &mut Output,
-) -> Result {
-    let ask = ask(what, if_match)?;
-    match service.change(&ask).await {
+pub async fn change(service: &dyn Service, ask: &Ask, output: &mut Output) -> Result {
+    match service.change(ask).await {
         Ok(answer) => {
-            print_answer(service, &ask, &answer, output).await?;
+            print_answer(service, ask, &answer, output).await?;
             Ok(Exit::Done)
         }
         Err(Failure::Refused {
@@ -55,7 +49,7 @@ pub async fn change(
                     "error": body,
                 }))?;
             } else {
-                record::print_outcome(outcome.as_str(), &place(&ask), output)?;
+                record::print_outcome(outcome.as_str(), &place(ask), output)?;
                 output.line(format!("  {message}"))?;
                 if let Some(id) = operation {
                     record::print_writes_of(service, id, output).await?;
@@ -149,7 +143,11 @@ fn short_text(row: &Value, key: &str) -> String {
     super::table::short(row.get(key))
 }
 
-fn ask(what: &What, if_match: Option<&str>) -> Result<Ask> {
+/// The change that the command line asks for, its content read.
+///
+/// # Errors
+/// The command line is wrong, or the content cannot be read.
+pub fn ask(what: &What, if_match: Option<&str>) -> Result<Ask> {
     let (object, wish) = match what {
         What::Create { object, input } => (object, Wish::Create(content(input)?)),
         What::Update { object, input } => (object, Wish::Update(content(input)?)),
@@ -164,6 +162,11 @@ fn ask(what: &What, if_match: Option<&str>) -> Result<Ask> {
         return Err(Failure::Usage(format!(
             "`{object}` names no object: expected TYPE/ID, such as user/bjensen"
         )));
+    }
+    if if_match.is_some() && matches!(wish, Wish::Create(_)) {
+        return Err(Failure::Usage(
+            "--if-match has no meaning for a create: there is no revision yet".to_owned(),
+        ));
     }
     Ok(Ask {
         managed_type,

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{
-    arguments::Hooks,
     output::{Exit, Failure, Output, Result, Tone},
     service::Service,
     table::text_at,
@@ -64,24 +63,23 @@ fn print_problems(problems: &[Value], files: usize, output: &mut Output) -> Resu
     Ok(())
 }
 
-/// Runs a script and prints its value.
+/// The script and its variables, as a server wants them.
 ///
 /// # Errors
-/// The script or the variables cannot be read, or the script fails.
-pub async fn run(
-    service: &dyn Service,
-    folder: &Path,
-    verb: &Hooks,
-    output: &mut Output,
-) -> Result {
-    let Hooks::Run { file, data } = verb else {
-        return Ok(Exit::Done);
-    };
+/// The script or the variables cannot be read.
+pub fn script(folder: &Path, file: &Path, data: &str) -> Result<Value> {
     let globals: Value = serde_json::from_str(data)
         .map_err(|error| Failure::Usage(format!("--data is not JSON: {error}")))?;
     let text = read(&found(&folder.join("hooks"), file))?;
-    let script = json!({"type": "text/rhai", "source": text, "globals": globals});
-    let value = service.eval(&script).await?;
+    Ok(json!({"type": "text/rhai", "source": text, "globals": globals}))
+}
+
+/// Runs a script and prints its value.
+///
+/// # Errors
+/// The script fails.
+pub async fn run(service: &dyn Service, script: &Value, output: &mut Output) -> Result {
+    let value = service.eval(script).await?;
     output.json(&value)?;
     Ok(Exit::Done)
 }
@@ -121,4 +119,29 @@ fn scripts_in(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Writes the definition files that editors complete scripts with.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn definitions(folder: &Path, output: &mut Output) -> Result {
+    let unwritable = |error: std::io::Error| {
+        Failure::Other(format!("{} cannot be written: {error}", folder.display()))
+    };
+    std::fs::create_dir_all(folder).map_err(unwritable)?;
+    let mut files = Vec::new();
+    for (name, text) in Runtime::new(Limits::default()).definitions() {
+        let file = folder.join(name);
+        std::fs::write(&file, text).map_err(unwritable)?;
+        files.push(file);
+    }
+    if output.is_json() {
+        output.json(&json!({"files": files}))?;
+    } else {
+        for file in files {
+            output.line(file.display().to_string())?;
+        }
+    }
+    Ok(Exit::Done)
 }

@@ -2,6 +2,7 @@
 mod arguments;
 mod audit;
 mod change;
+mod check;
 mod connectors;
 mod hooks;
 mod local;
@@ -9,6 +10,7 @@ mod ops;
 mod output;
 mod record;
 mod remote;
+mod serve;
 mod service;
 mod table;
 mod token;
@@ -18,7 +20,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{CommandFactory, Parser};
 use serde_json::json;
 
-use arguments::{Arguments, Globals, Hooks, Verb};
+use arguments::{Arguments, Connectors, Globals, Hooks, Verb};
 use local::Local;
 use output::{Exit, Failure, Form, Output, Result};
 use remote::Remote;
@@ -53,8 +55,52 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
     let globals = &arguments.globals;
     match &arguments.verb {
-        Verb::Completions { shell } => completions(*shell, output),
+        Verb::Serve => serve::run(&globals.dir).await,
+        Verb::Demo(_) | Verb::Init(_) | Verb::Migrate(_) => {
+            Err(Failure::Other("not ready yet".to_owned()))
+        }
+        Verb::Check => check::run(&globals.dir, output),
+        Verb::Plan(verb) => {
+            let ask = change::ask(&verb.what, None)?;
+            asking(globals, async |service| {
+                change::plan(service, &ask, output).await
+            })
+            .await
+        }
+        Verb::Change(verb) => {
+            let ask = change::ask(&verb.what, verb.if_match.as_deref())?;
+            asking(globals, async |service| {
+                change::change(service, &ask, output).await
+            })
+            .await
+        }
+        Verb::Ops(verb) => {
+            asking(globals, async |service| {
+                ops::run(service, verb, output).await
+            })
+            .await
+        }
+        Verb::Audit(verb) => {
+            asking(globals, async |service| {
+                audit::run(service, verb, output).await
+            })
+            .await
+        }
         Verb::Hooks(Hooks::Check { files }) => hooks::check(&globals.dir, files, output),
+        Verb::Hooks(Hooks::Run { file, data }) => {
+            let script = hooks::script(&globals.dir, file, data)?;
+            asking(globals, async |service| {
+                hooks::run(service, &script, output).await
+            })
+            .await
+        }
+        Verb::Hooks(Hooks::Definitions { folder }) => hooks::definitions(folder, output),
+        Verb::Connectors(Connectors::Test { names }) => {
+            asking(globals, async |service| {
+                connectors::test(service, names, output).await
+            })
+            .await
+        }
         Verb::Token(verb) => {
             here_only(globals, "recant token")?;
             let app = crate::app::App::open(&globals.dir).await?;
@@ -62,35 +108,16 @@ async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
             app.close(local::PATIENCE).await;
             ended
         }
-        verb => {
-            let service = service(globals).await?;
-            let ended = asking(service.as_ref(), globals, verb, output).await;
-            service.close().await;
-            ended
-        }
+        Verb::Completions { shell } => completions(*shell, output),
     }
 }
 
-/// Verbs that a running server answers as well as the folder's store.
-async fn asking(
-    service: &dyn Service,
-    globals: &Globals,
-    verb: &Verb,
-    output: &mut Output,
-) -> Result {
-    match verb {
-        Verb::Plan(plan) => change::plan(service, &plan.what, output).await,
-        Verb::Change(change) => {
-            change::change(service, &change.what, change.if_match.as_deref(), output).await
-        }
-        Verb::Ops(verb) => ops::run(service, verb, output).await,
-        Verb::Audit(verb) => audit::run(service, verb, output).await,
-        Verb::Hooks(verb) => hooks::run(service, &globals.dir, verb, output).await,
-        Verb::Connectors(arguments::Connectors::Test { names }) => {
-            connectors::test(service, names, output).await
-        }
-        _ => Err(Failure::Usage("this verb asks no service".to_owned())),
-    }
+/// Does what a running server answers as well as the folder's store.
+async fn asking(globals: &Globals, ask: impl AsyncFnOnce(&dyn Service) -> Result) -> Result {
+    let service = service(globals).await?;
+    let ended = ask(service.as_ref()).await;
+    service.close().await;
+    ended
 }
 
 async fn service(globals: &Globals) -> Result<Box<dyn Service>> {

@@ -3,13 +3,11 @@ use serde_json::{Value, json};
 
 use super::{
     arguments::Ops,
-    output::{Exit, Failure, Output, Result, Tone},
+    output::{Exit, Output, Result, Tone},
     record,
     service::{Search, Service},
     table::{Table, text_at, time},
 };
-use crate::model::OperationId;
-
 /// How many records are asked for at a time.
 const PAGE: usize = 100;
 
@@ -25,15 +23,15 @@ pub async fn run(service: &dyn Service, verb: &Ops, output: &mut Output) -> Resu
             list(service, filter, listing.limit, output).await
         }
         Ops::Show { id } => {
-            let record = service.operation(parse(id)?).await?;
+            let record = service.operation(*id).await?;
             print(service, &record, output).await
         }
         Ops::Heal { id } => {
-            let record = service.heal(parse(id)?).await?;
+            let record = service.heal(*id).await?;
             print(service, &record, output).await
         }
         Ops::Resolve { id, reason } => {
-            let record = service.resolve(parse(id)?, reason).await?;
+            let record = service.resolve(*id, reason).await?;
             print(service, &record, output).await
         }
     }
@@ -127,14 +125,6 @@ async fn fetch(
         }
     }
     Ok((records, cursor.is_some()))
-}
-
-fn parse(id: &str) -> Result<OperationId> {
-    id.parse().map_err(|_| {
-        Failure::Usage(format!(
-            "`{id}` is not the id of a change (`recant ops list` shows them)"
-        ))
-    })
 }
 
 #[cfg(test)]

@@ -164,13 +164,12 @@ impl Tone {
     #[must_use]
     pub fn of(word: &str) -> Self {
         match word {
-            "synced" | "SUCCESSFUL" | "ok" | "accept" => Self::Good,
+            "synced" | "SUCCESSFUL" | "SUCCESS" | "ok" | "accept" => Self::Good,
             "compensated" | "partial" | "SKIPPED" | "warning" | "unfinished" | "revert" => {
                 Self::Warn
             }
-            "rejected" | "diverged" | "FAILED" | "UNKNOWN" | "error" | "failed" | "reject" => {
-                Self::Bad
-            }
+            "rejected" | "diverged" | "FAILED" | "FAILURE" | "UNKNOWN" | "error" | "failed"
+            | "reject" => Self::Bad,
             _ => Self::Normal,
         }
     }

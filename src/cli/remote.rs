@@ -268,3 +268,6 @@ fn change_headers(headers: &HeaderMap) -> (Option<OperationId>, Option<Outcome>)
     });
     (operation, outcome)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,11 +17,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("mapping", &["model", "hooks", "managed"]),
     ("connectors", &["model"]),
     ("store", &["model", "clock"]),
-    ("audit", &["model", "store"]),
+    ("audit", &["model", "clock", "store"]),
     ("sync", ENGINE),
     ("config", CONFIG),
     ("app", APP),
-    ("api", &["model", "app"]),
+    ("api", &["model", "clock", "app"]),
     ("server", EVERYTHING),
     ("cli", EVERYTHING),
 ];

@@ -8,6 +8,7 @@
 )]
 mod api;
 mod architecture;
+mod cli;
 mod connector_contract;
 mod hooks;
 mod licences;
