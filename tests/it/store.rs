@@ -1,7 +1,11 @@
 //! The store on SQLite, PostgreSQL and MariaDB: journal, settlements, chain, leases, queries.
-
+mod confidential;
+mod failures;
 mod journal;
 mod nodes;
+mod queries;
+mod schema;
+mod trail;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
