@@ -10,7 +10,7 @@ use super::{
         scripts::Scripts,
         types::{self, Types},
     },
-    problem::{Problem, Problems},
+    problem::{Place, Problem, Problems, Severity},
     read::{
         Document, Files,
         files::Reading,
@@ -97,6 +97,7 @@ impl Loading<'_> {
         let project = project::compile(&document, folder, &mut self.problems);
         let runtime = runtime(&project.limits);
         let connectors = self.connectors(folder);
+        self.foreign_files();
         let managed = self.json(MANAGED);
         let sync = self.json(SYNC);
         let mut scripts = Scripts::read(&mut self.files, runtime.clone(), &mut self.problems);
@@ -108,7 +109,9 @@ impl Loading<'_> {
                 problems: &mut self.problems,
             };
             types = types::compile(&mut context);
-            types::check_keys(&mut context, &types, &project.secrets);
+            if !project.names_key {
+                types::require_key(&mut context, &types);
+            }
         }
         let mut mappings = Vec::new();
         if let Some(document) = &sync {
@@ -174,6 +177,24 @@ impl Loading<'_> {
             connectors.add(&file, document.as_ref(), folder, &mut self.problems);
         }
         connectors
+    }
+
+    /// Warns of files that hold a part of the configuration elsewhere, but are not read here.
+    fn foreign_files(&mut self) {
+        for name in self.files.list("conf", "json", &mut self.problems) {
+            let target = name
+                .strip_prefix("provisioner.openicf-")
+                .and_then(|rest| rest.strip_suffix(".json"));
+            let advice = match target {
+                Some(target) => format!("describe the target in {CONNECTORS}/{target}.json"),
+                None if name.starts_with("mapping-") => format!("put the mapping into {SYNC}"),
+                None => continue,
+            };
+            let message = format!("is not read: {advice}");
+            let file = format!("conf/{name}");
+            self.problems
+                .push(Severity::Warning, &file, Place::Line(1), message);
+        }
     }
 
     fn substitute(&mut self, document: &mut Document) {

@@ -4,6 +4,7 @@
 //! what the engine uses. None of the three stops at the first problem. Nothing here talks to a
 //! target or a store: whether they can be reached is not a question of the folder.
 mod compile;
+pub mod init;
 mod load;
 mod problem;
 mod read;
@@ -12,6 +13,7 @@ mod settings;
 mod watch;
 mod written;
 
+pub use init::{init, write_schemas};
 pub use load::{Loaded, load, process_environment};
 pub use problem::{Place, Problem, Severity, to_json};
 pub use read::substitute::Environment;

@@ -1,8 +1,10 @@
 //! Loads small folders and looks at the exact lines.
 mod folder;
+mod init;
 mod mappings;
 mod project;
 mod shape;
+mod size;
 mod watch;
 
 use folder::{Folder, lines};

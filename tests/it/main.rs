@@ -10,6 +10,7 @@ mod api;
 mod architecture;
 mod cli;
 mod connector_contract;
+mod example_folder;
 mod hooks;
 mod licences;
 mod malformed;

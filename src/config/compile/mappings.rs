@@ -1,17 +1,15 @@
 //! From sync.json as written to mappings.
 mod check;
+mod correlation;
+mod ends;
 mod policies;
+mod properties;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Context, connectors::Connectors, name_problem, scripts::Owner, types::Types};
 use crate::{
     config::{
-        problem::suggestion,
         read::{
             document::{item, step},
             shape,
@@ -19,10 +17,7 @@ use crate::{
         written::{script::TextOrScript, sync as written},
     },
     hooks::Script,
-    mapping::{
-        Correlation, LinkQualifiers, Mapping, MappingHook, Property, QueuedSync,
-        confidential_targets,
-    },
+    mapping::{Mapping, MappingHook, QueuedSync, confidential_targets},
     model::Container,
 };
 
@@ -175,181 +170,6 @@ impl<'a, 'b> One<'a, 'b> {
         self.context.query(written?, &pointer, place)
     }
 
-    /// The container with this name, if there is one.
-    fn container(&mut self, key: &str, text: Option<&str>) -> Option<Container> {
-        let pointer = self.at(key);
-        let container: Container = match text?.parse() {
-            Ok(container) => container,
-            Err(error) => {
-                self.context.error(&pointer, format!("{error}"));
-                return None;
-            }
-        };
-        match unknown(&container, self.known) {
-            Some(message) => {
-                self.context.error(&pointer, message);
-                None
-            }
-            None => Some(container),
-        }
-    }
-
-    fn direction(&mut self, source: Option<&Container>, target: Option<&Container>) {
-        let message = match (source, target) {
-            (Some(Container::Managed(from)), Some(Container::Managed(to))) => format!(
-                "leads from `managed/{from}` to `managed/{to}`, but one side of a mapping is a target system: \
-                 let a hook of `{from}` such as `postUpdate` ask for the change with `update(\"managed/{to}/…\", …)`"
-            ),
-            (Some(Container::System { .. }), Some(Container::System { .. })) => {
-                "leads from one target system to another, but one side of a mapping is `managed/TYPE`: \
-                 map the one into a managed type, and that to the other"
-                    .into()
-            }
-            _ => return,
-        };
-        self.context.error(&self.at("target"), message);
-    }
-
-    fn link_qualifiers(&mut self) -> LinkQualifiers {
-        match &self.written.link_qualifiers {
-            None => LinkQualifiers::Static(vec![DEFAULT_QUALIFIER.into()]),
-            Some(written::LinkQualifiers::Script(script)) => {
-                self.script(Some(script), "linkQualifiers").map_or_else(
-                    || LinkQualifiers::Static(Vec::new()),
-                    LinkQualifiers::Script,
-                )
-            }
-            Some(written::LinkQualifiers::Static(names)) => {
-                let pointer = self.at("linkQualifiers");
-                let mut seen = BTreeSet::new();
-                for (index, name) in names.iter().enumerate() {
-                    let Some(name) = name else { continue };
-                    if name.is_empty() {
-                        self.context
-                            .error(&item(&pointer, index), "is empty: name a qualifier");
-                    } else if !seen.insert(name) {
-                        let message = format!("`{name}` stands here for the second time");
-                        self.context.error(&item(&pointer, index), message);
-                    }
-                }
-                if names.is_empty() {
-                    let message = "is empty, so this mapping would do nothing: leave it out, or name a qualifier";
-                    self.context.error(&pointer, message);
-                }
-                LinkQualifiers::Static(names.iter().flatten().cloned().collect())
-            }
-        }
-    }
-
-    fn properties(&mut self) -> Vec<Property> {
-        let list = self.at("properties");
-        let written = self.written.properties.iter().flatten().enumerate();
-        written
-            .filter_map(|(index, written)| self.property(written.as_ref()?, &item(&list, index)))
-            .collect()
-    }
-
-    fn property(&mut self, written: &written::Property, pointer: &str) -> Option<Property> {
-        let target = written.target.as_deref()?;
-        let target_pointer = self.context.attribute(target, &step(pointer, "target"));
-        let source = match written
-            .source
-            .as_deref()
-            .filter(|source| !source.is_empty())
-        {
-            Some(text) => self.context.attribute(text, &step(pointer, "source")),
-            None => None,
-        };
-        let transform = written.transform.as_ref().and_then(|script| {
-            let hook = format!("transform of {target}");
-            self.context
-                .script(script, &step(pointer, "transform"), &self.owner, &hook)
-        });
-        let condition = written.condition.as_ref().and_then(|condition| {
-            let hook = format!("condition of {target}");
-            self.context
-                .condition(condition, &step(pointer, "condition"), &self.owner, &hook)
-        });
-        let nothing = written.source.is_none() && written.transform.is_none();
-        if nothing && written.default.is_none() {
-            let message = format!(
-                "`{target}` gets no value: give it a `source`, a `transform` or a `default`"
-            );
-            self.context.warning(pointer, message);
-        }
-        Some(Property {
-            target: target_pointer?,
-            source,
-            transform,
-            condition,
-            default: written.default.clone(),
-        })
-    }
-
-    fn correlation(&mut self, qualifiers: &LinkQualifiers) -> Option<Correlation> {
-        if self.written.correlation_query.is_some() && self.written.correlation_script.is_some() {
-            let message = "has both `correlationQuery` and `correlationScript`: keep one";
-            self.context.error(&self.at("correlationScript"), message);
-        }
-        if let Some(script) = &self.written.correlation_script {
-            return self
-                .script(Some(script), "correlationScript")
-                .map(Correlation::Script);
-        }
-        let pointer = self.at("correlationQuery");
-        let scripts = match self.written.correlation_query.as_ref()? {
-            written::CorrelationQuery::One(script) => vec![(pointer, Some(script))],
-            written::CorrelationQuery::Qualified(list) => list
-                .iter()
-                .enumerate()
-                .map(|(index, script)| (item(&pointer, index), script.as_ref()))
-                .collect(),
-        };
-        let mut compiled = BTreeMap::new();
-        for (pointer, script) in scripts {
-            let Some(written) = script else { continue };
-            let qualifier = written
-                .link_qualifier
-                .as_deref()
-                .unwrap_or(DEFAULT_QUALIFIER);
-            self.qualifier_problem(
-                qualifier,
-                &pointer,
-                written.link_qualifier.is_some(),
-                qualifiers,
-            );
-            let hook = "correlationQuery";
-            let script = self
-                .context
-                .script(&written.script, &pointer, &self.owner, hook);
-            if let Some(script) = script
-                && compiled.insert(qualifier.to_owned(), script).is_some()
-            {
-                let message = format!("`{qualifier}` has a second correlation query: keep one");
-                self.context.error(&pointer, message);
-            }
-        }
-        Some(Correlation::Query(compiled))
-    }
-
-    fn qualifier_problem(
-        &mut self,
-        qualifier: &str,
-        pointer: &str,
-        named: bool,
-        qualifiers: &LinkQualifiers,
-    ) {
-        if let LinkQualifiers::Static(names) = qualifiers
-            && named
-            && qualifier != DEFAULT_QUALIFIER
-            && !names.iter().any(|name| name == qualifier)
-        {
-            let near = suggestion(qualifier, names.iter().map(String::as_str));
-            let message = format!("`{qualifier}` is none of the mapping's `linkQualifiers`{near}");
-            self.context.error(&step(pointer, "linkQualifier"), message);
-        }
-    }
-
     fn hooks(&mut self) -> BTreeMap<MappingHook, Script> {
         self.written
             .hooks()
@@ -389,38 +209,5 @@ impl<'a, 'b> One<'a, 'b> {
             return Vec::new();
         }
         confidential_targets(mapping, &managed.confidential)
-    }
-}
-
-/// What is wrong with a container that nobody serves.
-fn unknown(container: &Container, known: Known<'_>) -> Option<String> {
-    match container {
-        Container::Managed(name) => {
-            let places = &known.types.places;
-            if places.contains_key(name) || !known.types.complete {
-                return None;
-            }
-            let near = suggestion(name, places.keys().map(String::as_str));
-            Some(format!(
-                "there is no type `{name}` in conf/managed.json{near}"
-            ))
-        }
-        Container::System { connector, class } => {
-            let Some(classes) = known.connectors.classes.get(connector) else {
-                let names = known.connectors.classes.keys().map(String::as_str);
-                let near = suggestion(connector, names);
-                return Some(format!(
-                    "there is no connector conf/connectors/{connector}.json{near}"
-                ));
-            };
-            let classes = classes.as_ref()?;
-            if classes.contains(class) {
-                return None;
-            }
-            let near = suggestion(class, classes.iter().map(String::as_str));
-            Some(format!(
-                "conf/connectors/{connector}.json has no object class `{class}`{near}"
-            ))
-        }
     }
 }

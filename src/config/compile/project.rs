@@ -21,6 +21,8 @@ pub(crate) struct Project {
     pub(crate) store: Store,
     pub(crate) auth: Auth,
     pub(crate) secrets: Vec<SecretString>,
+    /// Whether a key is named, be it right or wrong.
+    pub(crate) names_key: bool,
     pub(crate) limits: Limits,
     pub(crate) journal: Journal,
     pub(crate) changes: Changes,
@@ -35,11 +37,13 @@ pub(crate) fn compile(document: &Document, folder: &Path, problems: &mut Problem
         folder,
         problems,
     };
+    let secrets = written.secrets.unwrap_or_default();
     Project {
+        names_key: secrets.key.is_some(),
         server: work.server(written.server.unwrap_or_default()),
         store: work.store(written.store.unwrap_or_default()),
         auth: work.auth(written.auth.unwrap_or_default()),
-        secrets: work.secrets(&written.secrets.unwrap_or_default()),
+        secrets: work.secrets(&secrets),
         limits: limits(&written.limits.unwrap_or_default()),
         journal: journal(&written.journal.unwrap_or_default()),
         changes: changes(&written.changes.unwrap_or_default()),
@@ -137,6 +141,11 @@ impl Work<'_> {
     }
 
     fn auth(&mut self, written: written::Auth) -> Auth {
+        if written.oidc.is_some() {
+            let message =
+                "bearer tokens of a provider are not accepted yet; `recant token` makes tokens";
+            self.document.warning(self.problems, "/auth/oidc", message);
+        }
         let oidc = written.oidc.and_then(|oidc| {
             let issuer = oidc.issuer?;
             if !url::Url::parse(&issuer).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {

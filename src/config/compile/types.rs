@@ -1,7 +1,6 @@
 //! From managed.json as written to managed types.
 use std::{collections::BTreeMap, sync::Arc};
 
-use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{Context, name_problem, scripts::Owner};
@@ -85,11 +84,8 @@ fn one(
     }
 }
 
-/// Reports confidential properties where there is no key to encrypt them with.
-pub(crate) fn check_keys(context: &mut Context<'_>, types: &Types, keys: &[SecretString]) {
-    if !keys.is_empty() {
-        return;
-    }
+/// Reports confidential properties, for there is no key to encrypt them with.
+pub(crate) fn require_key(context: &mut Context<'_>, types: &Types) {
     for (name, managed) in &types.valid {
         let (Some(property), Some(pointer)) =
             (managed.confidential.first(), types.places.get(name))

@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
-    config::{Loaded, load},
+    config::{Loaded, load, shared_runtime},
     hooks::{Limits, Runtime},
 };
 
@@ -10,6 +10,8 @@ use crate::{
 pub(super) struct Folder {
     root: tempfile::TempDir,
     environment: BTreeMap<String, String>,
+    /// Kept from load to load, as a server does.
+    runtime: Box<dyn Fn(&Limits) -> Runtime + Send + Sync>,
 }
 
 impl Folder {
@@ -18,6 +20,7 @@ impl Folder {
         let folder = Self {
             root: tempfile::tempdir().unwrap(),
             environment: BTreeMap::new(),
+            runtime: Box::new(shared_runtime()),
         };
         folder
             .with("conf/managed.json", r#"{"objects": []}"#)
@@ -54,11 +57,9 @@ impl Folder {
     }
 
     pub(super) fn load(&self) -> Loaded {
-        load(
-            self.root.path(),
-            &|limits: &Limits| Runtime::new(limits.clone()),
-            &|name| self.environment.get(name).cloned(),
-        )
+        load(self.root.path(), &self.runtime, &|name| {
+            self.environment.get(name).cloned()
+        })
     }
 
     /// The problems, as `recant check` prints them.
