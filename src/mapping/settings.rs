@@ -23,7 +23,8 @@ pub struct Mapping {
     pub queued_sync: Option<QueuedSync>,
     /// The link type: its own name, or that of the mapping named in `links`.
     pub link_type: String,
-    /// Set where this mapping reads the links of `links` from the other side.
+    /// Set where the first id of a link is this mapping's target: it shares its links with a
+    /// mapping of the other direction (`links`).
     pub links_reversed: bool,
     /// Which link qualifiers there are.
     pub link_qualifiers: LinkQualifiers,

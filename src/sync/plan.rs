@@ -183,7 +183,9 @@ impl Engine {
             Ok(qualifiers) => qualifiers,
             Err(failure) => {
                 let status = failure.code();
-                let decision = case(DEFAULT_QUALIFIER).failed(failure.cause());
+                let mut cause = failure.cause();
+                cause.message = context.redactor.text(&cause.message);
+                let decision = case(DEFAULT_QUALIFIER).failed(cause);
                 return vec![made(decision, Some(status))];
             }
         };
@@ -218,7 +220,7 @@ impl Engine {
     ) -> Made {
         let prepared = match case.prepare().await {
             Ok(prepared) => prepared,
-            Err(decision) => return decided(*decision),
+            Err(decision) => return decided(*decision, &context.redactor),
         };
         let unread = |error: Error| {
             let status = failure_status(error.kind);
@@ -244,7 +246,7 @@ impl Engine {
                 Err(error) => return unread(error),
             }
         }
-        decided(decision)
+        decided(decision, &context.redactor)
     }
 
     async fn look_up(
@@ -295,9 +297,13 @@ impl From<Error> for LookUp {
     }
 }
 
-fn decided(decision: Decision) -> Made {
-    let status = match &decision.row.step {
-        Step::Failed { cause } => Some(own_status(&cause.code)),
+fn decided(mut decision: Decision, redactor: &Redactor) -> Made {
+    let status = match &mut decision.row.step {
+        Step::Failed { cause } => {
+            // What a script threw may hold anything that it saw.
+            cause.message = redactor.text(&cause.message);
+            Some(own_status(&cause.code))
+        }
         Step::Write { .. } | Step::Nothing => None,
     };
     made(decision, status)

@@ -31,6 +31,27 @@ fn told(keys: &str) -> Vec<String> {
 }
 
 #[test]
+fn links_begin_at_the_managed_object() {
+    for (owner, user) in [("toCrm", "fromCrm"), ("fromCrm", "toCrm")] {
+        let ends = |name: &str| match name {
+            "toCrm" => r#""source": "managed/user", "target": "system/crm/account""#,
+            _ => r#""source": "system/crm/account", "target": "managed/user""#,
+        };
+        let folder = with_mappings(&format!(
+            r#"{{"name": "{owner}", {}, "properties": []}},
+               {{"name": "{user}", {}, "links": "{owner}", "properties": []}}"#,
+            ends(owner),
+            ends(user)
+        ));
+        let configuration = folder.load().configuration.unwrap();
+        for mapping in &configuration.mappings {
+            assert_eq!(mapping.links_reversed, mapping.name == "fromCrm", "{owner}");
+            assert_eq!(mapping.link_type, owner);
+        }
+    }
+}
+
+#[test]
 fn every_key_of_a_mapping_is_known() {
     let script = r#"{"type": "text/rhai", "source": "true"}"#;
     let folder = with_mappings(&format!(

@@ -24,7 +24,8 @@ pub(super) fn links(
             (mapping.name.clone(), ends.0, ends.1)
         })
         .collect();
-    for (pointer, mapping) in mappings {
+    let mut turned = BTreeSet::new();
+    for (pointer, mapping) in mappings.iter_mut() {
         let this = written_of(written, &mapping.name);
         let Some(named) = this.and_then(|this| this.links.as_ref()) else {
             continue;
@@ -53,7 +54,13 @@ pub(super) fn links(
             mapping.link_type.clone_from(named);
         } else if (target, source) == (&mapping.source, &mapping.target) {
             mapping.link_type.clone_from(named);
-            mapping.links_reversed = true;
+            // The first id of a link is the managed object's, whichever mapping owns the links:
+            // links are looked up by it when the object changes.
+            if matches!(source, Container::System { .. }) {
+                turned.insert(named.clone());
+            } else {
+                mapping.links_reversed = true;
+            }
         } else {
             let message = format!(
                 "`{named}` links `{source}` with `{target}`: a mapping can only use links between \
@@ -61,6 +68,10 @@ pub(super) fn links(
             );
             context.error(&pointer, message);
         }
+    }
+    for (_, mapping) in mappings {
+        let inbound = matches!(mapping.source, Container::System { .. });
+        mapping.links_reversed |= inbound && turned.contains(&mapping.link_type);
     }
 }
 
