@@ -1,5 +1,6 @@
 //! Target systems: what Recant asks of each, and the kinds that come with it.
 pub mod csv;
+mod measured;
 pub mod rest;
 pub mod settings;
 pub mod sql;
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 use crate::model::{CauseKind, Filter, Object, TargetObject};
 
+pub use measured::measured;
 pub use settings::{Kind, Problem, Settings};
 
 /// The connector that settings describe. It does no input or output yet: connections are made when

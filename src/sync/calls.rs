@@ -58,7 +58,10 @@ pub(super) fn pause(policy: &CallPolicy, attempt: u32, error: &Error) -> Option<
     }
     let doubled = policy.base.saturating_mul(1 << (attempt - 1).min(16));
     let asked = error.retry_after.unwrap_or(Duration::ZERO);
-    (asked <= policy.timeout).then(|| doubled.min(policy.timeout).max(asked))
+    (asked <= policy.timeout).then(|| {
+        metrics::counter!("recant_target_retries_total").increment(1);
+        doubled.min(policy.timeout).max(asked)
+    })
 }
 
 /// What the record and the caller are told about an error.
