@@ -4,8 +4,11 @@ mod audit;
 mod change;
 mod check;
 mod connectors;
+mod demo;
 mod hooks;
+mod init;
 mod local;
+mod migrate;
 mod ops;
 mod output;
 mod record;
@@ -56,9 +59,8 @@ async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
     let globals = &arguments.globals;
     match &arguments.verb {
         Verb::Serve => serve::run(&globals.dir).await,
-        Verb::Demo(_) | Verb::Init(_) | Verb::Migrate(_) => {
-            Err(Failure::Other("not ready yet".to_owned()))
-        }
+        Verb::Demo(verb) => demo::run(verb, output).await,
+        Verb::Init(verb) => init::run(verb.folder.as_ref().unwrap_or(&globals.dir), output).await,
         Verb::Check => check::run(&globals.dir, output),
         Verb::Plan(verb) => {
             let ask = change::ask(&verb.what, None)?;
@@ -107,6 +109,10 @@ async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
             let ended = token::run(&app, verb, output).await;
             app.close(local::PATIENCE).await;
             ended
+        }
+        Verb::Migrate(verb) => {
+            here_only(globals, "recant migrate")?;
+            migrate::run(&globals.dir, *verb, output).await
         }
         Verb::Completions { shell } => completions(*shell, output),
     }

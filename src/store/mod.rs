@@ -14,6 +14,7 @@ mod idempotency;
 mod journal;
 mod keys;
 mod links;
+mod migrations;
 mod nodes;
 mod objects;
 mod operations;
