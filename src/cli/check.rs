@@ -26,7 +26,7 @@ pub fn run(folder: &Path, output: &mut Output) -> Result {
         }
         if problems.is_empty() {
             let good = output.tint(Tone::Good, "no problems");
-            output.line(format!("{good} in {}", folder.display()))?;
+            output.line(good)?;
         }
     }
     Ok(if problems.iter().any(Problem::is_error) {

@@ -25,8 +25,13 @@ pub async fn run(folder: &Path, output: &mut Output) -> Result {
         output.line(output.tint(Tone::Faint, format!("  {}", file.display())))?;
     }
     output.line("")?;
+    let enter = if folder == Path::new(".") {
+        String::new()
+    } else {
+        format!("cd {place} && ")
+    };
     output.line(format!(
-        "{place}/README.md explains them. To begin:  cd {place} && recant check"
+        "README.md in it explains them. To begin:  {enter}recant check"
     ))?;
     Ok(Exit::Done)
 }
