@@ -170,6 +170,10 @@ impl Work<'_> {
         let old = written.old_keys.iter().flatten().enumerate();
         let old = old
             .filter_map(|(index, key)| Some((key.as_ref()?, format!("/secrets/old_keys/{index}"))));
+        if written.key.is_none() && written.old_keys.iter().flatten().next().is_some() {
+            let message = "old keys only decrypt: name the `key` that encrypts beside them";
+            self.error("/secrets/old_keys", message.into());
+        }
         let mut keys = Vec::new();
         for (key, pointer) in current.chain(old) {
             if STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 32) {
