@@ -185,3 +185,82 @@ fn deeper(left: usize) -> Result<usize, Misfit> {
         ))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn scalar() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>()
+                .prop_filter("JSON has only finite numbers", |float| float.is_finite())
+                .prop_map(Value::from),
+            ".*".prop_map(Value::from),
+        ]
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        scalar().prop_recursive(4, 64, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec((".*", inner), 0..6)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(value in value()) {
+            let there = to_dynamic(value.clone()).unwrap();
+            prop_assert_eq!(to_value(&there).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_its_place() {
+        let large = json!({"list": [0, {"n": u64::MAX}]});
+        let misfit = to_dynamic(large).unwrap_err().to_string();
+        assert!(
+            misfit.starts_with("list/1/n: 18446744073709551615 "),
+            "{misfit}"
+        );
+
+        let mut map = Map::new();
+        map.insert("n".into(), Dynamic::from_float(f64::NAN));
+        let misfit = to_value(&Dynamic::from_map(map)).unwrap_err().to_string();
+        assert!(misfit.starts_with("n: NaN "), "{misfit}");
+
+        let function = rhai::FnPtr::new("f").unwrap();
+        assert!(to_value(&Dynamic::from(function)).is_err());
+        assert!(to_object(&Dynamic::from_int(1)).is_err());
+    }
+
+    #[test]
+    fn nesting_is_bounded_both_ways() {
+        let deep = (0..=NESTING).fold(Value::Null, |inner, _| json!([inner]));
+        assert!(to_dynamic(deep).is_err());
+        let deep = (0..=NESTING).fold(Dynamic::UNIT, |inner, _| vec![inner].into());
+        assert!(to_value(&deep).is_err());
+    }
+
+    #[test]
+    fn numbers_keep_their_kind() {
+        for value in [
+            json!(1),
+            json!(1.0),
+            json!(-0.0),
+            json!(i64::MIN),
+            json!(0.1),
+        ] {
+            let back = to_value(&to_dynamic(value.clone()).unwrap()).unwrap();
+            assert_eq!(back.to_string(), value.to_string());
+        }
+    }
+}

@@ -176,7 +176,8 @@ fn explain(mut error: EvalAltResult) -> String {
             format!("the variable `{name}` is not set here")
         }
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {
-            format!("there is no function `{}`", plain_types(&signature))
+            let (name, types) = signature.split_once(' ').unwrap_or((&signature, "()"));
+            format!("no function `{name}` takes {}", plain_types(types))
         }
         EvalAltResult::ErrorAssignmentToConstant(name, _) => {
             format!("`{name}` cannot be changed: it is constant here")
@@ -190,6 +191,10 @@ fn explain(mut error: EvalAltResult) -> String {
         EvalAltResult::ErrorMismatchDataType(wanted, found, _) => {
             let (wanted, found) = (plain_types(&wanted), plain_types(&found));
             format!("expected {wanted}, found {found}")
+        }
+        EvalAltResult::ErrorDotExpr(text, _) if text.contains("'()'") => {
+            let member = text.split('\'').nth(1).unwrap_or("a member");
+            format!("`{member}` of a value that is missing: write `?.{member}` where it may be")
         }
         EvalAltResult::ErrorDataRace(..) => {
             "a function that is handed to a method must not use the value that the method is \

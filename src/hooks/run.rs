@@ -169,8 +169,10 @@ impl Visible {
             match variable {
                 Variable::Constant(value) => visible.add_constant(script, name, || value)?,
                 Variable::Mutable(names, value) => {
-                    left.insert(name.to_owned(), value.clone());
-                    visible.add_mutable(script, name, &names, value)?;
+                    if script.mentions(name) || names.iter().any(|name| script.mentions(name)) {
+                        visible.add_mutable(script, name, &names, value.clone())?;
+                    }
+                    left.insert(name.to_owned(), value);
                 }
             }
         }
@@ -204,9 +206,6 @@ impl Visible {
             .chain(others)
             .filter(|name| script.mentions(name))
             .collect();
-        if mentioned.is_empty() {
-            return Ok(());
-        }
         let value = convert::to_dynamic(value).map_err(|misfit| misfit.inside(name))?;
         let value = value.into_shared();
         for name in mentioned {

@@ -22,8 +22,11 @@ use crate::{
     model::Object,
 };
 
-/// Runs at once, per processor: reads wait, and a waiting script must not keep others from running.
-const RUNS_PER_PROCESSOR: usize = 8;
+/// Runs at once: reads wait, and a waiting script must not keep others from running. Each run that
+/// takes long holds a thread, of which the runtime has some hundred.
+const RUNS: usize = 64;
+/// Engines that are kept for the next runs, per processor.
+const IDLE_PER_PROCESSOR: usize = 8;
 
 /// Compiles and runs scripts under limits. Cheap to clone.
 #[derive(Clone)]
@@ -52,14 +55,14 @@ impl Runtime {
     /// A runtime whose scripts take the time and fresh ids from this clock.
     #[must_use]
     pub fn with_clock(limits: Limits, clock: SharedClock) -> Self {
-        let at_once = available_parallelism().map_or(1, usize::from) * RUNS_PER_PROCESSOR;
+        let processors = available_parallelism().map_or(1, usize::from);
         Self {
             inner: Arc::new(Inner {
                 limits,
                 clock,
                 idle: Mutex::default(),
-                permits: Semaphore::new(at_once),
-                most_idle: at_once,
+                permits: Semaphore::new(RUNS),
+                most_idle: processors * IDLE_PER_PROCESSOR,
                 functions: OnceLock::new(),
             }),
         }

@@ -157,7 +157,8 @@ impl Session {
 
     /// Weighs the variables of the function that runs, at every few accesses to a variable.
     pub(super) fn weigh(&self, level: usize, scope: &Scope<'_>) -> Result<(), Raised> {
-        let accesses = self.accesses.fetch_add(1, Ordering::Relaxed);
+        let accesses = self.accesses.load(Ordering::Relaxed);
+        self.accesses.store(accesses + 1, Ordering::Relaxed);
         if !accesses.is_multiple_of(ACCESSES_PER_WEIGHING) {
             return Ok(());
         }

@@ -427,3 +427,188 @@ async fn a_limit_that_a_native_function_keeps_to_itself_still_counts() {
         run.result
     );
 }
+
+/// Reads by running a script, as the hooks of an object that is read do.
+#[derive(Debug)]
+struct Nested(Runtime);
+
+#[async_trait]
+impl Reader for Nested {
+    async fn read(&self, path: &str) -> Result<Option<Object>, String> {
+        let text = "#{path: source}";
+        let script = self
+            .0
+            .compile("inner.rhai", text, Object::new())
+            .map_err(|error| error.to_string())?;
+        let variables = vec![("source", constant(json!(path)))];
+        let run = self.0.run(&script, variables, None).await;
+        let value = run.result.map_err(|failure| failure.to_string())?;
+        Ok(value.as_object().cloned())
+    }
+
+    async fn query(&self, _: &str, _: &Filter) -> Result<Vec<Object>, String> {
+        Ok(Vec::new())
+    }
+}
+
+async fn read_runs_a_script() {
+    let runtime = Runtime::new(Limits::default());
+    let text = "read(\"managed/user/x\").path";
+    let script = runtime.compile("t.rhai", text, Object::new()).unwrap();
+    let reader = Arc::new(Nested(runtime.clone()));
+    let run = runtime.run(&script, Vec::new(), Some(reader)).await;
+    assert_eq!(run.result, Ok(json!("managed/user/x")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_read_may_run_a_script_itself() {
+    read_runs_a_script().await;
+    tokio::spawn(read_runs_a_script()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_read_may_run_a_script_itself_on_one_thread() {
+    read_runs_a_script().await;
+}
+
+#[test]
+fn a_script_runs_without_a_runtime_too() {
+    let run = futures::executor::block_on(run("1 + 1", Vec::new()));
+    assert_eq!(run.result, Ok(json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_are_handed_in_get_what_they_take() {
+    assert_eq!(
+        value("[\"a\", \"b\"].map(|x, i| x + i)").await,
+        json!(["a0", "b1"])
+    );
+    assert_eq!(
+        value("#{a: 1}.map(|name, n| name + n)").await,
+        json!({"a": "a1"})
+    );
+    assert_eq!(
+        value("[1, 2].zip([3, 4, 5], |a, b| a * b)").await,
+        json!([3, 8])
+    );
+    let thrown = failure("[1].map(|x| throw `no ${x}`)").await;
+    assert!(matches!(thrown, Failure::Thrown { message, .. } if message == "no 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_say_what_would_be_right() {
+    for (text, part) in [
+        ("lower(1)", "no function `lower` takes (integer)"),
+        ("let a = #{}; a.b.c", "`?.c`"),
+        ("source", "the variable `source` is not set here"),
+        ("throw ()", "without a message"),
+        (
+            "create(\"system/crm/account/1\", #{})",
+            "hooks change managed objects",
+        ),
+        ("delete(\"managed/user\")", "expected managed/TYPE/ID"),
+        ("patch(\"managed/user/x\", [1])", "operation 0"),
+        ("query(\"managed/user\", \"a b c\")", "the filter is wrong"),
+        ("let l = [1]; l.filter(|x| l.len() > x)", "copy it"),
+    ] {
+        let message = failure(text).await.to_string();
+        assert!(message.contains(part), "{text}: {message}");
+    }
+    let runtime = Runtime::new(Limits::default());
+    for (text, part) in [
+        ("log_wran(1)", "did you mean `log_warn`?"),
+        ("newObjct.a", "did you mean `newObject`?"),
+        ("eval(\"1\")", "`eval` is not available"),
+    ] {
+        let error = runtime.compile("t.rhai", text, Object::new()).unwrap_err();
+        assert!(error.message.contains(part), "{text}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helpers_compute_what_their_pages_say() {
+    for (text, expected) in [
+        ("\" aB \".trim().lower()", json!("ab")),
+        ("lower(())", json!(null)),
+        ("\"straße\".upper()", json!("STRASSE")),
+        ("\"anna-lena OF oz\".title_case()", json!("Anna-Lena Of Oz")),
+        ("\"anna lena of-oz\".initials()", json!("ALOO")),
+        (
+            "\"äöü\".left(2) + \"äöü\".right(1) + \"äöü\".substring(1, 2)",
+            json!("äöüö"),
+        ),
+        (
+            "\"7\".pad_left(3, \"0\") + \"7\".pad_right(4, \"ab\")",
+            json!("0077aba"),
+        ),
+        ("let s = \"a\"; s.pad(3, 'x'); s", json!("axx")),
+        (
+            "let s = \"aba\"; s.replace(\"a\", \"cc\") + s",
+            json!("ccbccaba"),
+        ),
+        (
+            "\"jo@x.org\".before(\"@\") + \"jo@x.org\".after(\"@\")",
+            json!("jox.org"),
+        ),
+        ("\"a\\r\\nb\".lines()", json!(["a", "b"])),
+        (
+            "base64(\"ä\") + base64_decode(\"w6Q=\") + hex(\"ä\")",
+            json!("w6Q=äc3a4"),
+        ),
+        (
+            "sha256(\"abc\")",
+            json!("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        ),
+        (
+            "parse_json(to_json(#{a: [1, ()]}))",
+            json!({"a": [1, null]}),
+        ),
+        ("first_non_empty([(), \"\", \" \", 0])", json!(0)),
+        ("or_else(\"\", 1) + or_else(2, 1)", json!(3)),
+        ("unique([1, 2, 1, \"1\", \"1\"])", json!([1, 2, "1"])),
+        ("[\"a\", (), 1].join(\"-\")", json!("a-1")),
+        ("as_array(()) + as_array(1) + as_array([2])", json!([1, 2])),
+        ("\"a1\".matches(`^[a-z]\\d$`)", json!(true)),
+        (
+            "days_between(\"2024-02-28\", \"2024-03-01T23:00:00Z\")",
+            json!(2),
+        ),
+        (
+            "is_date(now()) && uuid().len() == 36 && uuid() != uuid()",
+            json!(true),
+        ),
+        (
+            "[1, 2].contains(2) && \"abc\".contains(\"b\") && \"abc\".starts_with(\"a\")",
+            json!(true),
+        ),
+        ("\"a,b\".split(\",\")", json!(["a", "b"])),
+        ("\"a\" in #{a: 1}", json!(true)),
+    ] {
+        assert_eq!(value(text).await, expected, "{text}");
+    }
+}
+
+/// Always the same moment and the same id.
+#[derive(Debug)]
+struct Still;
+
+impl crate::clock::Clock for Still {
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        chrono::DateTime::UNIX_EPOCH
+    }
+
+    fn fresh_id(&self) -> uuid::Uuid {
+        uuid::Uuid::nil()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_and_ids_come_from_the_clock() {
+    let runtime = Runtime::with_clock(Limits::default(), Arc::new(Still));
+    let script = runtime
+        .compile("t.rhai", "now() + uuid()", Object::new())
+        .unwrap();
+    let run = runtime.run(&script, Vec::new(), None).await;
+    let expected = "1970-01-01T00:00:00.000Z00000000-0000-0000-0000-000000000000";
+    assert_eq!(run.result, Ok(json!(expected)));
+}
