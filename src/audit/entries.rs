@@ -126,9 +126,63 @@ pub fn about_access(
         "status": if status < 400 { "SUCCESS" } else { "FAILURE" },
         "message": message,
     }));
+    loose(clock, Topic::Access, transaction_id, body)
+}
+
+/// A change that was refused before the engine saw it: an unreadable body, a missing right.
+/// `what` is the HTTP method and what was to be changed.
+#[must_use]
+pub fn about_refusal(
+    clock: &dyn Clock,
+    transaction_id: &str,
+    caller: &str,
+    (method, resource): (&str, &str),
+    status: u16,
+    message: &str,
+) -> AuditEntry {
+    let body = object(json!({
+        "eventName": "change",
+        "userId": caller,
+        "objectId": resource,
+        "action": method.to_ascii_lowercase(),
+        "status": "FAILURE",
+        "outcome": Outcome::Rejected,
+        "code": status,
+        "message": message,
+    }));
+    loose(clock, Topic::Activity, transaction_id, body)
+}
+
+/// A file of the project folder that came into force changed, with its digests before and after
+/// (none: it was not there, or is not there any more).
+#[must_use]
+pub fn about_configuration(
+    clock: &dyn Clock,
+    file: &str,
+    before: Option<&str>,
+    after: Option<&str>,
+) -> AuditEntry {
+    let body = object(json!({
+        "eventName": "configuration",
+        "objectId": file,
+        "action": match (before, after) {
+            (None, _) => "create",
+            (_, None) => "delete",
+            _ => "update",
+        },
+        "status": "SUCCESS",
+        "before": before.map(|digest| json!({"digest": digest})),
+        "after": after.map(|digest| json!({"digest": digest})),
+    }));
+    let transaction_id = clock.fresh_id().to_string();
+    loose(clock, Topic::Config, &transaction_id, body)
+}
+
+/// An entry that belongs to no change.
+fn loose(clock: &dyn Clock, topic: Topic, transaction_id: &str, body: Object) -> AuditEntry {
     AuditEntry {
         id: clock.fresh_id(),
-        topic: Topic::Access,
+        topic,
         timestamp: clock.now(),
         transaction_id: transaction_id.to_owned(),
         operation: None,

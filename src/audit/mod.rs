@@ -2,5 +2,6 @@
 mod entries;
 
 pub use entries::{
-    about_access, about_change, about_compensation, about_divergence_end, about_undo,
+    about_access, about_change, about_compensation, about_configuration, about_divergence_end,
+    about_refusal, about_undo,
 };

@@ -1,6 +1,7 @@
 //! Target systems: what Recant asks of each, and the kinds that come with it.
 pub mod csv;
 mod measured;
+pub mod custom;
 pub mod rest;
 pub mod settings;
 pub mod sql;
@@ -27,6 +28,10 @@ pub fn open(settings: &Settings) -> Result<SharedConnector, Error> {
         Kind::Sql(settings) => Arc::new(sql::Sql::open(settings.clone(), timeout)?),
         Kind::Csv(settings) => Arc::new(csv::CsvFile::new(settings.clone(), timeout)),
         Kind::Rest(settings) => Arc::new(rest::Rest::open(settings.clone(), timeout)?),
+        Kind::Custom(_) => {
+            let message = "this program does not bring the connector; it is of type custom";
+            return Err(Error::refused(501, message));
+        }
     })
 }
 

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{csv, rest, sql};
+use super::{csv, custom, rest, sql};
 
 /// One target system as it is used. Equal settings need no reopening.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,8 @@ pub enum Kind {
     Csv(csv::Settings),
     /// A service that speaks JSON over HTTP.
     Rest(rest::Settings),
+    /// What the embedding program brings.
+    Custom(custom::Settings),
 }
 
 /// Something wrong with a connector's file.
@@ -84,7 +86,7 @@ impl Default for Retry {
 }
 
 /// The words that `type` knows.
-const TYPES: [&str; 3] = ["sql", "csv", "rest"];
+const TYPES: [&str; 4] = ["sql", "csv", "rest", "custom"];
 
 fn default_timeout() -> u64 {
     10_000
@@ -106,7 +108,8 @@ impl Settings {
         let kind = match word {
             "sql" => sql::Settings::validate(read(value)?, folder).map(Kind::Sql),
             "csv" => csv::Settings::validate(read(value)?, folder).map(Kind::Csv),
-            _ => rest::Settings::validate(read(value)?).map(Kind::Rest),
+            "rest" => rest::Settings::validate(read(value)?).map(Kind::Rest),
+            _ => custom::Settings::validate(read(value)?).map(Kind::Custom),
         }?;
         Ok(Self {
             name: name.to_owned(),
@@ -133,6 +136,18 @@ impl Settings {
             Kind::Sql(settings) => settings.classes.keys().map(String::as_str).collect(),
             Kind::Csv(settings) => vec![settings.class.as_str()],
             Kind::Rest(settings) => settings.classes.keys().map(String::as_str).collect(),
+            Kind::Custom(settings) => settings.classes.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// The word of `type`: `sql`, `csv`, `rest` or `custom`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match &self.kind {
+            Kind::Sql(_) => "sql",
+            Kind::Csv(_) => "csv",
+            Kind::Rest(_) => "rest",
+            Kind::Custom(_) => "custom",
         }
     }
 
@@ -241,7 +256,8 @@ fn schema(word: &str) -> Value {
     let mut own = match word {
         "sql" => inline_schema::<sql::Raw>(),
         "csv" => inline_schema::<csv::Raw>(),
-        _ => inline_schema::<rest::Raw>(),
+        "rest" => inline_schema::<rest::Raw>(),
+        _ => inline_schema::<custom::Raw>(),
     };
     let mut common = inline_schema::<Common>();
     if let (Some(own), Some(common)) = (

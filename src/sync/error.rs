@@ -77,7 +77,8 @@ impl Refusal {
 
     /// What a script's failure means where nothing but the failure decides (SPEC 2): its own code
     /// from 400 to 499, else 500; 400 for a thrown text; 500 for a broken limit or a mistake.
-    pub(super) fn of_hook(hook: &str, failure: &Failure, redactor: &Redactor) -> Self {
+    #[must_use]
+    pub fn of_hook(hook: &str, failure: &Failure, redactor: &Redactor) -> Self {
         match failure {
             Failure::Thrown {
                 code,

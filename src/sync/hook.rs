@@ -54,7 +54,7 @@ impl Engine {
         let run = context
             .setup
             .scripts
-            .run(script, all, Some(self.reader(context)))
+            .run(script, all, Some(self.reader_of(context)))
             .await;
         let report = report(point.key(), script, &run, &context.redactor);
         metrics::counter!("recant_hook_runs_total", "hook" => point.key(), "verdict" => verdict(&run))
@@ -62,7 +62,7 @@ impl Engine {
         Some((run, report))
     }
 
-    fn reader(&self, context: &Context) -> Arc<dyn Reader> {
+    fn reader_of(&self, context: &Context) -> Arc<dyn Reader> {
         Arc::new(super::reader::HookReader::new(
             self.store().clone(),
             Arc::clone(&context.setup),

@@ -33,11 +33,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     clock::{Clock, SharedClock},
+    hooks::Reader,
     store::Store,
 };
 
 pub use error::{Accepted, Answer, Refusal, reason};
 pub use lane::Bounds;
+pub use recover::Waiting;
 pub use setup::{CallPolicy, Setup, Target};
 
 /// The engine of one node. Cheap to clone.
@@ -93,6 +95,12 @@ impl Engine {
         self.parts.tasks.close();
         self.parts.tasks.wait().await;
         self.parts.tasks.reopen();
+    }
+
+    /// What scripts may read, under the configuration in force.
+    #[must_use]
+    pub fn reader(&self) -> Arc<dyn Reader> {
+        Arc::new(reader::HookReader::new(self.store().clone(), self.setup()))
     }
 
     fn clock(&self) -> &dyn Clock {

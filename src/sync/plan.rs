@@ -161,7 +161,11 @@ impl Engine {
             .iter()
             .filter(|mapping| mapping.is_immediate_for(&change.object.container));
         let made = mappings.map(|mapping| self.mapping(context, mapping, source, scripts, links));
-        join_all(made).await.into_iter().flatten().collect()
+        join_all(made.map(Box::pin))
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     async fn mapping(

@@ -115,7 +115,7 @@ impl Engine {
         }
         tracing::info!(operation = %in_flight.operation, object = %in_flight.object,
             attempt = in_flight.attempt, "recovering");
-        match self.resume_change(in_flight, stored).await {
+        match Box::pin(self.resume_change(in_flight, stored)).await {
             Ok(Some(settled)) => {
                 self.afterwards(settled, None).await;
                 Ok(())

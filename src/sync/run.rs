@@ -112,8 +112,8 @@ impl Engine {
                     .await;
             }
         };
-        let answer = match self.under_way(&attempt, begun).await {
-            Ok(settled) => self.afterwards(settled, turn).await,
+        let answer = match Box::pin(self.under_way(&attempt, begun)).await {
+            Ok(settled) => Box::pin(self.afterwards(settled, turn)).await,
             Err(answer) => answer,
         };
         metrics::histogram!("recant_change_duration_seconds").record(started.elapsed());

@@ -53,7 +53,7 @@ impl Engine {
         self.reach(Point::Judged).await;
         match judgement {
             Judgement::Stand => Ok(self.stand(applied, thrown).await),
-            Judgement::TakeBack => self.take_back(applied, thrown).await,
+            Judgement::TakeBack => Box::pin(self.take_back(applied, thrown)).await,
         }
     }
 
@@ -162,9 +162,8 @@ impl Engine {
         let applied_state = self.step(journaled.state(), SagaEvent::Apply);
         let compensating = self.step(applied_state, SagaEvent::Revert);
         let parent = context.record(compensating, journaled.rows(), &ends, journaled.hook_runs());
-        let compensation = self
-            .compensate(context, parent, journaled.intent(), ends.clone())
-            .await?;
+        let compensation =
+            Box::pin(self.compensate(context, parent, journaled.intent(), ends.clone())).await?;
         match compensation {
             Some(compensation) => Ok(self.taken_back(journaled, ends, compensation, thrown).await),
             None => {

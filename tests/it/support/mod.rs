@@ -6,3 +6,5 @@ pub mod proxy;
 pub mod rest;
 pub mod server;
 pub mod servers;
+pub mod target;
+pub mod world;

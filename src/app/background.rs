@@ -1,0 +1,205 @@
+//! What runs beside the changes: taking up edits of the folder, recovery, forgetting, fresh tokens.
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::{
+    audit,
+    config::{self, Configuration, Loaded, State},
+    model::audit::AuditEntry,
+    store::Settlement,
+    sync::Waiting,
+};
+
+use super::{App, open::setup};
+
+/// How often dead nodes are looked for and waiting changes are tried again.
+const RECOVERY: Duration = Duration::from_secs(2);
+/// How often tokens are read anew: within two seconds (SPEC 1 asks the same of configuration).
+const TOKENS: Duration = Duration::from_millis(1_500);
+/// How often what is too old is dropped.
+const FORGETTING: Duration = Duration::from_secs(600);
+/// How long an idempotency key is kept (SPEC 4).
+const KEYS_KEPT: chrono::Duration = chrono::Duration::hours(24);
+
+impl App {
+    /// Starts what runs beside the changes.
+    pub(super) fn start(&self, state: State, load: impl Fn() -> Loaded + Send + Sync + 'static) {
+        let tasks = vec![
+            tokio::spawn(self.clone().keep_recovering()),
+            tokio::spawn(self.clone().keep_tokens()),
+            tokio::spawn(self.clone().keep_forgetting()),
+            tokio::spawn(self.clone().keep_configured(state, load)),
+        ];
+        let mut background = self
+            .parts
+            .background
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        background.extend(tasks);
+    }
+
+    async fn keep_recovering(self) {
+        let mut waiting = Waiting::default();
+        loop {
+            if let Err(error) = self.engine().recover(&mut waiting).await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "recovery cannot look"
+                );
+            }
+            if self.stopped_within(RECOVERY).await {
+                return;
+            }
+        }
+    }
+
+    async fn keep_tokens(self) {
+        while !self.stopped_within(TOKENS).await {
+            if let Err(error) = self.refresh_tokens().await {
+                tracing::error!(%error, "tokens cannot be read anew");
+            }
+        }
+    }
+
+    async fn keep_forgetting(self) {
+        loop {
+            if let Err(error) = self.forget().await {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot forget");
+            }
+            if self.stopped_within(FORGETTING).await {
+                return;
+            }
+        }
+    }
+
+    async fn forget(&self) -> Result<(), crate::store::Error> {
+        let now = self.clock().now();
+        let kept = chrono::Duration::from_std(self.configuration().journal.keep)
+            .unwrap_or(chrono::Duration::MAX);
+        if let Some(before) = now.checked_sub_signed(kept) {
+            let dropped = self.store().forget_intents(before).await?;
+            if dropped > 0 {
+                tracing::info!(
+                    dropped,
+                    "dropped old objects and pre-images of settled changes"
+                );
+            }
+        }
+        if let Some(before) = now.checked_sub_signed(KEYS_KEPT) {
+            self.store().forget_keys(before).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep_configured(
+        self,
+        state: State,
+        load: impl Fn() -> Loaded + Send + Sync + 'static,
+    ) {
+        let (mut states, _watcher) = config::watch(state, load);
+        loop {
+            tokio::select! {
+                () = self.parts.stop.cancelled() => return,
+                changed = states.changed() => if changed.is_err() { return },
+            }
+            let state = Arc::clone(&states.borrow_and_update());
+            self.take_up(&state);
+        }
+    }
+
+    /// Puts a good configuration in force, and lists what is not.
+    fn take_up(&self, state: &State) {
+        let before = self.configuration();
+        self.parts.problems.store(Arc::new(state.problems.clone()));
+        if Arc::ptr_eq(&before, &state.configuration) {
+            for problem in state.problems.iter().filter(|problem| problem.is_error()) {
+                tracing::warn!(%problem, "the folder's latest edit is not in force");
+            }
+            return;
+        }
+        let old_setup = self.engine().setup();
+        match setup(
+            &state.configuration,
+            &self.parts.own,
+            Some((&before, &old_setup)),
+        ) {
+            Ok(setup) => {
+                self.store()
+                    .set_confidential(state.configuration.confidential());
+                self.engine().configure(setup);
+                self.parts
+                    .configuration
+                    .store(Arc::clone(&state.configuration));
+                tracing::info!("a new configuration is in force");
+                self.note_configuration(&before, &state.configuration);
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "an edit is not in force"
+                );
+            }
+        }
+    }
+
+    /// An audit entry for each file that changed.
+    fn note_configuration(&self, before: &Configuration, after: &Configuration) {
+        let audit: Vec<AuditEntry> = changed_files(&before.files, &after.files)
+            .into_iter()
+            .map(|(file, old, new)| audit::about_configuration(self.clock(), file, old, new))
+            .collect();
+        let _ = self.store().settle(Settlement {
+            audit,
+            ..Settlement::default()
+        });
+    }
+
+    async fn stopped_within(&self, wait: Duration) -> bool {
+        tokio::time::timeout(wait, self.parts.stop.cancelled())
+            .await
+            .is_ok()
+    }
+}
+
+type Changed<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
+
+/// Files whose digest is another, with both digests.
+fn changed_files<'a>(
+    before: &'a BTreeMap<String, String>,
+    after: &'a BTreeMap<String, String>,
+) -> Vec<Changed<'a>> {
+    let gone = before
+        .iter()
+        .filter(|(file, _)| !after.contains_key(*file))
+        .map(|(file, digest)| (file.as_str(), Some(digest.as_str()), None));
+    let there = after.iter().filter_map(|(file, digest)| {
+        let old = before.get(file).map(String::as_str);
+        (old != Some(digest)).then_some((file.as_str(), old, Some(digest.as_str())))
+    });
+    gone.chain(there).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(file, digest)| ((*file).to_owned(), (*digest).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn added_changed_and_deleted_files_are_told() {
+        let before = files(&[("a", "1"), ("b", "1"), ("c", "1")]);
+        let after = files(&[("b", "2"), ("c", "1"), ("d", "1")]);
+        assert_eq!(
+            changed_files(&before, &after),
+            [
+                ("a", Some("1"), None),
+                ("b", Some("1"), Some("2")),
+                ("d", None, Some("1"))
+            ]
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! Changes and dry runs for every caller; the same request under one idempotency key happens once.
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::{
+    audit,
+    model::{ChangeRequest, OperationId, change::IdempotencyKey},
+    store::{Settlement, StoredKey},
+};
+
+use super::{
+    App, Changed, Error,
+    error::{of_answer, of_stored},
+};
+
+/// How long a repeated request waits for the first one before it is told to come back.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// The keys of requests that this process works on.
+#[derive(Debug, Default)]
+pub(super) struct KeysAtWork(Mutex<HashSet<(String, String)>>);
+
+/// Holds a key while its request is at work.
+struct AtWork<'a> {
+    keys: &'a KeysAtWork,
+    key: (String, String),
+}
+
+impl KeysAtWork {
+    fn begin(&self, caller: &str, key: &str) -> Option<AtWork<'_>> {
+        let key = (caller.to_owned(), key.to_owned());
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.insert(key.clone())
+            .then_some(AtWork { keys: self, key })
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        let mut keys = self.keys.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.remove(&self.key);
+    }
+}
+
+/// What is to be done about a request with a key.
+enum Turn<'a> {
+    Work(AtWork<'a>),
+    Answered(Result<Changed, Error>),
+}
+
+impl App {
+    /// Carries a change out and waits for its end. Knows idempotency keys.
+    ///
+    /// # Errors
+    /// Why the change does not stand: SPEC 2, the table of outcomes.
+    pub async fn change(&self, request: ChangeRequest) -> Result<Changed, Error> {
+        let Some(key) = request.idempotency.clone() else {
+            return of_answer(self.engine().change(request).await);
+        };
+        match self.turn(&request.caller, &key).await? {
+            Turn::Answered(answer) => answer,
+            Turn::Work(_at_work) => of_answer(self.engine().change(request).await),
+        }
+    }
+
+    /// Begins a change and comes back once its intent is on disk; its record tells how it goes on.
+    ///
+    /// # Errors
+    /// Why it was refused before that.
+    pub async fn change_later(&self, request: ChangeRequest) -> Result<OperationId, Error> {
+        let Some(key) = request.idempotency.clone() else {
+            return self.begin(request).await;
+        };
+        match self.turn(&request.caller, &key).await? {
+            Turn::Answered(Ok(changed)) => Ok(changed.operation),
+            Turn::Answered(Err(error)) => Err(error),
+            Turn::Work(_at_work) => self.begin(request).await,
+        }
+    }
+
+    async fn begin(&self, request: ChangeRequest) -> Result<OperationId, Error> {
+        self.engine()
+            .change_later(request)
+            .await
+            .map_err(|answer| match of_answer(answer) {
+                Err(error) => error,
+                Ok(_) => Error::new(500, "the change was answered before it began"),
+            })
+    }
+
+    /// What a change would do: `{object, operation, writes, skipped}`; leaves an access entry.
+    ///
+    /// # Errors
+    /// The answer that the change would get before anything is written.
+    pub async fn plan(&self, request: ChangeRequest) -> Result<Value, Error> {
+        let described = format!(
+            "plan {} {}",
+            request
+                .request
+                .get("method")
+                .and_then(Value::as_str)
+                .unwrap_or("change"),
+            request
+                .object()
+                .map_or_else(|| request.container.to_string(), |o| o.to_string()),
+        );
+        let (caller, transaction) = (request.caller.clone(), request.transaction_id.clone());
+        let result = Box::pin(self.engine().dry_run(request))
+            .await
+            .map_err(Error::from);
+        let (status, message) = match &result {
+            Ok(_) => (200, "dry run"),
+            Err(error) => (error.code, error.message.as_str()),
+        };
+        let clock = self.clock();
+        let entry = audit::about_access(clock, &transaction, &caller, &described, status, message);
+        let _ = self.store().settle(Settlement {
+            audit: vec![entry],
+            ..Settlement::default()
+        });
+        result
+    }
+
+    /// Waits until a key is free or answered.
+    async fn turn(&self, caller: &str, key: &IdempotencyKey) -> Result<Turn<'_>, Error> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let at_work = self.keys().begin(caller, &key.key);
+            if let Some(at_work) = at_work {
+                match self.store().key(caller, &key.key).await? {
+                    None => return Ok(Turn::Work(at_work)),
+                    Some(stored) => {
+                        if let Some(answer) = known(key, stored) {
+                            return Ok(Turn::Answered(answer));
+                        }
+                    }
+                }
+            }
+            if Instant::now() >= deadline {
+                let mut error = Error::new(
+                    409,
+                    "the first request with this idempotency key still runs",
+                );
+                error.retry_after = Some(Duration::from_secs(1));
+                return Err(error);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// The answer under a key, if there is one already.
+fn known(key: &IdempotencyKey, stored: StoredKey) -> Option<Result<Changed, Error>> {
+    if stored.request_digest != key.request_digest {
+        let message = "this idempotency key was used for another request";
+        return Some(Err(Error::new(422, message)));
+    }
+    stored
+        .answer
+        .map(|answer| of_stored(stored.operation, answer))
+}

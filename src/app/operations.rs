@@ -1,0 +1,113 @@
+//! Records of changes and the audit trail: looking, healing, resolving, verifying.
+use crate::{
+    audit,
+    model::{
+        OperationId, OperationRecord,
+        audit::{ChainedEntry, Topic},
+    },
+    store::{Found, Search, Settlement, Verification},
+};
+
+use super::{App, Attempt, Error};
+
+impl App {
+    /// One change.
+    ///
+    /// # Errors
+    /// 404 where there is no record of it.
+    pub async fn operation(&self, id: OperationId) -> Result<OperationRecord, Error> {
+        let stored = self.store().operation(id).await?;
+        stored
+            .map(|stored| stored.record)
+            .ok_or_else(|| Error::missing(format!("operation {id}")))
+    }
+
+    /// Changes, newest first unless sorted otherwise.
+    ///
+    /// # Errors
+    /// 400 for a search that cannot be answered.
+    pub async fn operations(&self, search: &Search) -> Result<Found<OperationRecord>, Error> {
+        Ok(self.store().operations(search).await?)
+    }
+
+    /// Retries the missing undo writes of a diverged change.
+    ///
+    /// # Errors
+    /// 409 where it still diverges or is not diverged.
+    pub async fn heal(&self, id: OperationId, caller: &str) -> Result<OperationRecord, Error> {
+        Ok(Box::pin(self.engine().heal(id, caller)).await?)
+    }
+
+    /// Ends a divergence as it is.
+    ///
+    /// # Errors
+    /// 409 where the change is not diverged, 400 without a reason.
+    pub async fn resolve(
+        &self,
+        id: OperationId,
+        reason: &str,
+        caller: &str,
+    ) -> Result<OperationRecord, Error> {
+        Ok(self.engine().resolve(id, reason, caller).await?)
+    }
+
+    /// Audit entries of a topic (none: all), oldest first unless sorted otherwise.
+    ///
+    /// # Errors
+    /// 400 for a search that cannot be answered.
+    pub async fn audit(
+        &self,
+        topic: Option<Topic>,
+        search: &Search,
+    ) -> Result<Found<ChainedEntry>, Error> {
+        Ok(self.store().audit(topic, search).await?)
+    }
+
+    /// Verifies the audit chain.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn verify_audit(&self) -> Result<Verification, Error> {
+        Ok(self.store().verify_audit().await?)
+    }
+
+    /// Records a denied access (401, 403) as one `access` entry; does not wait until it is on disk.
+    /// Gives the id that the entry holds as `operation`.
+    pub fn deny(&self, attempt: &Attempt<'_>) -> OperationId {
+        let request = format!("{} {}", attempt.method, attempt.resource);
+        let entry = audit::about_access(
+            self.clock(),
+            attempt.transaction_id,
+            attempt.caller,
+            &request,
+            attempt.status,
+            attempt.message,
+        );
+        self.note(entry)
+    }
+
+    /// Records a change that was refused before the engine saw it as one `activity` entry with
+    /// outcome `rejected`; does not wait until it is on disk. Gives the id that the entry holds as
+    /// `operation`.
+    pub fn refuse(&self, attempt: &Attempt<'_>) -> OperationId {
+        let entry = audit::about_refusal(
+            self.clock(),
+            attempt.transaction_id,
+            attempt.caller,
+            (attempt.method, attempt.resource),
+            attempt.status,
+            attempt.message,
+        );
+        self.note(entry)
+    }
+
+    fn note(&self, mut entry: crate::model::audit::AuditEntry) -> OperationId {
+        let id = OperationId(self.clock().fresh_id());
+        entry.operation = Some(id.0);
+        let _ = self.store().settle(Settlement {
+            audit: vec![entry],
+            ..Settlement::default()
+        });
+        id
+    }
+}

@@ -1,0 +1,88 @@
+//! Compiling and trying scripts for admins; nothing that a script asks for is carried out.
+use serde_json::{Value, json};
+
+use crate::{
+    hooks::{Failure, Script, Variable},
+    model::Object,
+    sync::Refusal,
+};
+
+use super::{App, Error};
+
+/// The name of a script that stands in a request.
+const INLINE: &str = "script";
+
+impl App {
+    /// Compiles a script: `{type, source | file}`.
+    ///
+    /// # Errors
+    /// 400 with `detail {line, column}` where it is wrong; 404 for an unknown file.
+    pub fn compile_script(&self, script: &Value) -> Result<(), Error> {
+        self.script(script).map(|_| ())
+    }
+
+    /// Runs a script `{type, source | file, globals}` and gives its value; changes nothing. Names
+    /// in `globals` are its variables.
+    ///
+    /// # Errors
+    /// A thrown code from 400 to 499, else 500; 400 for a script that does not compile.
+    pub async fn eval_script(&self, script: &Value) -> Result<Value, Error> {
+        let compiled = self.script(script)?;
+        let runtime = self.engine().setup().scripts.clone();
+        let variables: Vec<(&'static str, Variable)> = Vec::new();
+        let run = runtime
+            .run(&compiled, variables, Some(self.engine().reader()))
+            .await;
+        run.result.map_err(|failure| failed(&failure))
+    }
+
+    fn script(&self, script: &Value) -> Result<Script, Error> {
+        let text_of = |key: &str| script.get(key).and_then(Value::as_str);
+        match text_of("type") {
+            Some("text/rhai") => {}
+            Some(other) => {
+                let message = format!("/type: expected \"text/rhai\", found \"{other}\"");
+                return Err(Error::new(400, message));
+            }
+            None => return Err(Error::new(400, "/type: expected \"text/rhai\"")),
+        }
+        let globals = match script.get("globals") {
+            None | Some(Value::Null) => Object::new(),
+            Some(Value::Object(globals)) => globals.clone(),
+            Some(_) => return Err(Error::new(400, "/globals: expected an object")),
+        };
+        let setup = self.engine().setup();
+        match (text_of("source"), text_of("file")) {
+            (Some(source), None) => setup
+                .scripts
+                .compile(INLINE, source, globals)
+                .map_err(|error| not_compiled(&error)),
+            (None, Some(file)) => {
+                let configuration = self.configuration();
+                let known = configuration
+                    .scripts
+                    .get(file)
+                    .ok_or_else(|| Error::missing(format!("script {file}")))?;
+                setup
+                    .scripts
+                    .compile(file, &known.text, globals)
+                    .map_err(|error| not_compiled(&error))
+            }
+            _ => Err(Error::new(400, "expected either /source or /file")),
+        }
+    }
+}
+
+fn not_compiled(error: &crate::hooks::CompileError) -> Error {
+    let mut told = Error::new(400, error.to_string());
+    told.detail = Some(json!({"line": error.line, "column": error.column}));
+    told
+}
+
+fn failed(failure: &Failure) -> Error {
+    let mut refusal = Refusal::of_hook(INLINE, failure, &Default::default());
+    if let Failure::Thrown { message, .. } = failure {
+        refusal.message.clone_from(message);
+    }
+    refusal.into()
+}

@@ -1,0 +1,330 @@
+//! A target in memory whose faults are scripted, and which remembers what it was asked.
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use recant::{
+    connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
+    model::{Object, TargetObject},
+};
+use serde_json::Value;
+
+/// What a target is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ask {
+    Read,
+    Create,
+    Update,
+    Delete,
+}
+
+/// How a call goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The target says no.
+    Refused,
+    /// The target is not there.
+    Unavailable,
+    /// The call never arrived, and nobody can tell.
+    LostBefore,
+    /// The call took effect, and nobody can tell.
+    LostAfter,
+    /// Somebody else writes another value into the object first; the answer is lost.
+    Overtaken,
+}
+
+/// A fault that waits for its call.
+#[derive(Debug, Clone)]
+struct Planned {
+    /// Which calls it meets; writes of any kind where it is none.
+    ask: Option<Ask>,
+    /// How many such calls pass before.
+    after: usize,
+    /// How many it meets.
+    times: usize,
+    fault: Fault,
+}
+
+/// A target in memory.
+#[derive(Debug, Default)]
+pub struct Memory {
+    state: Mutex<State>,
+    /// Writes of one object at the same time mean that its lane leaks.
+    pub overlaps: Mutex<usize>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    objects: BTreeMap<String, TargetObject>,
+    versions: u64,
+    faults: Vec<Planned>,
+    /// Every write that took effect, in order: what, id, attributes after.
+    log: Vec<(Ask, String, Option<Object>)>,
+    writing: BTreeMap<String, usize>,
+    /// How long a write takes.
+    pause: Duration,
+    asked: BTreeMap<String, usize>,
+}
+
+impl Memory {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// What it holds: id to attributes.
+    pub fn dump(&self) -> BTreeMap<String, Value> {
+        let state = self.state.lock().unwrap();
+        state
+            .objects
+            .iter()
+            .map(|(id, object)| (id.clone(), Value::Object(object.attributes.clone())))
+            .collect()
+    }
+
+    /// Puts an object there, past Recant.
+    pub fn put(&self, id: &str, attributes: Value) {
+        let mut state = self.state.lock().unwrap();
+        state.store(id, attributes.as_object().cloned().unwrap());
+    }
+
+    /// Removes an object, past Recant.
+    pub fn remove(&self, id: &str) {
+        self.state.lock().unwrap().objects.remove(id);
+    }
+
+    /// Every write that took effect so far.
+    pub fn log(&self) -> Vec<(Ask, String, Option<Object>)> {
+        self.state.lock().unwrap().log.clone()
+    }
+
+    /// How often it was asked.
+    pub fn asked(&self, ask: Ask) -> usize {
+        let state = self.state.lock().unwrap();
+        state
+            .asked
+            .get(&format!("{ask:?}"))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The next `times` calls of this kind (none: any write) after `after` ones go wrong.
+    pub fn fail(&self, ask: Option<Ask>, after: usize, times: usize, fault: Fault) {
+        let mut state = self.state.lock().unwrap();
+        state.faults.push(Planned {
+            ask,
+            after,
+            times,
+            fault,
+        });
+    }
+
+    /// No fault any more.
+    pub fn mend(&self) {
+        self.state.lock().unwrap().faults.clear();
+    }
+
+    /// Makes each write take this long.
+    pub fn slow_down(&self, pause: Duration) {
+        self.state.lock().unwrap().pause = pause;
+    }
+
+    fn fault(&self, ask: Ask) -> Option<Fault> {
+        let mut state = self.state.lock().unwrap();
+        *state.asked.entry(format!("{ask:?}")).or_default() += 1;
+        let met = state.faults.iter_mut().find(|planned| match planned.ask {
+            Some(wanted) => wanted == ask,
+            None => ask != Ask::Read,
+        })?;
+        if met.after > 0 {
+            met.after -= 1;
+            return None;
+        }
+        let fault = met.fault;
+        met.times -= 1;
+        state.faults.retain(|planned| planned.times > 0);
+        Some(fault)
+    }
+
+    async fn write(
+        &self,
+        ask: Ask,
+        id: &str,
+        change: impl FnOnce(&mut State) -> Result<Written, Error>,
+    ) -> Result<Written, Error> {
+        let pause = {
+            let mut state = self.state.lock().unwrap();
+            let writing = state.writing.entry(id.to_owned()).or_default();
+            *writing += 1;
+            if *writing > 1 {
+                *self.overlaps.lock().unwrap() += 1;
+            }
+            state.pause
+        };
+        // Gives others the chance to come between, as a network does.
+        if pause.is_zero() {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(pause).await;
+        }
+        let fault = self.fault(ask);
+        let mut state = self.state.lock().unwrap();
+        if let Some(writing) = state.writing.get_mut(id) {
+            *writing -= 1;
+        }
+        match fault {
+            None => change(&mut state),
+            Some(Fault::Refused) => Err(Error::refused(409, "refused by policy")),
+            Some(Fault::Unavailable) => Err(Error::unavailable(503, "out of service")),
+            Some(Fault::LostBefore) => Err(Error::unknown(504, "no answer")),
+            Some(Fault::LostAfter) => {
+                let _ = change(&mut state);
+                Err(Error::unknown(504, "no answer"))
+            }
+            Some(Fault::Overtaken) => {
+                let mut other = Object::new();
+                other.insert("name".into(), "somebody else".into());
+                state.store(id, other);
+                Err(Error::unknown(504, "no answer"))
+            }
+        }
+    }
+}
+
+impl State {
+    fn store(&mut self, id: &str, attributes: Object) -> Written {
+        self.versions += 1;
+        let version = Some(format!("v{}", self.versions));
+        let object = TargetObject {
+            id: id.to_owned(),
+            attributes: attributes.clone(),
+            version: version.clone(),
+        };
+        self.objects.insert(id.to_owned(), object);
+        Written {
+            id: id.to_owned(),
+            version,
+            attributes: Some(attributes),
+        }
+    }
+
+    fn check(&self, before: &TargetObject) -> Result<(), Error> {
+        match self.objects.get(&before.id) {
+            None => Err(Error::refused(404, format!("there is no {}", before.id))),
+            Some(now) if before.version.is_some() && now.version != before.version => {
+                Err(Error::refused(412, "somebody else has changed it"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Connector for Memory {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            precondition: true,
+            recreate_with_id: true,
+            changes: false,
+        }
+    }
+
+    fn classes(&self) -> Vec<String> {
+        vec!["account".to_owned()]
+    }
+
+    async fn test(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn read(&self, _class: &str, id: &str) -> Result<Option<TargetObject>, Error> {
+        tokio::task::yield_now().await;
+        if let Some(fault) = self.fault(Ask::Read) {
+            return Err(match fault {
+                Fault::Refused => Error::refused(403, "no read access"),
+                _ => Error::unavailable(503, "out of service"),
+            });
+        }
+        Ok(self.state.lock().unwrap().objects.get(id).cloned())
+    }
+
+    async fn query(&self, _class: &str, query: &Query) -> Result<Page, Error> {
+        if self.fault(Ask::Read).is_some() {
+            return Err(Error::unavailable(503, "out of service"));
+        }
+        let state = self.state.lock().unwrap();
+        let objects = state
+            .objects
+            .values()
+            .filter(|object| query.filter.matches(&object.to_object()))
+            .take(query.page_size)
+            .cloned()
+            .collect();
+        Ok(Page {
+            objects,
+            cursor: None,
+        })
+    }
+
+    async fn create(
+        &self,
+        _class: &str,
+        id: Option<&str>,
+        object: &Object,
+    ) -> Result<Written, Error> {
+        let given = match id {
+            Some(id) => id.to_owned(),
+            None => {
+                let mut state = self.state.lock().unwrap();
+                state.versions += 1;
+                format!("assigned-{}", state.versions)
+            }
+        };
+        let object = object.clone();
+        self.write(Ask::Create, &given.clone(), move |state| {
+            if state.objects.contains_key(&given) {
+                return Err(Error::refused(409, format!("{given} exists already")));
+            }
+            state
+                .log
+                .push((Ask::Create, given.clone(), Some(object.clone())));
+            Ok(state.store(&given, object))
+        })
+        .await
+    }
+
+    async fn update(&self, _class: &str, update: &Update<'_>) -> Result<Written, Error> {
+        let before = update.before.clone();
+        let after = update.after.clone();
+        let id = update.rename.unwrap_or(&update.before.id).to_owned();
+        self.write(Ask::Update, &before.id.clone(), move |state| {
+            state.check(&before)?;
+            state.objects.remove(&before.id);
+            state
+                .log
+                .push((Ask::Update, id.clone(), Some(after.clone())));
+            Ok(state.store(&id, after))
+        })
+        .await
+    }
+
+    async fn delete(&self, _class: &str, before: &TargetObject) -> Result<(), Error> {
+        let before = before.clone();
+        self.write(Ask::Delete, &before.id.clone(), move |state| {
+            if state.objects.contains_key(&before.id) {
+                state.check(&before)?;
+                state.objects.remove(&before.id);
+                state.log.push((Ask::Delete, before.id.clone(), None));
+            }
+            Ok(Written {
+                id: before.id,
+                version: None,
+                attributes: None,
+            })
+        })
+        .await
+        .map(|_| ())
+    }
+}
