@@ -198,10 +198,13 @@ impl Process {
         runtime.shutdown_timeout(Duration::from_secs(5));
     }
 
-    /// Waits until no change is without an outcome.
+    /// Waits until no change is without an outcome, nor what its hooks asked for.
     pub fn until_settled(&self) {
         for _ in 0..2_000 {
-            if self.run(unfinished(&self.app)).is_empty() {
+            let open = |record: &OperationRecord| {
+                record.follow_ups.iter().any(|child| child.outcome.is_none())
+            };
+            if self.run(unfinished(&self.app)).is_empty() && !self.operations().iter().any(open) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
