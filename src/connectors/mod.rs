@@ -1,7 +1,7 @@
 //! Target systems: what Recant asks of each, and the kinds that come with it.
 pub mod csv;
-mod measured;
 pub mod custom;
+mod measured;
 pub mod rest;
 pub mod settings;
 pub mod sql;

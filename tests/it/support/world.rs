@@ -202,7 +202,10 @@ impl Process {
     pub fn until_settled(&self) {
         for _ in 0..2_000 {
             let open = |record: &OperationRecord| {
-                record.follow_ups.iter().any(|child| child.outcome.is_none())
+                record
+                    .follow_ups
+                    .iter()
+                    .any(|child| child.outcome.is_none())
             };
             if self.run(unfinished(&self.app)).is_empty() && !self.operations().iter().any(open) {
                 return;
