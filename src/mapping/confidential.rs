@@ -12,6 +12,7 @@ use crate::{
 /// properties and scripts of a mapping read; where that is unclear, an attribute counts as
 /// confidential, and where it is not clear which one a hook sets,
 /// [`EVERY_ATTRIBUTE`] is among them. `confidential` names the source's confidential attributes.
+/// What scripts get from `read` and `query` holds nothing confidential.
 #[must_use]
 pub fn confidential_targets(mapping: &Mapping, confidential: &[String]) -> Vec<String> {
     let mut found = Vec::new();
@@ -38,15 +39,11 @@ pub fn confidential_targets(mapping: &Mapping, confidential: &[String]) -> Vec<S
 fn reveals(property: &Property, confidential: &[String]) -> bool {
     let named = property.source.as_ref().and_then(Pointer::first);
     match (named, &property.transform) {
-        (Some(name), transform) => {
-            is_among(name, confidential) || transform.as_ref().is_some_and(reads_objects)
-        }
+        (Some(name), _) => is_among(name, confidential),
         (None, None) => property.source.is_some(),
         (None, Some(script)) => {
             let words = Words::of(&script.text);
-            reads_objects(script)
-                || reads(&words, "source", confidential)
-                || reads(&words, "oldSource", confidential)
+            reads(&words, "source", confidential) || reads(&words, "oldSource", confidential)
         }
     }
 }
@@ -54,8 +51,7 @@ fn reveals(property: &Property, confidential: &[String]) -> bool {
 /// Adds what a hook may set to something confidential.
 fn note_hook(found: &mut Vec<String>, script: &Script, confidential: &[String]) {
     let words = Words::of(&script.text);
-    let reveals = reads_objects(script)
-        || reads(&words, "source", confidential)
+    let reveals = reads(&words, "source", confidential)
         || reads(&words, "oldSource", confidential)
         || reads(&words, "target", found)
         || reads(&words, "oldTarget", found);
@@ -81,12 +77,6 @@ fn reads(words: &Words<'_>, variable: &str, attributes: &[String]) -> bool {
                 Use::Assigned(_) => false,
                 Use::Unclear => true,
             })
-}
-
-/// Whether a script may read objects by their path, confidential attributes included.
-fn reads_objects(script: &Script) -> bool {
-    let words = Words::of(&script.text);
-    words.calls("read") || words.calls("query")
 }
 
 fn is_among(name: &str, attributes: &[String]) -> bool {

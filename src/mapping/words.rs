@@ -46,14 +46,6 @@ impl<'t> Words<'t> {
             .collect()
     }
 
-    /// Whether a function of this name is called.
-    pub(super) fn calls(&self, function: &str) -> bool {
-        let positions = self.0.iter().enumerate();
-        positions
-            .filter(|(_, token)| **token == Token::Word(function))
-            .any(|(at, _)| self.sign(at + 1) == Some('('))
-    }
-
     fn use_at(&self, after: usize) -> Use<'t> {
         let after = after + usize::from(self.sign(after) == Some('?'));
         let (member, next) = match (self.sign(after), self.0.get(after + 1)) {
@@ -249,12 +241,6 @@ mod tests {
         ] {
             assert_eq!(Words::of(text).uses("source"), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn knows_calls() {
-        let words = Words::of("let read = 1; query (\"managed/user\", \"true\")");
-        assert!(words.calls("query") && !words.calls("read"));
     }
 
     proptest::proptest! {

@@ -6,6 +6,7 @@ use super::{
     link::LinkChange,
     object::{Difference, ID, Object},
     path::Container,
+    secret::EVERY_ATTRIBUTE,
     situation::{Action, Situation},
 };
 
@@ -175,6 +176,15 @@ impl TargetWrite {
         }
     }
 
+    /// The attributes before and after, without `_id`.
+    fn attributes(&self) -> [Option<&Object>; 2] {
+        match self {
+            Self::Create { after, .. } => [None, Some(after)],
+            Self::Update { before, after, .. } => [Some(&before.attributes), Some(after)],
+            Self::Delete { before } => [Some(&before.attributes), None],
+        }
+    }
+
     /// The attributes that this write changes; empty for create and delete.
     #[must_use]
     pub fn difference(&self) -> Difference {
@@ -182,6 +192,23 @@ impl TargetWrite {
             Self::Update { before, after, .. } => Difference::between(&before.attributes, after),
             Self::Create { .. } | Self::Delete { .. } => Difference::default(),
         }
+    }
+}
+
+impl PlannedRow {
+    /// The confidential values that the row's write carries.
+    pub fn confidential_values(&self) -> impl Iterator<Item = &Value> {
+        let objects = match &self.step {
+            Step::Write { write } if !self.confidential.is_empty() => write.attributes(),
+            _ => [None, None],
+        };
+        let every = self.confidential.iter().any(|name| name == EVERY_ATTRIBUTE);
+        objects.into_iter().flatten().flat_map(move |object| {
+            let members = object.iter();
+            members
+                .filter(move |(name, _)| every || self.confidential.contains(name))
+                .map(|(_, value)| value)
+        })
     }
 }
 

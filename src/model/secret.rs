@@ -46,6 +46,20 @@ impl Redactor {
         for value in values {
             collect(value, &mut found);
         }
+        Self::of(found)
+    }
+
+    /// A redactor that knows every text and number inside these values, too.
+    #[must_use]
+    pub fn and<'a>(self, values: impl IntoIterator<Item = &'a Value>) -> Self {
+        let mut found: BTreeSet<String> = self.secrets.into_iter().collect();
+        for value in values {
+            collect(value, &mut found);
+        }
+        Self::of(found)
+    }
+
+    fn of(found: BTreeSet<String>) -> Self {
         let mut secrets: Vec<String> = found.into_iter().collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self { secrets }

@@ -167,6 +167,16 @@ impl Context {
         }
     }
 
+    /// The same, whose redactor also knows what is confidential in the rows: a transform may have
+    /// made something else of it.
+    pub(super) fn hiding(mut self, rows: &[PlannedRow]) -> Self {
+        if rows.iter().any(|row| !row.confidential.is_empty()) {
+            let values = rows.iter().flat_map(PlannedRow::confidential_values);
+            self.redactor = self.redactor.and(values);
+        }
+        self
+    }
+
     /// A copy of a managed object with its confidential attributes masked.
     pub(super) fn masked(&self, object: &Object) -> Object {
         masked(object, self.confidential())

@@ -126,7 +126,7 @@ impl Engine {
             rows.push(one.row);
         }
         Plan {
-            context,
+            context: context.hiding(&rows),
             rows,
             hook_runs,
             follow_ups,

@@ -214,7 +214,7 @@ impl Engine {
     fn context_of(&self, intent: &Intent, attempt: u32) -> Context {
         let mut change = intent.change.clone();
         change.attempt = attempt;
-        Context::new(change, self.setup())
+        Context::new(change, self.setup()).hiding(&intent.rows)
     }
 
     fn check_targets(&self, context: &Context, rows: &[PlannedRow]) -> Result<(), Stuck> {
