@@ -1,4 +1,114 @@
 //! Target systems: what Recant asks of each, and the kinds that come with it.
+//!
+//! Each kind is a folder with the same files: `settings` (what its file says, as written and as
+//! used), `connector` (the calls), and `wire` (the translation between Recant's words and the
+//! target's, without any input or output).
+//!
+//! # Bringing your own
+//! A Rust program can bring a target of its own: it implements [`Connector`] and hands it over as a
+//! [`SharedConnector`], under the name by which mappings address it (`system/NAME/CLASS`). What
+//! matters most is that an [`Error`] is honest: *refused* and *unavailable* promise that nothing
+//! happened, and where that cannot be promised the answer is *unknown*; the engine then reads the
+//! target back. Any call may be dropped at any `await`: when a time limit is over, or at the end.
+//!
+//! ```
+//! use std::{collections::BTreeMap, sync::Mutex};
+//!
+//! use recant::{
+//!     connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
+//!     model::{Object, TargetObject, object::same_object},
+//! };
+//!
+//! /// Objects in memory.
+//! #[derive(Debug, Default)]
+//! struct Memory(Mutex<BTreeMap<String, Object>>);
+//!
+//! impl Memory {
+//!     fn objects(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Object>> {
+//!         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+//!     }
+//! }
+//!
+//! #[async_trait::async_trait]
+//! impl Connector for Memory {
+//!     fn capabilities(&self) -> Capabilities {
+//!         Capabilities { precondition: true, recreate_with_id: true, changes: false }
+//!     }
+//!
+//!     fn classes(&self) -> Vec<String> {
+//!         vec!["account".to_owned()]
+//!     }
+//!
+//!     async fn test(&self) -> Result<(), Error> {
+//!         Ok(())
+//!     }
+//!
+//!     async fn read(&self, _class: &str, id: &str) -> Result<Option<TargetObject>, Error> {
+//!         let attributes = self.objects().get(id).cloned();
+//!         Ok(attributes.map(|attributes| TargetObject { id: id.to_owned(), attributes, version: None }))
+//!     }
+//!
+//!     async fn query(&self, _class: &str, query: &Query) -> Result<Page, Error> {
+//!         let after = query.cursor.as_deref();
+//!         let mut objects: Vec<TargetObject> = self
+//!             .objects()
+//!             .iter()
+//!             .filter(|(id, _)| after.is_none_or(|after| id.as_str() > after))
+//!             .map(|(id, attributes)| TargetObject {
+//!                 id: id.clone(),
+//!                 attributes: attributes.clone(),
+//!                 version: None,
+//!             })
+//!             .filter(|object| query.filter.matches(&object.to_object()))
+//!             .take(query.page_size + 1)
+//!             .collect();
+//!         let more = objects.len() > query.page_size;
+//!         objects.truncate(query.page_size);
+//!         let cursor = objects.last().filter(|_| more).map(|last| last.id.clone());
+//!         Ok(Page { objects, cursor })
+//!     }
+//!
+//!     async fn create(&self, _class: &str, id: Option<&str>, object: &Object) -> Result<Written, Error> {
+//!         let id = id.ok_or_else(|| Error::refused(400, "an object here needs an id"))?;
+//!         let mut objects = self.objects();
+//!         if objects.contains_key(id) {
+//!             return Err(Error::refused(409, format!("`{id}` is taken")));
+//!         }
+//!         objects.insert(id.to_owned(), object.clone());
+//!         Ok(Written { id: id.to_owned(), version: None, attributes: Some(object.clone()) })
+//!     }
+//!
+//!     async fn update(&self, _class: &str, update: &Update<'_>) -> Result<Written, Error> {
+//!         let mut objects = self.objects();
+//!         let id = update.rename.unwrap_or(&update.before.id);
+//!         if id != update.before.id && objects.contains_key(id) {
+//!             return Err(Error::refused(409, format!("`{id}` is taken")));
+//!         }
+//!         let is_as_read = objects
+//!             .get(&update.before.id)
+//!             .is_some_and(|now| same_object(now, &update.before.attributes));
+//!         if !is_as_read {
+//!             return Err(Error::refused(412, "it is not what was read"));
+//!         }
+//!         objects.remove(&update.before.id);
+//!         objects.insert(id.to_owned(), update.after.clone());
+//!         Ok(Written { id: id.to_owned(), version: None, attributes: Some(update.after.clone()) })
+//!     }
+//!
+//!     async fn delete(&self, _class: &str, before: &TargetObject) -> Result<(), Error> {
+//!         let mut objects = self.objects();
+//!         match objects.get(&before.id) {
+//!             Some(now) if !same_object(now, &before.attributes) => {
+//!                 Err(Error::refused(412, "it is not what was read"))
+//!             }
+//!             _ => {
+//!                 objects.remove(&before.id);
+//!                 Ok(())
+//!             }
+//!         }
+//!     }
+//! }
+//! ```
 pub mod csv;
 pub mod custom;
 mod measured;

@@ -273,7 +273,7 @@ impl Connector for Rest {
                 .client
                 .post(wire::collection(&self.settings.base_url, class)),
         };
-        let request = request.json(&wire::body(class, id, object));
+        let request = request.json(&body_of(class, id, object));
         let answer = self.write(request).await?;
         let (answered_id, answered) = wire::object(class, &answer.body).unzip();
         let located = || answer.location.as_deref().and_then(wire::last_segment);
@@ -305,11 +305,10 @@ impl Connector for Rest {
         }
         let address = self.address(class, id)?;
         let request = match class.update {
-            UpdateBy::Put => {
-                self.client
-                    .put(address)
-                    .json(&wire::body(class, Some(id), update.after))
-            }
+            UpdateBy::Put => self
+                .client
+                .put(address)
+                .json(&body_of(class, Some(id), update.after)),
             UpdateBy::Patch => self
                 .client
                 .request(Method::PATCH, address)
@@ -340,6 +339,14 @@ impl Connector for Rest {
             },
             other => other.map(drop),
         }
+    }
+}
+
+fn body_of<'a>(class: &'a Class, id: Option<&'a str>, object: &'a Object) -> wire::Body<'a> {
+    wire::Body {
+        id_attribute: &class.id_attribute,
+        id,
+        object,
     }
 }
 

@@ -1,4 +1,6 @@
 //! Tests of the translation between Recant's words and a REST service's.
+use serde_json::json;
+
 use super::*;
 use crate::{
     connectors::rest::settings::{Create, Update as UpdateBy},
@@ -48,10 +50,16 @@ fn an_id_in_an_address_keeps_only_unreserved_characters() {
 #[test]
 fn the_id_travels_in_its_own_member() {
     let object = map(json!({"a": 1, "id": "wrong"}));
-    assert_eq!(
-        body(&class(), Some("x"), &object),
-        json!({"id": "x", "a": 1})
-    );
+    let body = |id| {
+        serde_json::to_string(&Body {
+            id_attribute: "id",
+            id,
+            object: &object,
+        })
+        .unwrap()
+    };
+    assert_eq!(body(Some("x")), r#"{"id":"x","a":1}"#);
+    assert_eq!(body(None), r#"{"a":1,"id":"wrong"}"#);
     assert_eq!(
         super::object(&class(), br#"{"id": 7, "a": null}"#),
         Some((Some("7".to_owned()), map(json!({"a": null}))))

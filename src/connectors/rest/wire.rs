@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::Value;
 
 use super::settings::{Class, List, Paging};
 use crate::{
@@ -78,18 +79,30 @@ pub fn is_addressable(id: &str) -> bool {
     !matches!(id, "" | "." | "..")
 }
 
-/// The whole object as a body, with its id where there is one.
-pub fn body(class: &Class, id: Option<&str>, object: &Object) -> Value {
-    let mut body = Object::with_capacity(object.len() + 1);
-    if let Some(id) = id {
-        body.insert(class.id_attribute.clone(), json!(id));
-    }
-    for (name, value) in object {
-        if id.is_none() || *name != class.id_attribute {
-            body.insert(name.clone(), value.clone());
+/// A whole object as a body, with its id where there is one, written without being copied.
+pub struct Body<'a> {
+    /// The member for the id.
+    pub id_attribute: &'a str,
+    /// The id.
+    pub id: Option<&'a str>,
+    /// The attributes.
+    pub object: &'a Object,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let id = self.id.map(|id| (self.id_attribute, id));
+        let mut members = serializer.serialize_map(None)?;
+        if let Some((name, id)) = id {
+            members.serialize_entry(name, id)?;
         }
+        for (name, value) in self.object {
+            if id.is_none() || name != self.id_attribute {
+                members.serialize_entry(name, value)?;
+            }
+        }
+        members.end()
     }
-    Value::Object(body)
 }
 
 /// What changes, as a JSON Merge Patch (RFC 7396). A changed attribute that holds an object gets

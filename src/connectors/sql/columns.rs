@@ -156,7 +156,7 @@ impl Column {
     ///
     /// # Errors
     /// Refused where the column cannot hold such a value.
-    pub fn from_json(&self, value: &Value) -> Result<Cell, Error> {
+    pub fn to_cell(&self, value: &Value) -> Result<Cell, Error> {
         match (self.class, value) {
             (_, Value::Null) => Ok(Cell::Null),
             (Class::Json, value) => Ok(Cell::Text(value.to_string())),
@@ -406,17 +406,17 @@ mod tests {
         ] {
             assert_eq!(read(class, text), json!(value));
         }
-        let wall = column(Class::WallClock).from_json(&json!("2024-01-31T08:05:06+02:00"));
+        let wall = column(Class::WallClock).to_cell(&json!("2024-01-31T08:05:06+02:00"));
         assert_eq!(wall.unwrap(), Cell::Text("2024-01-31 06:05:06".to_owned()));
     }
 
     #[test]
     fn lists_become_array_literals() {
         let list = column(Class::List);
-        let cell = list.from_json(&json!(["a\"b", "c\\d", null, 1, "", "NULL"]));
+        let cell = list.to_cell(&json!(["a\"b", "c\\d", null, 1, "", "NULL"]));
         let text = r#"{"a\"b","c\\d",NULL,1,"","NULL"}"#;
         assert_eq!(cell.unwrap(), Cell::Text(text.to_owned()));
-        assert!(list.from_json(&json!([["x"]])).is_err());
+        assert!(list.to_cell(&json!([["x"]])).is_err());
     }
 
     #[test]
@@ -427,7 +427,7 @@ mod tests {
             (Class::Binary, json!("no base64!")),
             (Class::Dynamic { boolean: false }, json!([])),
         ] {
-            let error = column(class).from_json(&value).unwrap_err();
+            let error = column(class).to_cell(&value).unwrap_err();
             assert!(error.message.contains("`c`"));
         }
     }
@@ -443,7 +443,7 @@ mod tests {
             plain.to_json(Cell::Bytes(vec![1, 2])).unwrap(),
             Some(json!("AQI="))
         );
-        assert_eq!(plain.from_json(&json!(2.0)).unwrap(), Cell::Integer(2));
-        assert_eq!(plain.from_json(&json!(2.5)).unwrap(), Cell::Real(2.5));
+        assert_eq!(plain.to_cell(&json!(2.0)).unwrap(), Cell::Integer(2));
+        assert_eq!(plain.to_cell(&json!(2.5)).unwrap(), Cell::Real(2.5));
     }
 }

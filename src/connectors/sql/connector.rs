@@ -273,8 +273,7 @@ impl Sql {
     fn explain(&self, class: &str, error: &Error) -> String {
         let place = &self.settings.place;
         let said = &error.message;
-        let is_file = self.settings.dialect == Dialect::Sqlite && place != "memory";
-        if is_file && !Path::new(place).exists() {
+        if self.settings.dialect == Dialect::Sqlite && !Path::new(place).exists() {
             return format!("the file `{place}` does not exist (`url`)");
         }
         let code = error.code.as_str().unwrap_or_default();

@@ -20,9 +20,11 @@ FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oi
  LEFT JOIN pg_type e ON e.oid = b.typelem AND b.typcategory = 'A' \
 WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid = to_regclass(";
 
-/// MySQL: name, type, type in full, what is extra, whether it is unique.
+/// MySQL: name, type, type in full, what is extra, the table's engine, whether it is unique.
 const MYSQL: &str = "\
 SELECT c.column_name, c.data_type, c.column_type, c.extra, \
+ (SELECT e.engine FROM information_schema.tables e WHERE e.table_schema = c.table_schema \
+ AND e.table_name = c.table_name), \
  CAST((SELECT COUNT(*) FROM information_schema.tables t WHERE t.table_schema = c.table_schema \
  AND t.table_name = c.table_name AND t.table_type <> 'BASE TABLE') \
  + (SELECT COUNT(*) FROM information_schema.statistics s WHERE s.table_schema = c.table_schema \
@@ -31,6 +33,17 @@ SELECT c.column_name, c.data_type, c.column_type, c.extra, \
  WHERE o.table_schema = s.table_schema AND o.table_name = s.table_name \
  AND o.index_name = s.index_name AND o.seq_in_index = 2)) AS CHAR) \
 FROM information_schema.columns c WHERE c.table_schema = COALESCE(";
+
+/// Storage engines without transactions, in lower case.
+const WITHOUT_ROLLBACK: [&str; 7] = [
+    "myisam",
+    "mrg_myisam",
+    "aria",
+    "memory",
+    "archive",
+    "csv",
+    "blackhole",
+];
 
 /// MariaDB's JSON is text with a check; this finds the columns that have it.
 const MARIADB_JSON: &str = "\
@@ -197,7 +210,22 @@ async fn mysql(lease: &mut Lease<'_>, settings: &Settings) -> Result<Vec<Describ
         .push(", DATABASE()) AND c.table_name = ")
         .bind(Cell::Text(table.clone()))
         .push(" ORDER BY c.ordinal_position");
-    let rows = lease.run(&statement, Stage::Open).await?.rows;
+    let rows: Vec<[String; 6]> = lease
+        .run(&statement, Stage::Open)
+        .await?
+        .rows
+        .into_iter()
+        .map(texts)
+        .collect();
+    if let Some([_, _, _, _, engine, _]) = rows.first()
+        && WITHOUT_ROLLBACK.contains(&engine.to_lowercase().as_str())
+    {
+        let message = format!(
+            "table `{}` has the engine {engine}, which cannot take a failed write back: use InnoDB",
+            settings.table_name()
+        );
+        return Err(Error::refused(501, message));
+    }
     let json = if rows.is_empty() {
         Vec::new()
     } else {
@@ -205,8 +233,7 @@ async fn mysql(lease: &mut Lease<'_>, settings: &Settings) -> Result<Vec<Describ
     };
     Ok(rows
         .into_iter()
-        .map(|row| {
-            let [name, kind, full, extra, unique] = texts(row);
+        .map(|[name, kind, full, extra, _, unique]| {
             let is_json = json.contains(&format!("json_valid(`{name}`)"));
             let class = mysql_class(&kind.to_lowercase(), &full.to_lowercase(), is_json);
             Described {

@@ -115,7 +115,7 @@ fn key(statement: &mut Statement, table: &Table, operator: Operator, value: &Val
             }
             Some(())
         }
-        (_, Class::Text) => text(statement, &table.key, operator, id),
+        (_, Class::Text | Class::Written) => text(statement, &table.key, operator, id),
         (_, Class::Dynamic { .. }) if operator == Operator::Equal => {
             let cell = wire::key_cell(table, id)?;
             push_equal(statement, &table.key, cell);
@@ -137,21 +137,27 @@ fn compare(
         (Class::Dynamic { boolean }, _) => {
             return dynamic(statement, column, boolean, operator, value);
         }
-        (Class::Text, Value::String(wanted)) => return text(statement, column, operator, wanted),
+        (Class::Text | Class::Written, Value::String(wanted)) => {
+            return text(statement, column, operator, wanted);
+        }
+        // More digits than a JSON number holds show as text; nothing equals them here either.
+        (Class::Decimal, Value::Number(_)) if operator == Operator::Equal => {
+            push_equal(statement, column, column.to_cell(value).ok()?);
+        }
         (Class::Integer | Class::Real, Value::Number(_)) if !is_text_search => {
             // A fraction has no place in a comparison with whole numbers; the reader decides.
             let cell = match column.class {
                 Class::Integer => Cell::Integer(value.as_i64()?),
-                _ => column.from_json(value).ok()?,
+                _ => column.to_cell(value).ok()?,
             };
             ordered(statement, column, operator, cell);
         }
         (Class::Boolean, Value::Bool(_)) if operator == Operator::Equal => {
-            push_equal(statement, column, column.from_json(value).ok()?);
+            push_equal(statement, column, column.to_cell(value).ok()?);
         }
         (Class::Boolean, Value::Bool(_) | Value::String(_))
         | (Class::Integer | Class::Real, Value::String(_) | Value::Bool(_))
-        | (Class::Text, Value::Number(_) | Value::Bool(_)) => match column.class {
+        | (Class::Text | Class::Written, Value::Number(_) | Value::Bool(_)) => match column.class {
             // Not-a-number and infinities show as text.
             Class::Real => return None,
             _ => push_literal(statement, false),
@@ -199,6 +205,16 @@ fn text(
         return Some(());
     }
     let cell = Cell::Text(wanted.to_owned());
+    if operator == Operator::Equal && has_index(dialect, column, wanted) {
+        // What an index can find holds every row that is wanted, and maybe others.
+        let name = wire::quoted(dialect, &column.name);
+        statement
+            .push(&name)
+            .push(" IS NOT NULL AND ")
+            .push(&name)
+            .push(" = ");
+        statement.bind_for(column, cell.clone()).push(" AND ");
+    }
     if !matches!(operator, Operator::Contains | Operator::StartsWith) {
         ordered(statement, column, operator, cell);
         return Some(());
@@ -225,6 +241,17 @@ fn text(
     Some(())
 }
 
+/// Whether the database compares the column with the text directly, by an index if there is one.
+fn has_index(dialect: Dialect, column: &Column, wanted: &str) -> bool {
+    match (dialect, column.class) {
+        (Dialect::Postgres | Dialect::MySql, Class::Text) => true,
+        (Dialect::Postgres, Class::Written) => {
+            column.cast == "uuid" && uuid::Uuid::parse_str(wanted).is_ok()
+        }
+        _ => false,
+    }
+}
+
 /// SQLite: each value has a type, and values of different kinds meet no comparison.
 fn dynamic(
     statement: &mut Statement,
@@ -248,10 +275,10 @@ fn dynamic(
                 .push("typeof(")
                 .push(&name)
                 .push(") IN ('integer', 'real') AND ");
-            ordered(statement, column, operator, column.from_json(value).ok()?);
+            ordered(statement, column, operator, column.to_cell(value).ok()?);
         }
         Value::Bool(_) if boolean && operator == Operator::Equal => {
-            push_equal(statement, column, column.from_json(value).ok()?);
+            push_equal(statement, column, column.to_cell(value).ok()?);
         }
         _ => push_literal(statement, false),
     }

@@ -1,11 +1,15 @@
 //! What a connector's file says about a database, as written and as used.
 use std::{collections::BTreeMap, path::Path};
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
 use crate::connectors::settings::{Problem, Secret, class_name_problems};
+
+/// What a path in a URL cannot hold as it is.
+const IN_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 
 /// As written in `conf/connectors/NAME.json`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -140,7 +144,8 @@ fn class_problems(name: &str, class: &RawClass) -> Vec<Problem> {
 fn locate(text: &str, folder: &Path) -> Result<(Dialect, Secret, String), Problem> {
     let problem = |message: &str| Problem::new("/url", message);
     if let Some(rest) = text.strip_prefix("sqlite:") {
-        return Ok(locate_file(rest, folder));
+        return locate_file(rest, folder)
+            .ok_or_else(|| problem("expected sqlite://PATH with the path of a file"));
     }
     let wrong = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, mysql://… or sqlite://PATH";
     let url = Url::parse(text).map_err(|_| problem(wrong))?;
@@ -163,25 +168,23 @@ fn locate(text: &str, folder: &Path) -> Result<(Dialect, Secret, String), Proble
     Ok((dialect, Secret::new(text), place))
 }
 
-/// `rest` is what follows `sqlite:`; a relative path gets the folder in front.
-fn locate_file(rest: &str, folder: &Path) -> (Dialect, Secret, String) {
+/// `rest` is what follows `sqlite:`; a relative path gets the folder in front. A database in memory
+/// is none that two connections share, so it is no target.
+fn locate_file(rest: &str, folder: &Path) -> Option<(Dialect, Secret, String)> {
     let path = rest.strip_prefix("//").unwrap_or(rest);
     let (file, options) = path.split_once('?').unwrap_or((path, ""));
-    if file == ":memory:" || file.is_empty() {
-        let place = "memory".to_owned();
-        return (
-            Dialect::Sqlite,
-            Secret::new(format!("sqlite:{rest}")),
-            place,
-        );
+    let file = percent_decode_str(file).decode_utf8().ok()?;
+    if file.is_empty() || file == ":memory:" || options.contains("mode=memory") {
+        return None;
     }
-    let full = folder.join(file).to_string_lossy().into_owned();
-    let url = if options.is_empty() {
-        format!("sqlite://{full}")
-    } else {
-        format!("sqlite://{full}?{options}")
+    let place = folder.join(file.as_ref()).to_string_lossy().into_owned();
+    // The driver decodes what it is given.
+    let encoded = utf8_percent_encode(&place, IN_PATH);
+    let url = match options {
+        "" => format!("sqlite://{encoded}"),
+        options => format!("sqlite://{encoded}?{options}"),
     };
-    (Dialect::Sqlite, Secret::new(url), full)
+    Some((Dialect::Sqlite, Secret::new(url), place))
 }
 
 #[cfg(test)]
@@ -213,6 +216,20 @@ mod tests {
                     .expose()
                     .starts_with(&format!("sqlite://{place}"))
             );
+        }
+    }
+
+    #[test]
+    fn a_folder_may_have_any_name_and_memory_is_no_place() {
+        let validate_in = |folder: &str, url: &str| {
+            let value = json!({"url": url, "objects": {"a": {"table": "t", "key": "id"}}});
+            Settings::validate(serde_json::from_value(value).unwrap(), Path::new(folder))
+        };
+        let settings = validate_in("/50% ?/#1", "sqlite://a%20b.db").unwrap();
+        assert_eq!(settings.place, "/50% ?/#1/a b.db");
+        assert_eq!(settings.url.expose(), "sqlite:///50%25 %3F/%231/a b.db");
+        for url in ["sqlite::memory:", "sqlite://", "sqlite://x?mode=memory"] {
+            assert!(validate_in("/x", url).is_err(), "{url}");
         }
     }
 

@@ -121,7 +121,7 @@ pub fn insert(table: &Table, id: Option<&str>, object: &Object) -> Result<Statem
     for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
         let column = column(table, name)?;
         if !column.is_generated {
-            cells.push((column, column.from_json(value)?));
+            cells.push((column, column.to_cell(value)?));
         }
     }
     let text = format!("INSERT INTO {}", table.quoted);
@@ -194,7 +194,7 @@ pub fn update(
         let column = column(table, name)?;
         let name = quoted(table.dialect, name);
         statement.push(separator).push(&name).push(" = ");
-        statement.bind_for(column, column.from_json(value)?);
+        statement.bind_for(column, column.to_cell(value)?);
         separator = ", ";
     }
     statement.push(" WHERE ");
@@ -250,7 +250,7 @@ pub fn key_cell(table: &Table, id: &str) -> Option<Cell> {
             .or_else(|_| id.parse().map(Cell::Unsigned))
             .ok(),
         (Dialect::Postgres, _) if id.contains('\0') => None,
-        (_, Class::Binary) => table.key.from_json(&Value::String(id.to_owned())).ok(),
+        (_, Class::Binary) => table.key.to_cell(&Value::String(id.to_owned())).ok(),
         _ => Some(text()),
     }
 }
@@ -266,7 +266,7 @@ fn push_unchanged(
     }
     let was = before.attributes.get(&column.name).unwrap_or(&Value::Null);
     statement.push(" AND ");
-    match column.from_json(was)? {
+    match column.to_cell(was)? {
         Cell::Null => {
             let name = quoted(table.dialect, &column.name);
             statement.push(&name).push(" IS NULL");

@@ -125,7 +125,24 @@ async fn postgres_types_keep_their_values() {
             .len(),
         1
     );
-    assert_eq!(subject.all("a_scaled eq 1.25", 5).await.len(), 0);
+    let row = map(
+        json!({"a_scaled": 1.25, "an_inet": "10.0.0.1", "a_mood": "sad",
+        "a_numeric": "0.10000000000000000000001", "a_uuid": "3f06af63-a93c-11e4-9797-00505690773f"}),
+    );
+    subject.connector.create(CLASS, None, &row).await.unwrap();
+    for (filter, count) in [
+        ("a_scaled eq 1.25", 1),
+        ("a_numeric eq 0.1", 0),
+        ("a_numeric co \"0001\"", 1),
+        ("a_uuid eq \"3f06af63-a93c-11e4-9797-00505690773f\"", 1),
+        ("a_uuid eq \"3F06AF63-A93C-11E4-9797-00505690773F\"", 0),
+        ("a_uuid eq \"no uuid\" or a_mood eq \"sad\"", 1),
+        ("!(a_uuid eq \"3f06af63-a93c-11e4-9797-00505690773f\")", 1),
+        ("an_inet sw \"10.\"", 1),
+        ("a_mood eq \"bored\"", 0),
+    ] {
+        assert_eq!(subject.all(filter, 5).await.len(), count, "{filter}");
+    }
 }
 
 #[tokio::test]
@@ -306,6 +323,28 @@ async fn a_table_that_changes_is_looked_at_again() {
         execute(&url, &["alter table people drop column phone"]).await;
         assert_eq!(subject.existing("a").await, before, "{url}");
     }
+}
+
+#[tokio::test]
+async fn a_table_without_transactions_is_no_target() {
+    let Some(server) = servers::mariadb_url() else {
+        return;
+    };
+    let url = servers::fresh_database(&server).await;
+    execute(
+        &url,
+        &["create table old (id int primary key, name text) engine = MyISAM"],
+    )
+    .await;
+    let subject = table(&url, json!({"table": "old", "key": "id"}));
+    let error = refused(subject.connector.test().await);
+    assert!(error.message.contains("InnoDB"), "{error}");
+    refused(
+        subject
+            .connector
+            .create(CLASS, Some("1"), &map(json!({"name": "A"})))
+            .await,
+    );
 }
 
 #[tokio::test]
