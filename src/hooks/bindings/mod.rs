@@ -9,6 +9,8 @@ mod letters;
 mod logging;
 mod pattern;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::sync::Arc;
