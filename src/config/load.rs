@@ -81,6 +81,13 @@ pub fn process_environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Whether what recant.toml does not say is really not said there.
+enum Trust {
+    Full,
+    /// The file cannot be read.
+    None,
+}
+
 struct Loading<'a> {
     files: Files,
     problems: Problems,
@@ -93,7 +100,7 @@ impl Loading<'_> {
         folder: &Path,
         runtime: &dyn Fn(&Limits) -> Runtime,
     ) -> Option<Configuration> {
-        let document = self.project_document();
+        let (document, trust) = self.project_document();
         let project = project::compile(&document, folder, &mut self.problems);
         let runtime = runtime(&project.limits);
         let connectors = self.connectors(folder);
@@ -101,33 +108,23 @@ impl Loading<'_> {
         let managed = self.json(MANAGED);
         let sync = self.json(SYNC);
         let mut scripts = Scripts::read(&mut self.files, runtime.clone(), &mut self.problems);
-        let mut types = Types::default();
-        if let Some(document) = &managed {
-            let mut context = Context {
-                document,
-                scripts: &mut scripts,
-                problems: &mut self.problems,
-            };
-            types = types::compile(&mut context);
-            if !project.names_key {
-                types::require_key(&mut context, &types);
+        let types = self.compile(managed.as_ref(), &mut scripts, |context| {
+            let types = types::compile(context);
+            if matches!(trust, Trust::Full) && !project.names_key {
+                types::require_key(context, &types);
             }
-        }
-        let mut mappings = Vec::new();
-        if let Some(document) = &sync {
-            let mut context = Context {
-                document,
-                scripts: &mut scripts,
-                problems: &mut self.problems,
-            };
-            let known = Known {
-                types: &types,
-                connectors: &connectors,
-            };
-            mappings = mappings::compile(&mut context, known);
-        }
+            types
+        });
+        let no_types = Types::default();
+        let known = Known {
+            types: types.as_ref().unwrap_or(&no_types),
+            connectors: &connectors,
+        };
+        let mappings = self.compile(sync.as_ref(), &mut scripts, |context| {
+            mappings::compile(context, known)
+        });
         let scripts = scripts.catalog(&mut self.problems);
-        (managed.is_some() && sync.is_some()).then(|| Configuration {
+        Some(Configuration {
             folder: folder.to_owned(),
             server: project.server,
             store: project.store,
@@ -137,8 +134,8 @@ impl Loading<'_> {
             journal: project.journal,
             changes: project.changes,
             telemetry: project.telemetry,
-            types: types.valid,
-            mappings,
+            mappings: mappings?,
+            types: types?.valid,
             connectors: connectors.valid,
             scripts,
             runtime,
@@ -147,17 +144,35 @@ impl Loading<'_> {
         })
     }
 
+    /// What `work` makes of a document, where there is one.
+    fn compile<T>(
+        &mut self,
+        document: Option<&Document>,
+        scripts: &mut Scripts,
+        work: impl FnOnce(&mut Context<'_>) -> T,
+    ) -> Option<T> {
+        Some(work(&mut Context {
+            document: document?,
+            scripts,
+            problems: &mut self.problems,
+        }))
+    }
+
     /// recant.toml; where it is missing or wrong, an empty document stands in for it.
-    fn project_document(&mut self) -> Document {
+    fn project_document(&mut self) -> (Document, Trust) {
+        let empty = || Document::new(PROJECT, serde_json::json!({}), Some([].into()));
         let text = match self.files.text(PROJECT, &mut self.problems) {
-            Reading::Text(text) => Some(text),
-            Reading::Missing | Reading::Unreadable => None,
+            Reading::Text(text) => text,
+            Reading::Missing => return (empty(), Trust::Full),
+            Reading::Unreadable => return (empty(), Trust::None),
         };
-        let document = text.and_then(|text| toml::parse(PROJECT, &text, &mut self.problems));
-        let mut document = document
-            .unwrap_or_else(|| Document::new(PROJECT, serde_json::json!({}), Some([].into())));
-        self.substitute(&mut document);
-        document
+        match toml::parse(PROJECT, &text, &mut self.problems) {
+            Some(mut document) => {
+                self.substitute(&mut document);
+                (document, Trust::Full)
+            }
+            None => (empty(), Trust::None),
+        }
     }
 
     fn json(&mut self, file: &str) -> Option<Document> {

@@ -288,6 +288,31 @@ fn types_are_checked_and_confidential_ones_need_a_key() {
 }
 
 #[test]
+fn an_unreadable_file_makes_no_problems_of_others() {
+    let folder = with_mappings(
+        r#"{"name": "m", "source": "managed/user", "target": "system/crm/account",
+            "properties": [{"source": "a", "target": "a"}]}"#,
+    )
+    .with(
+        "conf/managed.json",
+        r#"{"objects": [{"name": "user", "schema": {"properties": {"a": {"confidential": true}}},
+            "onSync": {"type": "text/rhai", "source": "1"}}]}"#,
+    )
+    .with("recant.toml", "[");
+    assert_eq!(folder.lines().len(), 1, "{:#?}", folder.lines());
+    let folder = folder
+        .with("recant.toml", "")
+        .with("conf/managed.json", "[")
+        .with("conf/connectors/crm.json", "[");
+    let told = folder.lines();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(
+        told.iter().all(|line| line.contains(":1: is not JSON: ")),
+        "{told:#?}"
+    );
+}
+
+#[test]
 fn connectors_are_checked_and_hide_nothing() {
     let folder = Folder::new()
         .with("conf/connectors/a.json", "{")
