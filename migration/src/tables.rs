@@ -6,6 +6,7 @@ macro_rules! names {
     ($(#[$doc:meta])* $name:ident { $($column:ident),* $(,)? }) => {
         $(#[$doc])*
         #[derive(DeriveIden, Clone, Copy)]
+        #[allow(clippy::enum_variant_names, reason = "columns are called so")]
         pub(crate) enum $name { Table, $($column),* }
     };
 }

@@ -7,7 +7,7 @@ use super::{
     Core, Error, Found, Refusal, Search, Store,
     entity::audit_entry,
     filter::{Bound, Fact},
-    page::{Key, Listed, Order, page},
+    page::{Key, Listed, Order, Sorted, page},
     rows::{from_micros, micros},
 };
 use crate::model::{
@@ -64,7 +64,7 @@ impl Listed for Entries {
         Key::Number(row.position)
     }
 
-    fn column(&self, field: &Pointer) -> Option<(DynIden, fn(&Self::Row) -> i64)> {
+    fn column(&self, field: &Pointer) -> Option<Sorted<Self::Row>> {
         match field.tokens() {
             [name] if name == "timestamp" => {
                 Some((audit_entry::Column::Timestamp.into_iden(), |row| {

@@ -190,3 +190,82 @@ impl fmt::Debug for Keyring {
         formatter.debug_list().entries(self.ids()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    const TWO: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXphYmNkZWY=";
+
+    fn place<'a>(row: &'a [&'a str], attribute: &'a str) -> Place<'a> {
+        Place {
+            table: "table",
+            row,
+            attribute,
+        }
+    }
+
+    #[test]
+    fn keys_are_read_with_and_without_ids() {
+        let ring = Keyring::from_base64(&format!("{ONE}, b:{TWO}\n")).unwrap();
+        let ids: Vec<&str> = ring.ids().collect();
+        assert_eq!(ids, ["7d1bbd2d", "b"]);
+        assert!(Keyring::from_base64(" ").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_key_is_told_without_showing_it() {
+        let error = |text: &str| Keyring::from_base64(text).unwrap_err();
+        assert_eq!(error("secret!"), KeyError::NotBase64(1));
+        let short = KeyError::WrongLength {
+            position: 2,
+            length: 6,
+        };
+        assert_eq!(error(&format!("{ONE} c2VjcmV0")), short);
+        assert_eq!(error(&format!("a b:{TWO}")), KeyError::NotBase64(1));
+        assert_eq!(error(&format!(":{TWO}")), KeyError::BadId(1));
+        assert_eq!(error(&format!("{ONE} {ONE}")), KeyError::SameId(2));
+        let ring = Keyring::from_base64(ONE).unwrap();
+        assert_eq!(format!("{ring:?}"), "[\"7d1bbd2d\"]");
+    }
+
+    #[test]
+    fn what_is_sealed_opens_only_in_its_place_and_untouched() {
+        let ring = Keyring::from_base64(&format!("a:{ONE} b:{TWO}")).unwrap();
+        let sealed = ring
+            .seal(&place(&["x", "y"], "z"), "clear")
+            .unwrap()
+            .unwrap();
+        assert_eq!(sealed.key, "a");
+        let again = ring
+            .seal(&place(&["x", "y"], "z"), "clear")
+            .unwrap()
+            .unwrap();
+        assert_ne!(sealed, again, "a fresh nonce each time");
+        assert_eq!(
+            ring.open(&place(&["x", "y"], "z"), &sealed).unwrap(),
+            "clear"
+        );
+        let wrong = Err(Refusal::WrongKey("a".into()));
+        assert_eq!(ring.open(&place(&["xy"], "z"), &sealed), wrong);
+        assert_eq!(ring.open(&place(&["x", "y"], "w"), &sealed), wrong);
+        for data in ["", "AAAA", "%", &sealed.data.replace('A', "B")] {
+            let changed = Sealed {
+                key: "a".into(),
+                data: format!("{data}AAAA"),
+            };
+            assert_eq!(ring.open(&place(&["x", "y"], "z"), &changed), wrong);
+        }
+        let other = Sealed {
+            key: "b".into(),
+            ..sealed.clone()
+        };
+        let wrong = Err(Refusal::WrongKey("b".into()));
+        assert_eq!(ring.open(&place(&["x", "y"], "z"), &other), wrong);
+        let none = Keyring::default();
+        let unknown = Err(Refusal::UnknownKey("a".into()));
+        assert_eq!(none.open(&place(&["x", "y"], "z"), &sealed), unknown);
+        assert_eq!(none.seal(&place(&["x"], "z"), "clear"), Ok(None));
+    }
+}

@@ -7,6 +7,7 @@ mod batch;
 mod chain;
 mod connection;
 mod cookie;
+mod decode;
 mod entity;
 mod error;
 mod filter;
@@ -14,6 +15,7 @@ mod idempotency;
 mod journal;
 mod keys;
 mod links;
+mod load;
 mod migrations;
 mod nodes;
 mod objects;
@@ -24,6 +26,8 @@ mod pending;
 mod rotation;
 mod round;
 mod rows;
+mod save;
+mod schema;
 mod search;
 mod state;
 mod statistics;
@@ -36,7 +40,6 @@ mod writer;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use recant_migration::{Migrator, MigratorTrait as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -101,9 +104,9 @@ impl Store {
     pub async fn open(options: Options) -> Result<Self, Error> {
         let database = Database::connect(&options.url, Missing::Fail).await?;
         if connection::is_in_memory(&options.url) {
-            migrate(&database).await?;
+            schema::migrate(&database).await?;
         } else {
-            check_migrated(&database).await?;
+            schema::check(&database).await?;
         }
         let core = Arc::new(Core {
             database,
@@ -143,7 +146,7 @@ impl Store {
     /// The database cannot be reached, or a migration fails.
     pub async fn migrate(url: &str) -> Result<usize, Error> {
         let database = Database::connect(url, Missing::Create).await?;
-        let count = migrate(&database).await;
+        let count = schema::migrate(&database).await;
         database.close().await;
         count
     }
@@ -202,30 +205,6 @@ impl Store {
 
     fn core(&self) -> &Core {
         &self.handle.core
-    }
-}
-
-async fn migrate(database: &Database) -> Result<usize, Error> {
-    let step = "migrate its tables";
-    let pending = Migrator::get_pending_migrations(database.writer())
-        .await
-        .map_err(Error::at(step))?
-        .len();
-    Migrator::up(database.writer(), None)
-        .await
-        .map_err(Error::at(step))?;
-    Ok(pending)
-}
-
-async fn check_migrated(database: &Database) -> Result<(), Error> {
-    let step = "check its tables";
-    let pending = Migrator::get_pending_migrations(database.writer())
-        .await
-        .map_err(Error::at(step))?
-        .len();
-    match pending {
-        0 => Ok(()),
-        missing => Err(Error::at(step)(Refusal::NotMigrated(missing))),
     }
 }
 

@@ -74,7 +74,7 @@ impl Leases {
         Self {
             clock,
             lease,
-            lock_folder,
+            lock_folder: lock_folder.map(one_name),
             current: Mutex::new(identity),
         }
     }
@@ -117,6 +117,7 @@ impl Leases {
             .commit()
             .await
             .map_err(super::CommitError::into_cause)?;
+        self.release_lock();
         *self.identity() = Identity {
             id,
             until: term.until,
@@ -278,6 +279,12 @@ impl Leases {
     fn identity(&self) -> MutexGuard<'_, Identity> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The name under which every process of this machine knows the folder.
+fn one_name(folder: PathBuf) -> PathBuf {
+    let _ = std::fs::create_dir_all(&folder);
+    folder.canonicalize().unwrap_or(folder)
 }
 
 impl Term {

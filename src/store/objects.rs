@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::{
     Admission, Core, Error, Found, Refusal, Search, Store, StoredObject,
+    decode::stored_object,
     entity::{lane, link, managed_object},
     filter::{Bound, Fact},
     links::with_pending,
     page::{Key, Listed, Order, page},
-    rows::{stored_object, type_name},
+    rows::type_name,
 };
 use crate::model::{Object, ResourceName, object::ID, pointer::Pointer};
 

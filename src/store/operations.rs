@@ -1,17 +1,18 @@
 //! Changes as the journal holds them.
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
     sea_query::{DynIden, Expr, ExprTrait as _, IntoIden as _, Query, SelectStatement},
 };
 use serde_json::Value;
 
 use super::{
     Core, Error, Found, Refusal, Search, Store, StoredOperation,
+    decode::{record, stored_operation},
     entity::{lane, operation},
     filter::{Bound, Fact},
-    page::{Key, Listed, Order, page},
-    rows::{micros, record, stored_operation},
+    page::{Key, Listed, Order, Sorted, page},
+    rows::micros,
 };
 use crate::model::{Object, OperationId, OperationRecord, pointer::Pointer};
 
@@ -57,7 +58,8 @@ impl Store {
     }
 
     /// Drops intents of changes that ended before `before` and are no open divergence; tells how
-    /// many.
+    /// many. What is known of an object's latest change goes with them: a plan that is older than
+    /// that is stale.
     ///
     /// # Errors
     /// The database fails.
@@ -80,21 +82,47 @@ impl Store {
             .and_where(Expr::col(operation::Column::Id).not_in_subquery(in_flight.clone()))
             .and_where(Expr::col(operation::Column::Root).not_in_subquery(in_flight))
             .to_owned();
-        let forgotten = self.core().database.execute(&statement).await;
-        forgotten.map_err(Error::at("drop old intents"))
+        let database = &self.core().database;
+        let step = "drop old intents";
+        let forgotten = database
+            .execute(&statement)
+            .await
+            .map_err(Error::at(step))?;
+        // Lanes that have long been free: objects that are gone, or were never stored here.
+        let lanes = Query::delete()
+            .from_table(lane::Entity)
+            .and_where(Expr::col(lane::Column::Operation).is_null())
+            .and_where(Expr::col(lane::Column::OpenDivergence).eq(0))
+            .and_where(Expr::col(lane::Column::ClaimedAt).lt(micros(before)))
+            .to_owned();
+        database.execute(&lanes).await.map_err(Error::at(step))?;
+        Ok(forgotten)
     }
 }
 
 /// The changes as a list.
 struct Operations;
 
+/// What a list reads of a change: its intent stays where it is.
+#[derive(FromQueryResult)]
+struct Row {
+    id: String,
+    started_at: i64,
+    record: String,
+}
+
 impl Listed for Operations {
-    type Row = operation::Model;
+    type Row = Row;
     type Entity = operation::Entity;
     type Word = OperationRecord;
 
     fn scope(&self) -> String {
         "operations".to_owned()
+    }
+
+    fn columns(&self) -> Vec<operation::Column> {
+        use operation::Column;
+        vec![Column::Id, Column::StartedAt, Column::Record]
     }
 
     fn restrict(&self, _: &mut SelectStatement) {}
@@ -107,7 +135,7 @@ impl Listed for Operations {
         Key::Text(row.id.clone())
     }
 
-    fn column(&self, field: &Pointer) -> Option<(DynIden, fn(&Self::Row) -> i64)> {
+    fn column(&self, field: &Pointer) -> Option<Sorted<Self::Row>> {
         match field.tokens() {
             [name] if name == "startedAt" => {
                 Some((operation::Column::StartedAt.into_iden(), |row| {

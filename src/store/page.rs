@@ -41,6 +41,9 @@ pub(super) struct Order {
     direction: Direction,
 }
 
+/// A column to sort by, and how a row's value in it is read.
+pub(super) type Sorted<R> = (DynIden, fn(&R) -> i64);
+
 /// A table that can be listed.
 pub(super) trait Listed {
     /// Its rows.
@@ -52,6 +55,10 @@ pub(super) trait Listed {
 
     /// What the list is of; cookies belong to it.
     fn scope(&self) -> String;
+    /// The columns that make a row.
+    fn columns(&self) -> Vec<<Self::Entity as EntityTrait>::Column> {
+        <Self::Entity as EntityTrait>::Column::iter().collect()
+    }
     /// Leaves only the rows of this list.
     fn restrict(&self, query: &mut SelectStatement);
     /// The key's column, and the order without sort keys.
@@ -59,7 +66,7 @@ pub(super) trait Listed {
     /// A row's key.
     fn key(&self, row: &Self::Row) -> Key;
     /// A column of numbers, never null, whose order is that of the attribute.
-    fn column(&self, _field: &Pointer) -> Option<(DynIden, fn(&Self::Row) -> i64)> {
+    fn column(&self, _field: &Pointer) -> Option<Sorted<Self::Row>> {
         None
     }
     /// Whether the attribute may be filtered and sorted by.
@@ -144,6 +151,8 @@ impl From<i64> for Operand {
     }
 }
 
+type SortOrder<R> = (Order, fn(&R) -> i64);
+
 /// One query in the making.
 struct Run<'a, L: Listed> {
     core: &'a Core,
@@ -151,7 +160,7 @@ struct Run<'a, L: Listed> {
     search: &'a Search,
     bound: Bound,
     /// The sort column, where the order is that of one.
-    sorted: Option<(Order, fn(&L::Row) -> i64)>,
+    sorted: Option<SortOrder<L::Row>>,
     key: Order,
 }
 
@@ -349,7 +358,7 @@ impl<'a, L: Listed> Run<'a, L> {
     ) -> Result<Vec<L::Row>, Error> {
         let mut query = Query::select();
         query
-            .columns(<L::Entity as EntityTrait>::Column::iter())
+            .columns(self.listed.columns())
             .from(L::Entity::default())
             .limit(limit);
         self.narrow(&mut query);

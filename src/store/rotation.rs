@@ -6,8 +6,9 @@ use sea_orm::{
 
 use super::{
     Core, Error, Refusal, Store,
+    decode::{clear_payload, stored_object},
     entity::{managed_object, operation},
-    rows::{Encoder, clear_payload, stored_object},
+    rows::Encoder,
 };
 use crate::model::OperationId;
 

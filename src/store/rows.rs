@@ -6,16 +6,14 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{
-    Error, JournalEntry, ObjectWrite, Settlement, StoredObject, StoredOperation,
+    Error, JournalEntry, ObjectWrite, Settlement,
     entity::{audit_entry, idempotency, link, managed_object, operation},
     error::Refusal,
     keys::{Keyring, Place, Sealed},
 };
 use crate::model::{
-    Container, LinkChange, Object, OperationId, OperationRecord, ResourceName,
-    audit::AuditEntry,
-    change::IdempotencyKey,
-    object::{ID, REV},
+    Container, LinkChange, Object, OperationId, OperationRecord, ResourceName, audit::AuditEntry,
+    change::IdempotencyKey, object::REV,
 };
 
 /// Longest name of a type, mapping or qualifier.
@@ -362,83 +360,6 @@ fn operation_of(records: &[OperationRecord], answer: &super::StoredAnswer) -> Op
         .unwrap_or(OperationId(uuid::Uuid::nil()))
 }
 
-/// An object from its row, confidential attributes in clear.
-pub(super) fn stored_object(
-    keys: &Keyring,
-    row: managed_object::Model,
-) -> Result<StoredObject, Error> {
-    let step = "read an object";
-    let damaged = || Error::at(step)(Refusal::Damaged("an object"));
-    let Ok(Value::Object(mut object)) = serde_json::from_str(&row.body) else {
-        return Err(damaged());
-    };
-    for (attribute, value) in sealed_values(&row).map_err(Error::at(step))? {
-        let key = [row.r#type.as_str(), &row.id];
-        let place = object_place(&key, &attribute);
-        let clear = keys.open(&place, &value).map_err(Error::at(step))?;
-        let clear = serde_json::from_str(&clear).map_err(|_| damaged())?;
-        object.insert(attribute.clone(), clear);
-    }
-    object.entry(ID).or_insert_with(|| row.id.clone().into());
-    object.entry(REV).or_insert_with(|| row.rev.clone().into());
-    Ok(StoredObject {
-        object,
-        created_at: from_micros(row.created_at),
-        updated_at: from_micros(row.updated_at),
-    })
-}
-
-/// The encrypted attributes of a row.
-pub(super) fn sealed_values(
-    row: &managed_object::Model,
-) -> Result<BTreeMap<String, Sealed>, Refusal> {
-    row.sealed
-        .as_deref()
-        .map_or(Ok(BTreeMap::new()), serde_json::from_str)
-        .map_err(|_| Refusal::Damaged("a confidential attribute"))
-}
-
-/// A record from its text.
-pub(super) fn record(text: &str) -> Result<OperationRecord, Error> {
-    serde_json::from_str(text).map_err(Error::at("read the record of a change"))
-}
-
-/// A change from its row, its intent in clear.
-pub(super) fn stored_operation(
-    keys: &Keyring,
-    row: &operation::Model,
-) -> Result<StoredOperation, Error> {
-    let payload = match &row.payload {
-        None => None,
-        Some(text) => {
-            let clear = clear_payload(keys, row, text).map_err(Error::at("read an intent"))?;
-            Some(serde_json::from_str(&clear).map_err(Error::at("read an intent"))?)
-        }
-    };
-    Ok(StoredOperation {
-        record: record(&row.record)?,
-        payload,
-    })
-}
-
-/// The text of an intent in clear.
-pub(super) fn clear_payload(
-    keys: &Keyring,
-    row: &operation::Model,
-    text: &str,
-) -> Result<String, Refusal> {
-    match &row.payload_key {
-        None => Ok(text.to_owned()),
-        Some(key) => {
-            let sealed = Sealed {
-                key: key.clone(),
-                data: text.to_owned(),
-            };
-            keys.open(&payload_place(&[&row.id]), &sealed)
-        }
-    }
-}
-
 /// The name of the set that an object belongs to, as its table has it.
 pub(super) fn type_name(container: &Container) -> String {
     match container {
@@ -478,7 +399,8 @@ fn longest(text: &str) -> usize {
     text.chars().count()
 }
 
-fn object_place<'a>(row: &'a [&'a str], attribute: &'a str) -> Place<'a> {
+/// Where a confidential attribute stands.
+pub(super) fn object_place<'a>(row: &'a [&'a str], attribute: &'a str) -> Place<'a> {
     Place {
         table: "managed_object",
         row,
@@ -486,7 +408,8 @@ fn object_place<'a>(row: &'a [&'a str], attribute: &'a str) -> Place<'a> {
     }
 }
 
-fn payload_place<'a>(row: &'a [&'a str]) -> Place<'a> {
+/// Where an intent stands.
+pub(super) fn payload_place<'a>(row: &'a [&'a str]) -> Place<'a> {
     Place {
         table: "operation",
         row,

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     JournalError,
-    entity::{audit_entry, idempotency, lane, link, managed_object, operation},
+    entity::{audit_entry, idempotency, lane, managed_object, operation},
     error::Refusal,
     rows::{EntryRows, LinkRow, PayloadRow, SettlementRows, WriteRow, audit_row, operation_row},
 };
@@ -16,6 +16,9 @@ use chrono::{DateTime, Utc};
 
 /// A managed object's table key: type and id.
 pub(super) type ObjectKey = (String, String);
+
+/// A link's type and qualifier, and the id on one side.
+pub(super) type LinkKey = (String, String, String);
 
 /// What is known in the course of a round, and what is to be written at its end.
 #[derive(Debug, Default)]
@@ -42,7 +45,9 @@ pub(super) struct State {
     /// Intents to replace.
     pub payloads: Vec<PayloadRow>,
     /// Links by type, qualifier and first id: the second id, or none to remove it.
-    pub links: BTreeMap<(String, String, String), Option<String>>,
+    pub links: BTreeMap<LinkKey, Option<String>>,
+    /// Set links by type, qualifier and second id: the first id.
+    pub linked: HashMap<LinkKey, String>,
     /// Keys to insert.
     pub new_keys: Vec<idempotency::Model>,
     /// Keys whose answer is known now.
@@ -167,7 +172,7 @@ impl State {
             .operations
             .values()
             .filter(|row| row.open_divergence == 1 && row.object == object)
-            .filter_map(|row| super::rows::record(&row.record).ok());
+            .filter_map(|row| super::decode::record(&row.record).ok());
         let mut found: Vec<OperationRecord> = stored
             .into_iter()
             .filter(|record| !self.operations.contains_key(&record.id.to_string()))
@@ -308,29 +313,21 @@ impl State {
 
     /// A target that was linked to another source is given to this one.
     fn link(&mut self, change: &LinkRow) {
-        let key = |row: &link::Model| {
-            (
-                row.link_type.clone(),
-                row.qualifier.clone(),
-                row.first_id.clone(),
-            )
-        };
-        match change {
-            LinkRow::Remove(row) => {
-                self.links.insert(key(row), None);
-            }
-            LinkRow::Set(row) => {
-                for ((link_type, qualifier, first), second) in &mut self.links {
-                    let same_target = *link_type == row.link_type
-                        && *qualifier == row.qualifier
-                        && second.as_deref() == Some(row.second_id.as_str());
-                    if same_target && *first != row.first_id {
-                        *second = None;
-                    }
-                }
-                self.links.insert(key(row), Some(row.second_id.clone()));
-            }
+        let row = change.row();
+        let key = |id: &String| (row.link_type.clone(), row.qualifier.clone(), id.clone());
+        if let LinkRow::Remove(_) = change {
+            self.links.insert(key(&row.first_id), None);
+            return;
         }
+        let target = key(&row.second_id);
+        if let Some(other) = self.linked.insert(target, row.first_id.clone())
+            && other != row.first_id
+            && self.links.get(&key(&other)) == Some(&Some(row.second_id.clone()))
+        {
+            self.links.insert(key(&other), None);
+        }
+        self.links
+            .insert(key(&row.first_id), Some(row.second_id.clone()));
     }
 }
 

@@ -22,6 +22,8 @@ const NOTHING: u8 = 0;
 const LOSE_COMMIT: u8 = 1;
 /// It reaches the server, but its answer does not come back.
 const LOSE_ANSWER: u8 = 2;
+/// Nothing reaches the server, and nobody is let in.
+const AWAY: u8 = 3;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_of_unknown_outcome_is_looked_up() {
@@ -57,6 +59,33 @@ async fn a_commit_of_unknown_outcome_is_looked_up() {
         let found = store.audit(None, &search("true")).await.unwrap().results;
         assert_eq!(found.len(), entries, "each once");
         assert_eq!(store.verify_audit().await.unwrap().broken, None);
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_fails_changes_and_keeps_settlements() {
+    for mut place in places().await {
+        if place.is_sqlite() {
+            continue;
+        }
+        let sabotage = through_proxy(&mut place).await;
+        let lease = Duration::from_secs(2);
+        let store = place.open_with(|options| options.lease = lease).await;
+        let entry = put("ann", json!({}), None);
+        store.journal(entry.clone()).await.unwrap();
+        sabotage.store(AWAY, Ordering::SeqCst);
+        let mut audit_only = end(&entry, Outcome::Synced);
+        audit_only.release = None;
+        let ticket = store.settle(audit_only);
+        let failed = store.journal(put("bob", json!({}), None)).await;
+        assert!(failed.is_err(), "{failed:?}");
+        assert!(store.lease_left() < lease);
+        sabotage.store(NOTHING, Ordering::SeqCst);
+        ticket.wait().await.unwrap();
+        assert_eq!(store.object(&name("bob")).await.unwrap(), None);
+        store.journal(put("bob", json!({}), None)).await.unwrap();
+        assert_eq!(store.verify_audit().await.unwrap().entries, 1);
         store.close().await.unwrap();
     }
 }
@@ -123,6 +152,9 @@ async fn pass_on(mut client: TcpStream, mut server: TcpStream, sabotage: Arc<Ato
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(length @ 1..) = read else { return };
+                if sabotage.load(Ordering::SeqCst) == AWAY {
+                    return;
+                }
                 let commit = asked[..length].windows(6).any(|window| window == b"COMMIT");
                 let what = if commit { sabotage.swap(NOTHING, Ordering::SeqCst) } else { NOTHING };
                 if what == LOSE_COMMIT || server.write_all(&asked[..length]).await.is_err() {

@@ -22,6 +22,24 @@ async fn migrations_go_up_down_and_up_again() {
 }
 
 #[tokio::test]
+async fn several_processes_may_migrate_at_once() {
+    for place in places().await {
+        let database = sea_orm::Database::connect(&place.url).await.unwrap();
+        Migrator::down(&database, None).await.unwrap();
+        database.close().await.unwrap();
+        let runs = tokio::join!(
+            Store::migrate(&place.url),
+            Store::migrate(&place.url),
+            Store::migrate(&place.url),
+        );
+        runs.0.unwrap();
+        runs.1.unwrap();
+        runs.2.unwrap();
+        place.open().await.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_unmigrated_store_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("recant.db");

@@ -1,0 +1,150 @@
+//! What a round leaves behind, written in as few statements as there are tables.
+use std::collections::BTreeMap;
+
+use sea_orm::{
+    DbErr,
+    sea_query::{Expr, ExprTrait as _, OnConflict, Query},
+};
+
+use super::{
+    Core,
+    batch::{insert, padded},
+    chain,
+    connection::Transaction,
+    entity::{idempotency, lane, managed_object, operation},
+    links,
+    rows::PayloadRow,
+    state::{LaneState, ObjectKey, State},
+};
+
+/// Writes what a round leaves behind.
+pub(super) async fn save(
+    core: &Core,
+    transaction: &mut Transaction,
+    state: State,
+) -> Result<(), DbErr> {
+    store_objects(transaction, state.objects).await?;
+    store_operations(transaction, state.operations, state.payloads).await?;
+    store_lanes(core, transaction, state.lanes).await?;
+    links::store(transaction, state.links).await?;
+    insert(transaction, state.new_keys, None).await?;
+    store_answers(transaction, state.answers).await?;
+    // The end of the chain is the one row that all nodes share: it is locked last and shortest.
+    chain::append(transaction, state.audit).await
+}
+
+async fn store_objects(
+    transaction: &mut Transaction,
+    objects: BTreeMap<ObjectKey, Option<managed_object::Model>>,
+) -> Result<(), DbErr> {
+    use managed_object::Column;
+    let mut put = Vec::new();
+    let mut removed = BTreeMap::<String, Vec<String>>::new();
+    for ((managed_type, id), row) in objects {
+        match row {
+            Some(row) => put.push(row),
+            None => removed.entry(managed_type).or_default().push(id),
+        }
+    }
+    for (managed_type, ids) in removed {
+        let statement = Query::delete()
+            .from_table(managed_object::Entity)
+            .and_where(Expr::col(Column::Type).eq(managed_type))
+            .and_where(Expr::col(Column::Id).is_in(padded(ids)))
+            .to_owned();
+        transaction.execute(&statement).await?;
+    }
+    let replace = OnConflict::columns([Column::Type, Column::Id])
+        .update_columns([
+            Column::Rev,
+            Column::UpdatedAt,
+            Column::SealedKey,
+            Column::Body,
+            Column::Sealed,
+        ])
+        .to_owned();
+    insert(transaction, put, Some(replace)).await
+}
+
+/// A record that exists keeps its intent.
+async fn store_operations(
+    transaction: &mut Transaction,
+    operations: BTreeMap<String, operation::Model>,
+    payloads: Vec<PayloadRow>,
+) -> Result<(), DbErr> {
+    use operation::Column;
+    let replace = OnConflict::column(Column::Id)
+        .update_columns([
+            Column::Kind,
+            Column::Outcome,
+            Column::Phase,
+            Column::OpenDivergence,
+            Column::EndedAt,
+            Column::Record,
+        ])
+        .to_owned();
+    insert(
+        transaction,
+        operations.into_values().collect(),
+        Some(replace),
+    )
+    .await?;
+    for row in payloads {
+        let statement = Query::update()
+            .table(operation::Entity)
+            .value(Column::PayloadKey, row.key)
+            .value(Column::Payload, row.payload)
+            .and_where(Expr::col(Column::Id).eq(row.operation))
+            .to_owned();
+        transaction.execute(&statement).await?;
+    }
+    Ok(())
+}
+
+/// Lanes that were found are locked by now. One that was not found may have been made by another
+/// node since: that insert must fail, not overwrite.
+async fn store_lanes(
+    core: &Core,
+    transaction: &mut Transaction,
+    lanes: BTreeMap<String, LaneState>,
+) -> Result<(), DbErr> {
+    use lane::Column;
+    let changed = lanes.into_values().filter(|lane| lane.changed);
+    let (passed, changed): (Vec<LaneState>, Vec<LaneState>) =
+        changed.partition(LaneState::has_passed);
+    if !passed.is_empty() {
+        let objects = passed.into_iter().map(|lane| lane.row.object);
+        let statement = Query::delete()
+            .from_table(lane::Entity)
+            .and_where(Expr::col(Column::Object).is_in(padded(objects)))
+            .to_owned();
+        transaction.execute(&statement).await?;
+    }
+    let (found, new): (Vec<LaneState>, Vec<LaneState>) = changed
+        .into_iter()
+        .partition(|lane| lane.stored || !core.database.locks_rows());
+    let replace = OnConflict::column(Column::Object)
+        .update_columns([
+            Column::Latest,
+            Column::Operation,
+            Column::Node,
+            Column::Attempt,
+            Column::ClaimedAt,
+            Column::OpenDivergence,
+        ])
+        .to_owned();
+    let rows = |lanes: Vec<LaneState>| lanes.into_iter().map(|lane| lane.row).collect();
+    insert(transaction, rows(found), Some(replace)).await?;
+    insert(transaction, rows(new), None).await
+}
+
+async fn store_answers(
+    transaction: &mut Transaction,
+    answers: BTreeMap<(String, String), idempotency::Model>,
+) -> Result<(), DbErr> {
+    use idempotency::Column;
+    let replace = OnConflict::columns([Column::Caller, Column::Key])
+        .update_columns([Column::Answer])
+        .to_owned();
+    insert(transaction, answers.into_values().collect(), Some(replace)).await
+}
