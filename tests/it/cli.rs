@@ -1,4 +1,7 @@
 //! The program as its users start it: verbs, output and exit codes.
+mod demo;
+mod folder;
+
 use std::{
     path::Path,
     process::{Command, Output, Stdio},
