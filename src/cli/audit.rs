@@ -111,7 +111,7 @@ pub fn story_row(entry: &Value) -> Vec<(Tone, String)> {
         (Tone::Normal, text_at(entry, "/topic").to_owned()),
         (Tone::Normal, what(entry)),
         (Tone::Normal, object(entry)),
-        (Tone::of(how(entry)), how_and_why(entry)),
+        (Tone::of(how(entry)), how(entry).to_lowercase()),
     ]
 }
 
@@ -139,7 +139,11 @@ fn what(entry: &Value) -> String {
 
 fn object(entry: &Value) -> String {
     let object = first(entry, &["targetObjectId", "objectId", "sourceObjectId"]);
-    object.strip_prefix("system/").unwrap_or(object).to_owned()
+    let (first, rest) = object.split_once('/').unwrap_or_default();
+    match first {
+        "system" | "managed" => rest.to_owned(),
+        _ => object.to_owned(),
+    }
 }
 
 fn how(entry: &Value) -> &str {

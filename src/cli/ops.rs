@@ -80,7 +80,7 @@ async fn list(
         table.row([
             (Tone::Normal, time(text_at(record, "/startedAt"))),
             (Tone::of(&outcome), outcome_text(record, &outcome)),
-            (Tone::Normal, text_at(record, "/kind").to_owned()),
+            (Tone::Normal, kind(record)),
             (Tone::Normal, text_at(record, "/object").to_owned()),
             (Tone::Faint, text_at(record, "/_id").to_owned()),
         ]);
@@ -91,6 +91,16 @@ async fn list(
         output.line(output.tint(Tone::Faint, hint))?;
     }
     Ok(Exit::Done)
+}
+
+/// What was done, and why where nobody outside asked for it.
+fn kind(record: &Value) -> String {
+    let kind = text_at(record, "/kind");
+    match text_at(record, "/purpose") {
+        "compensation" => format!("{kind}, taking back"),
+        "followUp" => format!("{kind}, for a hook"),
+        _ => kind.to_owned(),
+    }
 }
 
 /// The outcome, and what became of a divergence.

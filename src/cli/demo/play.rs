@@ -35,6 +35,15 @@ pub struct Play<'a> {
 /// A target, an attribute of it, and what the change wants that to be.
 pub type Wanted = (&'static str, &'static str, &'static str);
 
+/// Whether the targets should hold what the change wanted, or what they held before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Landed {
+    /// What it wanted.
+    Yes,
+    /// What they held before.
+    No,
+}
+
 /// How a change ended.
 pub struct Ended {
     /// The root change.
@@ -72,7 +81,8 @@ impl Play<'_> {
     pub fn command(&mut self, id: &str, patch: &Value) -> Result<()> {
         self.stage.gap()?;
         self.stage
-            .command(&format!("recant change patch user/{id} --data '{patch}'"))
+            .command(&format!("recant change patch user/{id} \\"))?;
+        self.stage.command_goes_on(&format!("--data '{patch}'"))
     }
 
     /// Carries a change out.
@@ -118,7 +128,6 @@ impl Play<'_> {
         if !holds {
             claim.push_str(&format!(" (but: {outcome}, {})", ended.message));
         }
-        self.stage.gap()?;
         self.stage.claim(holds, &claim)
     }
 
@@ -144,16 +153,17 @@ impl Play<'_> {
         wanted: &[Wanted],
         before: &Targets,
         now: &Targets,
+        landed: Landed,
     ) -> Result<()> {
         let rows: Vec<_> = wanted
             .iter()
             .map(|(target, attribute, wanted)| {
                 let was = before.attribute(target, id, attribute);
                 let is = now.attribute(target, id, attribute);
-                let tone = if is == was {
-                    Tone::Normal
-                } else {
-                    Tone::Strong
+                let tone = match landed {
+                    Landed::Yes if is == *wanted => Tone::Good,
+                    Landed::No if is == was => Tone::Good,
+                    _ => Tone::Bad,
                 };
                 vec![
                     (Tone::Normal, (*target).to_owned()),
@@ -165,7 +175,8 @@ impl Play<'_> {
             })
             .collect();
         let headings = ["target", "attribute", "before", "wanted", "holds now"];
-        self.stage.table(&headings, rows)
+        self.stage.table(&headings, rows)?;
+        self.stage.gap()
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
         table::text_at,
     },
     people,
-    play::{Ended, Play, Wanted},
+    play::{Ended, Landed, Play, Wanted},
     targets::{NAMES, Targets},
 };
 use crate::model::{Object, OperationRecord, Outcome, Precondition, Requested, patch::Patch};
@@ -81,7 +81,7 @@ impl Play<'_> {
             ("directory", "department", "Design"),
         ];
         self.steps(&ended).await?;
-        self.values(id, &wanted, &before, &now)?;
+        self.values(id, &wanted, &before, &now, Landed::Yes)?;
         self.ended(&ended, Outcome::Synced)?;
         self.stage.claim(
             holds(&now, id, &wanted),
@@ -111,7 +111,7 @@ impl Play<'_> {
             ("directory", "department", "Moonshots"),
         ];
         self.steps(&ended).await?;
-        self.values(id, &wanted, &before, &now)?;
+        self.values(id, &wanted, &before, &now, Landed::No)?;
         self.ended(&ended, Outcome::Compensated)?;
         self.stage.claim(
             ended.code == 409,
@@ -151,7 +151,7 @@ impl Play<'_> {
             ("directory", "department", "Moonshots"),
         ];
         self.steps(&ended).await?;
-        self.values(id, &wanted, &before, &now)?;
+        self.values(id, &wanted, &before, &now, Landed::No)?;
         self.ended(&ended, Outcome::Diverged)?;
         let record = self.operation(&ended).await;
         self.diverged(id, record.as_ref(), &before, &now)?;
@@ -207,7 +207,7 @@ impl Play<'_> {
         self.folder.open_the_books().await?;
         let healed = self.app.heal(operation, "demo").await;
         let now = self.targets().await?;
-        self.values(id, wanted, before, &now)?;
+        self.values(id, wanted, before, &now, Landed::No)?;
         let healed = healed.is_ok_and(|record| {
             record.outcome == Some(Outcome::Compensated) && record.healed_at.is_some()
         });

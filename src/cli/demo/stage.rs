@@ -20,6 +20,8 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// An empty stage.
     pub fn new(output: &'a mut Output) -> Self {
+        let widest = u16::try_from(WIDEST).unwrap_or_default();
+        output.width = Some(output.width.unwrap_or(widest).clamp(40, widest));
         Self {
             output,
             scenes: Vec::new(),
@@ -55,6 +57,12 @@ impl<'a> Stage<'a> {
     pub fn command(&mut self, command: &str) -> Result<()> {
         let line = format!("    $ {command}");
         let line = self.output.tint(Tone::Faint, line);
+        self.line(&line)
+    }
+
+    /// Shows the next line of that command.
+    pub fn command_goes_on(&mut self, rest: &str) -> Result<()> {
+        let line = self.output.tint(Tone::Faint, format!("        {rest}"));
         self.line(&line)
     }
 
@@ -130,9 +138,7 @@ impl<'a> Stage<'a> {
     }
 
     fn width(&self) -> usize {
-        self.output
-            .width
-            .map_or(WIDEST, |width| usize::from(width).clamp(40, WIDEST))
+        self.output.width.map_or(WIDEST, usize::from)
     }
 }
 
