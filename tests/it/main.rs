@@ -15,6 +15,7 @@ mod example_folder;
 mod failure_sweep;
 mod hooks;
 mod licences;
+mod metrics;
 mod malformed;
 mod simulation;
 mod store;
