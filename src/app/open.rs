@@ -196,10 +196,14 @@ pub(super) fn setup(
         let connector = match (own.0.get(name), kept) {
             (Some(own), _) => Arc::clone(own),
             (None, Some(kept)) => kept,
-            (None, None) => connectors::open(settings).map_err(|source| StartError::Connector {
-                name: name.clone(),
-                source,
-            })?,
+            (None, None) => {
+                let opened =
+                    connectors::open(settings).map_err(|source| StartError::Connector {
+                        name: name.clone(),
+                        source,
+                    })?;
+                connectors::measured(name, opened)
+            }
         };
         targets.insert(name.clone(), Target { connector, calls });
     }

@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::Instant};
+use tracing::Instrument as _;
 
 use crate::{
     audit,
@@ -94,8 +95,20 @@ impl Engine {
         }
     }
 
-    /// A change with an id and a lineage, in its object's lane.
+    /// A change with an id and a lineage, in its object's lane. Each log line on the way names it.
     pub(super) async fn run(
+        &self,
+        id: OperationId,
+        lineage: Lineage,
+        request: ChangeRequest,
+        begun: Option<Begun>,
+    ) -> Answer {
+        let span = tracing::info_span!("change", operation = %id);
+        let way = self.all_the_way(id, lineage, request, begun);
+        Box::pin(way).instrument(span).await
+    }
+
+    async fn all_the_way(
         &self,
         id: OperationId,
         lineage: Lineage,

@@ -16,7 +16,9 @@ fn what_is_emitted_is_listed_and_what_is_listed_is_emitted() {
     for path in sources.iter().filter(|path| **path != list) {
         let text = fs::read_to_string(path).unwrap();
         let literal = names(&text);
-        let unknown = literal.iter().find(|name| !listed.iter().any(|(_, known)| known == *name));
+        let unknown = literal
+            .iter()
+            .find(|name| !listed.iter().any(|(_, known)| known == *name));
         assert_eq!(unknown, None, "{}", path.display());
         let by_constant = listed
             .iter()
@@ -24,7 +26,10 @@ fn what_is_emitted_is_listed_and_what_is_listed_is_emitted() {
             .map(|(_, name)| name.clone());
         emitted.extend(by_constant.chain(literal));
     }
-    let silent: Vec<_> = listed.iter().filter(|(_, name)| !emitted.contains(name)).collect();
+    let silent: Vec<_> = listed
+        .iter()
+        .filter(|(_, name)| !emitted.contains(name))
+        .collect();
     assert!(silent.is_empty(), "never emitted: {silent:?}");
 }
 
