@@ -118,9 +118,16 @@ fn thrown_status(code: Option<i64>) -> u16 {
     }
 }
 
-/// The store failed before anything was written: the change may be tried again.
+/// The store failed before anything was written: the change may be tried again. What it was asked
+/// wrongly is the caller's mistake.
 impl From<store::Error> for Refusal {
     fn from(error: store::Error) -> Self {
+        use store::Refusal::{ConfidentialField, ForeignCookie, TooLong};
+        if let Some(asked @ (ForeignCookie | ConfidentialField(_) | TooLong { .. })) =
+            error.refusal()
+        {
+            return Self::new(400, asked.to_string());
+        }
         tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
         Self::new(503, error.to_string()).after(Some(Duration::from_secs(1)))
     }

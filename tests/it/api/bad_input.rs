@@ -75,7 +75,7 @@ const CASES: &[Case<'static>] = &[
     ("GET", "/managed/user?_queryFilter=%ff", &[], b"", 400, "UTF-8"),
     ("GET", "/managed/user?_queryFilter=true&_pageSize=some", &[], b"", 400, "_pageSize"),
     ("GET", "/managed/user?_queryFilter=true&_pageSize=99999999999", &[], b"", 400, "_pageSize"),
-    ("GET", "/managed/user?_queryFilter=true&_pageSize=1&_pagedResultsCookie=forged", &[], b"", 400, ""),
+    ("GET", "/managed/user?_queryFilter=true&_pageSize=1&_pagedResultsCookie=forged", &[], b"", 400, "cookie"),
     ("GET", "/managed/user?_queryFilter=true&_prettyPrint=yes", &[], b"", 400, "_prettyPrint"),
     ("GET", "/managed/user/known?_fields=a~b", &[], b"", 400, "_fields"),
     ("PUT", "/managed/user/known?_fields=a~b", &[JSON], b"{\"userName\": \"changed\"}", 400, "_fields"),

@@ -94,7 +94,7 @@ async fn operations_are_found_and_a_divergence_is_healed_or_resolved() {
         .json();
     assert_eq!(running["resultCount"], 0, "{running}");
     let found = client
-        .get("/operations?_queryFilter=outcome+eq+%22diverged%22")
+        .get("/operations?_queryFilter=outcome+eq+%22diverged%22+and+depth+eq+0")
         .await
         .expect(200)
         .json();
