@@ -28,7 +28,8 @@ pub async fn print_writes_of(
     output: &mut Output,
 ) -> Result<()> {
     let Ok(record) = service.operation(id).await else {
-        return output.line(format!("  operation {id}"));
+        let hint = format!("  recant audit list --operation {id}");
+        return output.line(output.tint(Tone::Faint, hint));
     };
     output.line("")?;
     print_writes(&record, output)?;
@@ -179,7 +180,7 @@ fn target(row: &Value) -> String {
 fn cause(row: &Value) -> String {
     match row.get("cause").filter(|cause| !cause.is_null()) {
         Some(cause) => format!(
-            "{} {}",
+            "{}: {}",
             short(cause.get("code")),
             text_at(cause, "/message")
         ),

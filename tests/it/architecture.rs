@@ -92,24 +92,24 @@ const LINES: usize = 600;
 
 #[test]
 fn rooms_enter_only_the_rooms_they_may() {
-    none(sources(&["src"]).iter().flat_map(|file| entries(file)));
+    none(sources(&["src"]).iter().flat_map(entries));
 }
 
 #[test]
 fn libraries_stay_in_their_rooms() {
-    none(sources(&["src"]).iter().flat_map(|file| libraries(file)));
+    none(sources(&["src"]).iter().flat_map(libraries));
 }
 
 #[test]
 fn only_apply_writes_to_targets() {
-    none(sources(&["src"]).iter().flat_map(|file| writes(file)));
+    none(sources(&["src"]).iter().flat_map(writes));
 }
 
 #[test]
 fn every_file_says_what_it_is_and_stays_small() {
     let files = sources(&["src", "migration", "tests", "benches", "examples"]);
     assert!(files.len() > 30, "only {} files", files.len());
-    none(files.iter().flat_map(|file| form(file)));
+    none(files.iter().flat_map(form));
 }
 
 #[test]

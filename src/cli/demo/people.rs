@@ -67,9 +67,10 @@ pub fn all() -> Vec<(String, Object)> {
         .collect()
 }
 
-/// `Ada Quill` is `ada.quill`.
+/// `Ada Quill` is `ada`.
 fn id_of(name: &str) -> String {
-    name.to_lowercase().replace(' ', ".")
+    let given = name.split(' ').next().unwrap_or(name);
+    given.to_lowercase()
 }
 
 #[cfg(test)]

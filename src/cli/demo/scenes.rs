@@ -66,10 +66,7 @@ impl Play<'_> {
             "Ada Quill goes from the workshop to design, with a raise. The HR platform sends one \
              change:",
         )?;
-        let (id, patch) = (
-            "ada.quill",
-            json!({"department": "Design", "salary": 55000}),
-        );
+        let (id, patch) = ("ada", json!({"department": "Design", "salary": 55000}));
         self.command(id, &patch)?;
         let before = self.targets().await?;
         let ended = self.change(change(id, patch), "moved").await;
@@ -100,7 +97,7 @@ impl Play<'_> {
              By the time it says so, payroll and badges have taken the change. The hook \
              hooks/compensate.rhai asks for a revert, and Recant undoes them in reverse:",
         )?;
-        let (id, patch) = ("bruno.tamm", json!({"department": "Moonshots"}));
+        let (id, patch) = ("bruno", json!({"department": "Moonshots"}));
         self.command(id, &patch)?;
         let (before, record_before) = (self.targets().await?, self.record(id).await);
         let ended = self.change(change(id, patch), "refused").await;
@@ -135,10 +132,7 @@ impl Play<'_> {
              Denholm is to join Moonshots, with a raise. Payroll takes the raise, the directory \
              refuses her, and payroll refuses to take the raise back:",
         )?;
-        let (id, patch) = (
-            "cora.denholm",
-            json!({"department": "Moonshots", "salary": 60000}),
-        );
+        let (id, patch) = ("cora", json!({"department": "Moonshots", "salary": 60000}));
         self.command(id, &patch)?;
         self.folder.close_the_books().await?;
         let before = self.targets().await?;
@@ -230,7 +224,7 @@ impl Play<'_> {
         let entries = self.entries(transaction).await?;
         self.stage.table(
             &["topic", "what", "object", "how"],
-            entries.iter().map(|entry| audit::story_row(entry)),
+            entries.iter().map(audit::story_row),
         )?;
         self.stage.gap()?;
         let of = |topic: &str| {
@@ -247,7 +241,7 @@ impl Play<'_> {
         self.stage.claim(
             verification.broken.is_none() && verification.entries > 0,
             &format!(
-                "the chain of digests over all {} entries is whole: none edited, missing or moved",
+                "the chain of all {} entries is whole: none edited, missing or moved",
                 verification.entries
             ),
         )
