@@ -52,7 +52,7 @@ pub enum StartError {
         name: String,
         /// Why.
         #[source]
-        source: connectors::Error,
+        source: Box<connectors::Error>,
     },
     /// The store cannot be opened.
     #[error(transparent)]
@@ -200,7 +200,7 @@ pub(super) fn setup(
                 let opened =
                     connectors::open(settings).map_err(|source| StartError::Connector {
                         name: name.clone(),
-                        source,
+                        source: Box::new(source),
                     })?;
                 connectors::measured(name, opened)
             }

@@ -191,7 +191,7 @@ pub fn reason(code: u16) -> &'static str {
         501 => "Not Implemented",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
-        400..=499 => "Client Error",
+        code if (400..500).contains(&code) => "Client Error",
         _ => "Internal Server Error",
     }
 }
