@@ -139,7 +139,7 @@ impl Engine {
                 CauseKind::Refused if !doubtful => break failed_end(cause(&error, place.redactor)),
                 // An earlier attempt of unknown outcome may be what stands in our own way.
                 CauseKind::Refused | CauseKind::Unknown => {
-                    doubtful = true;
+                    doubtful = !is_sabotaged(self.store().node(), Sabotage::ReadBack);
                     match self.look_back(place, write, error).await {
                         LookBack::Done(written) => break done(written),
                         LookBack::Unknown(cause) => break unknown_end(cause),

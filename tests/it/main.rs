@@ -14,6 +14,8 @@ mod crash_sweep;
 mod example_folder;
 mod failure_sweep;
 mod hooks;
+mod hr_run;
+mod kill;
 mod licences;
 mod malformed;
 mod metrics;

@@ -16,7 +16,7 @@ use recant::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    target::{Ask, Fault, Memory},
+    target::{Ask, Fault},
     world::{Process, Shape, World, delete, put},
 };
 
@@ -353,7 +353,7 @@ fn sabotage_of_the_undo_order_is_caught() {
 
 #[test]
 fn changes_of_one_object_never_overlap_and_a_leaking_lane_is_caught() {
-    let overlaps = |sabotaged: bool| {
+    let wrong = |sabotaged: bool| {
         let world = World::new(&Shape::default());
         let process = world.start();
         if sabotaged {
@@ -363,16 +363,14 @@ fn changes_of_one_object_never_overlap_and_a_leaking_lane_is_caught() {
             .targets
             .iter()
             .for_each(|t| t.slow_down(std::time::Duration::from_millis(3)));
-        process.run(async {
+        let refused = process.run(async {
             let changes = (0..8).map(|number| {
                 process
                     .app
                     .change(put("a", json!({"name": format!("n{number}")})))
             });
             let answers = futures::future::join_all(changes).await;
-            if !sabotaged {
-                assert!(answers.iter().all(Result::is_ok));
-            }
+            answers.iter().filter(|answer| answer.is_err()).count()
         });
         let stored = process.read("a").map(|object| object["name"].clone());
         let held: Vec<_> = world
@@ -393,10 +391,10 @@ fn changes_of_one_object_never_overlap_and_a_leaking_lane_is_caught() {
             .sum::<usize>();
         let disagree = held.iter().any(|name| *name != stored);
         process.crash();
-        overlaps + usize::from(disagree)
+        overlaps + refused + usize::from(disagree)
     };
-    assert_eq!(overlaps(false), 0);
-    assert!(overlaps(true) > 0, "nobody noticed that the lane was off");
+    assert_eq!(wrong(false), 0);
+    assert!(wrong(true) > 0, "nobody noticed that the lane was off");
 }
 
 #[test]
@@ -433,11 +431,9 @@ fn the_guard_stops_after_a_failed_compensation_and_its_sabotage_is_caught() {
     assert!(depth(true) > 1, "nobody noticed that the guard was off");
 }
 
-/// Keeps the helper types of this module honest.
 #[test]
 fn the_generator_repeats_itself() {
     let numbers = |seed| (0..5).map(|_| Random(seed).next()).collect::<Vec<_>>();
     assert_eq!(numbers(1), numbers(1));
     assert_ne!(numbers(1), numbers(2));
-    assert!(Memory::new().dump().is_empty());
 }

@@ -28,6 +28,7 @@ struct Inner {
     people: BTreeMap<String, Value>,
     refuse_writes: Option<u16>,
     refuse_reads: Option<u16>,
+    refuse_bodies_with: Option<String>,
     calls: Vec<(Method, String)>,
 }
 
@@ -72,6 +73,11 @@ impl RestTarget {
         self.state.lock().unwrap().refuse_writes = status;
     }
 
+    /// From now on a write whose body holds this text is refused.
+    pub fn refuse_bodies_with(&self, text: &str) {
+        self.state.lock().unwrap().refuse_bodies_with = Some(text.to_owned());
+    }
+
     /// From now on every read is answered with this status; none: reads work.
     pub fn refuse_reads(&self, status: Option<u16>) {
         self.state.lock().unwrap().refuse_reads = status;
@@ -114,10 +120,11 @@ async fn one(
     let refused = {
         let mut state = target.state.lock().unwrap();
         state.calls.push((method.clone(), id.clone()));
-        if reads {
-            state.refuse_reads
-        } else {
-            state.refuse_writes
+        let refused = state.refuse_bodies_with.as_ref();
+        match reads {
+            true => state.refuse_reads,
+            false if refused.is_some_and(|text| holds(&body, text)) => Some(409),
+            false => state.refuse_writes,
         }
     };
     if let Some(status) = refused {
@@ -148,4 +155,8 @@ async fn one(
         },
         _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
     }
+}
+
+fn holds(body: &[u8], text: &str) -> bool {
+    String::from_utf8_lossy(body).contains(text)
 }
