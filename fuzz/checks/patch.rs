@@ -2,13 +2,15 @@
 use recant::model::{Object, patch::Patch};
 use serde_json::Value;
 
+type Parse = fn(&Value) -> Result<Patch, recant::model::patch::Error>;
+
 /// Reads `data` as `[OBJECT, PATCH]` and applies the patch in each of its three readings.
 pub fn check(data: &[u8]) {
     let Ok(pair) = serde_json::from_slice::<(Object, Value)>(data) else {
         return;
     };
     let (object, patch) = pair;
-    let readings: [(_, fn(&Value) -> Result<Patch, recant::model::patch::Error>); 3] = [
+    let readings: [(_, Parse); 3] = [
         (Patch::parse_crest(&patch), Patch::parse_crest),
         (Patch::parse_json_patch(&patch), Patch::parse_json_patch),
         (Patch::parse_merge(patch), |value| {

@@ -182,6 +182,7 @@ impl Process {
             .unwrap()
             .spawn(async move { app.change(request).await });
         while !stopped.load(Ordering::SeqCst) && !task.is_finished() {
+            #[expect(clippy::disallowed_methods, reason = "polls on a test's own thread")]
             std::thread::sleep(Duration::from_millis(1));
         }
         stopped.load(Ordering::SeqCst)
@@ -210,6 +211,7 @@ impl Process {
             if self.run(unfinished(&self.app)).is_empty() && !self.operations().iter().any(open) {
                 return;
             }
+            #[expect(clippy::disallowed_methods, reason = "polls on a test's own thread")]
             std::thread::sleep(Duration::from_millis(5));
         }
         panic!("unfinished: {:?}", self.run(unfinished(&self.app)));
