@@ -19,7 +19,8 @@ pub struct Mapping {
     pub target: Container,
     /// Whether a change of the source runs it.
     pub enable_sync: bool,
-    /// Set where changes are queued instead of being part of all or nothing.
+    /// Set where an admin asks for queued changes. They are not carried out yet: such a mapping runs
+    /// inside the change like any other.
     pub queued_sync: Option<QueuedSync>,
     /// The link type: its own name, or that of the mapping named in `links`.
     pub link_type: String,
@@ -174,7 +175,7 @@ impl Mapping {
     /// Whether a change of an object in `container` runs this mapping at once.
     #[must_use]
     pub fn is_immediate_for(&self, container: &Container) -> bool {
-        self.enable_sync && self.queued_sync.is_none() && self.source == *container
+        self.enable_sync && self.source == *container
     }
 
     /// A copy of a target object with what is confidential masked.

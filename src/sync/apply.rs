@@ -12,13 +12,13 @@ use crate::{
 use super::{
     Engine,
     calls::{cause, find, limited, own_cause, pause, read},
-    change::{RowEnd, Written},
+    change::{Context, RowEnd, Written},
     checkpoint::{Point, Sabotage, checkpoint, is_sabotaged},
     compare::{Sight, ids, judge},
     details::is_failure,
     follow::Asked,
     journal::Journaled,
-    setup::{Setup, Target},
+    setup::Target,
 };
 
 /// A change whose rows are over: each is done, failed, unknown or skipped.
@@ -38,6 +38,8 @@ pub(super) struct Place<'a> {
     pub class: &'a str,
     pub find: Option<Filter>,
     pub redactor: &'a Redactor,
+    /// The life of this node that holds the change.
+    pub node: &'a str,
 }
 
 /// What stands at a target where a write was meant to go.
@@ -107,7 +109,7 @@ impl Engine {
             Step::Write { write } => write,
         };
         let context = journaled.context();
-        let place = match place(&context.setup, row, &context.redactor) {
+        let place = match place(context, row) {
             Ok(place) => place,
             Err(cause) => return Ok(failed_end(cause)),
         };
@@ -127,7 +129,7 @@ impl Engine {
         let mut doubtful = false;
         let mut attempt = 1;
         let mut end = loop {
-            if self.store().lease_left().is_zero() {
+            if self.store().lease_left_of(place.node).is_zero() {
                 return Err(LeaseLost);
             }
             let error = match send(place, write).await {
@@ -199,12 +201,8 @@ enum LookBack {
 }
 
 /// Where a row's write goes.
-pub(super) fn place<'a>(
-    setup: &'a Setup,
-    row: &'a PlannedRow,
-    redactor: &'a Redactor,
-) -> Result<Place<'a>, Cause> {
-    let (target, class) = setup.target(&row.target).ok_or_else(|| {
+pub(super) fn place<'a>(context: &'a Context, row: &'a PlannedRow) -> Result<Place<'a>, Cause> {
+    let (target, class) = context.setup.target(&row.target).ok_or_else(|| {
         let message = format!("{} is not configured any more", row.target);
         own_cause(CauseKind::Unavailable, 503, message)
     })?;
@@ -216,7 +214,8 @@ pub(super) fn place<'a>(
         target,
         class,
         find,
-        redactor,
+        redactor: &context.redactor,
+        node: &context.node,
     })
 }
 

@@ -113,6 +113,9 @@ pub(super) struct Context {
     pub setup: Arc<Setup>,
     /// The object's type, where it is one of ours.
     pub managed: Option<Arc<ManagedType>>,
+    /// The life of this node that holds the change: it writes only while that lease lasts. Empty,
+    /// which is nobody, until the change is journaled or taken over.
+    pub node: Arc<str>,
     /// Takes the confidential values of old and new object out of texts.
     pub redactor: Redactor,
 }
@@ -160,6 +163,7 @@ impl Context {
             redactor(managed, [change.old.as_ref(), change.new.as_ref()])
         });
         Self {
+            node: Arc::default(),
             change,
             setup,
             managed,

@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::{
     connectors::Error,
     model::{
-        Cause, CauseKind, LinkChange, Object, OperationId, OperationRecord, Purpose, RowResult,
-        SagaEvent, SagaState, Step, TargetWrite,
+        Cause, CauseKind, Difference, LinkChange, Object, OperationId, OperationRecord, Purpose,
+        RowResult, SagaEvent, SagaState, Step, TargetObject, TargetWrite,
         object::REV,
         record::{Divergence, HookRun, WriteRecord},
         secret::masked,
@@ -195,12 +195,15 @@ impl Engine {
                 });
             }
         };
-        let place = match place(&context.setup, row, &context.redactor) {
+        let place = match place(context, row) {
             Ok(place) => place,
             Err(cause) => return Ok(nothing(index, failed_end(cause))),
         };
         self.reach(Point::BeforeUndo(index)).await;
         let mut end = self.write(&place, &inverse).await?;
+        if let Some(rest) = left_over(&inverse, &end) {
+            end = self.write(&place, &rest).await?;
+        }
         self.reach(Point::AfterUndo(index)).await;
         let link = relink(row.link.as_ref(), &inverse, &mut end);
         Ok(Undone {
@@ -232,7 +235,7 @@ impl Engine {
                 Err(JournalError::Store(error)) => {
                     tracing::error!(error = &error as &dyn std::error::Error,
                         operation = %context.change.id, "cannot journal the compensation yet");
-                    if self.store().lease_left().is_zero() {
+                    if self.store().lease_left_of(&context.node).is_zero() {
                         return Err(LeaseLost);
                     }
                     tokio::time::sleep(STORE_PAUSE).await;
@@ -319,7 +322,7 @@ async fn look_at(context: &Context, intent: &Intent, index: usize) -> Result<Opt
     let Step::Write { write } = &row.step else {
         return Ok(None);
     };
-    let place = place(&context.setup, row, &context.redactor)?;
+    let place = place(context, row)?;
     look(&place, write, end.written.as_ref())
         .await
         .map_err(|error: Error| cause(&error, &context.redactor))
@@ -365,6 +368,29 @@ fn not_findable() -> Cause {
         504,
         "the id that the target assigned is not known",
     )
+}
+
+/// What a target made of a recreated object by itself, put right: a column that held nothing may
+/// have got its default again.
+fn left_over(inverse: &TargetWrite, end: &RowEnd) -> Option<TargetWrite> {
+    let TargetWrite::Create { after, .. } = inverse else {
+        return None;
+    };
+    let written = end.written.as_ref()?;
+    let attributes = written.attributes.clone()?;
+    if end.result != RowResult::Successful || Difference::between(&attributes, after).is_empty() {
+        return None;
+    }
+    let before = TargetObject {
+        id: written.id.clone(),
+        attributes,
+        version: None,
+    };
+    Some(TargetWrite::Update {
+        before,
+        after: after.clone(),
+        rename: None,
+    })
 }
 
 /// Where a recreated object got another id than it had, the link follows it, and the target still

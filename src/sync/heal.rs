@@ -155,8 +155,10 @@ impl Engine {
             .ok_or_else(|| refused("its compensation is not in the journal".to_owned()))?;
         let nested_intent = intent_of(nested.payload).map_err(refused)?;
         let context = Context::new(intent.change.clone(), self.setup()).hiding(&intent.rows);
+        let context = self.held(context);
         let nested_context =
             Context::new(nested_intent.change.clone(), self.setup()).hiding(&nested_intent.rows);
+        let nested_context = self.held(nested_context);
         let before = nested_intent.undone.clone();
         let compensation = self
             .undo_rows(&context, &nested_context, nested_intent)

@@ -105,6 +105,7 @@ impl Engine {
         }
         self.reach(Point::Journaled).await;
         let (context, rows, hook_runs, follow_ups) = plan.into_parts();
+        let context = self.held(context);
         Ok(Journaled {
             context,
             rows,
@@ -134,6 +135,14 @@ impl Engine {
             updates: vec![parent],
         };
         self.store().journal(entry).await
+    }
+
+    /// The context of a change that this node holds from now on.
+    pub(super) fn held(&self, context: Context) -> Context {
+        Context {
+            node: self.store().identity(),
+            ..context
+        }
     }
 
     fn payload(&self, change: &Change, plan: &Plan) -> serde_json::Value {

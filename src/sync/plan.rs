@@ -237,12 +237,7 @@ impl Engine {
                 return unread(Error::unavailable(503, error.to_string()).because(error));
             }
         };
-        let filter = match &prepared.lookup().candidates {
-            Some(Candidates::Query(filter)) => Some(filter.to_string()),
-            _ => None,
-        };
         let mut decision = prepared.decide(found).await;
-        decision.row.find = filter;
         if let Some(id) = decision.unread.clone() {
             match read(target, class, &id).await {
                 Ok(None) => {}

@@ -191,7 +191,7 @@ impl Engine {
             let Step::Write { write } = &row.step else {
                 return Seen::NothingToWrite;
             };
-            let place = match place(&context.setup, row, &context.redactor) {
+            let place = match place(context, row) {
                 Ok(place) => place,
                 Err(cause) => return Seen::Unreadable(cause),
             };
@@ -214,7 +214,7 @@ impl Engine {
     fn context_of(&self, intent: &Intent, attempt: u32) -> Context {
         let mut change = intent.change.clone();
         change.attempt = attempt;
-        Context::new(change, self.setup()).hiding(&intent.rows)
+        self.held(Context::new(change, self.setup()).hiding(&intent.rows))
     }
 
     fn check_targets(&self, context: &Context, rows: &[PlannedRow]) -> Result<(), Stuck> {

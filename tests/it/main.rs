@@ -19,6 +19,7 @@ mod kill;
 mod licences;
 mod malformed;
 mod metrics;
+mod nodes;
 mod simulation;
 mod store;
 mod support;

@@ -146,6 +146,11 @@ impl World {
         builder.open().await.unwrap()
     }
 
+    /// Writes a file of the folder.
+    pub fn write(&self, name: &str, text: &str) {
+        write(self.folder.path(), name, text);
+    }
+
     /// What all targets hold.
     pub fn dump(&self) -> Vec<BTreeMap<String, Value>> {
         self.targets.iter().map(|target| target.dump()).collect()
@@ -155,6 +160,27 @@ impl World {
 impl Process {
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.as_ref().unwrap().block_on(future)
+    }
+
+    /// Starts something on the process' runtime.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.runtime.as_ref().unwrap().spawn(future)
+    }
+
+    /// Waits until an unfinished change says why it waits.
+    pub fn until_waiting(&self) -> OperationRecord {
+        for _ in 0..2_000 {
+            let mut open = self.run(unfinished(&self.app));
+            open.retain(|record| record.waits_because.is_some());
+            if let Some(record) = open.pop() {
+                return record;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("nothing waits: {:?}", self.operations());
     }
 
     pub fn change(&self, request: ChangeRequest) -> Result<Changed, Error> {

@@ -87,7 +87,7 @@ pub(super) fn hints(
         let Container::Managed(name) = &mapping.source else {
             continue;
         };
-        let immediate = mapping.enable_sync && mapping.queued_sync.is_none();
+        let immediate = mapping.enable_sync;
         let without_hook = known
             .types
             .valid
