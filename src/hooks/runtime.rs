@@ -105,7 +105,7 @@ impl Runtime {
 
     /// Runs a script. Nothing it does can escape: every failure is in the answer.
     ///
-    /// A script that holds a thread for long holds none of the runtime's workers: on a runtime with
+    /// A script that held a thread for long the last time holds none of the runtime's workers: on a runtime with
     /// several, the worker's other tasks move elsewhere first; on a runtime with one, the script
     /// runs on a thread of its own.
     pub async fn run(
@@ -135,6 +135,10 @@ impl Runtime {
             wall_time,
         };
         match flavor {
+            // To hand the worker's other tasks over costs more than a short script.
+            Some(RuntimeFlavor::MultiThread) if script.compiled.is_quick() => {
+                self.inner.carry_out(job)
+            }
             Some(RuntimeFlavor::MultiThread) => {
                 tokio::task::block_in_place(|| self.inner.carry_out(job))
             }
@@ -156,7 +160,9 @@ impl Runtime {
 impl Inner {
     fn carry_out(&self, job: Job) -> Run {
         let mut sandbox = self.take();
+        let compiled = Arc::clone(&job.script.compiled);
         let (run, reuse) = job.run(&mut sandbox);
+        compiled.took(run.duration);
         if reuse == Reuse::Yes {
             self.give_back(sandbox);
         }

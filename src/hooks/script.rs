@@ -2,7 +2,11 @@
 use std::{
     collections::{BTreeSet, HashSet},
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use rhai::{AST, Engine, ParseErrorType, Scope};
@@ -29,7 +33,12 @@ pub struct Script {
 pub(super) struct Compiled {
     pub(super) tree: AST,
     words: HashSet<Box<str>>,
+    /// Whether the last run was over within [`QUICK`].
+    quick: AtomicBool,
 }
+
+/// A run that takes no longer does not keep a worker's other tasks waiting.
+const QUICK: Duration = Duration::from_millis(1);
 
 /// Why a text is no script.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +87,7 @@ impl Script {
             compiled: Arc::new(Compiled {
                 tree,
                 words: words(text),
+                quick: AtomicBool::new(false),
             }),
         })
     }
@@ -85,6 +95,20 @@ impl Script {
     /// Whether the text holds this word; where it does not, the variable need not be made.
     pub(super) fn mentions(&self, word: &str) -> bool {
         self.compiled.words.contains(word)
+    }
+}
+
+impl Compiled {
+    /// Whether the script may run where it is asked for: its last run was over in no time, and it
+    /// reads nothing, which would wait.
+    pub(super) fn is_quick(&self) -> bool {
+        self.quick.load(Ordering::Relaxed)
+    }
+
+    /// Keeps how long a run took.
+    pub(super) fn took(&self, time: Duration) {
+        let reads = self.words.contains("read") || self.words.contains("query");
+        self.quick.store(!reads && time <= QUICK, Ordering::Relaxed);
     }
 }
 

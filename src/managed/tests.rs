@@ -133,7 +133,6 @@ fn every_fault_is_reported_with_its_place() {
             .map(|problem| problem.pointer)
             .collect()
     };
-    assert_eq!(places(json!({})), [""]);
     assert_eq!(places(json!("x")), [""]);
     assert_eq!(
         places(json!({"properties": {"a": {"type": "text"}, "b": {"minLength": "x"}}})),
