@@ -46,6 +46,7 @@ pub(super) struct EntryRows {
     pub latest: Option<Option<String>>,
     pub key: Option<idempotency::Model>,
     pub updates: Vec<operation::Model>,
+    pub payloads: Vec<PayloadRow>,
 }
 
 /// A settlement as rows.
@@ -111,6 +112,9 @@ impl Encoder<'_> {
         let mut operation = operation_row(&entry.record);
         operation.payload_key = payload_key;
         operation.payload = Some(payload);
+        let payloads = self
+            .payload_rows(&entry.payloads)
+            .map_err(Error::at(step))?;
         let key = entry
             .idempotency
             .map(|(caller, key)| self.key_row(&caller, &key, entry.record.root, None));
@@ -124,24 +128,15 @@ impl Encoder<'_> {
                 .then(|| entry.latest.map(|latest| latest.to_string())),
             key,
             updates: entry.updates.iter().map(operation_row).collect(),
+            payloads,
         })
     }
 
     /// A settlement as rows.
     pub(super) fn settlement(&self, settlement: Settlement) -> Result<SettlementRows, Error> {
         let step = "prepare a settlement";
-        let payloads = settlement
-            .payloads
-            .iter()
-            .map(|(id, value)| {
-                let (key, payload) = self.payload(*id, value)?;
-                Ok(PayloadRow {
-                    operation: id.to_string(),
-                    key,
-                    payload,
-                })
-            })
-            .collect::<Result<_, Refusal>>()
+        let payloads = self
+            .payload_rows(&settlement.payloads)
             .map_err(Error::at(step))?;
         let write = settlement
             .object
@@ -168,6 +163,20 @@ impl Encoder<'_> {
                 .supersedes
                 .map(|(object, by)| (object.to_string(), by)),
         })
+    }
+
+    fn payload_rows(&self, payloads: &[(OperationId, Value)]) -> Result<Vec<PayloadRow>, Refusal> {
+        payloads
+            .iter()
+            .map(|(id, value)| {
+                let (key, payload) = self.payload(*id, value)?;
+                Ok(PayloadRow {
+                    operation: id.to_string(),
+                    key,
+                    payload,
+                })
+            })
+            .collect()
     }
 
     fn write(&self, name: &ResourceName, write: ObjectWrite) -> Result<Option<WriteRow>, Refusal> {

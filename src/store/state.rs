@@ -133,6 +133,7 @@ impl State {
             self.record(row.clone());
         }
         self.record(entry.operation.clone());
+        self.payloads.extend(entry.payloads.iter().cloned());
         Ok(())
     }
 

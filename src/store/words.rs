@@ -60,6 +60,8 @@ pub struct JournalEntry {
     pub idempotency: Option<(String, IdempotencyKey)>,
     /// Records to write again in the same transaction: the parent that begins to compensate.
     pub updates: Vec<OperationRecord>,
+    /// Changed intents to write in the same transaction: that of this parent.
+    pub payloads: Vec<(OperationId, Value)>,
 }
 
 /// Why a change could not be journaled; nothing was stored.

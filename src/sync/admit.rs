@@ -115,7 +115,8 @@ impl Engine {
             }
         };
         let mut new = new;
-        if let (Some(new), Some(old), false) = (new.as_mut(), old.as_ref(), notified) {
+        let replaces = matches!(attempt.request.requested, Requested::Replace { .. });
+        if let (Some(new), Some(old), true) = (new.as_mut(), old.as_ref(), replaces) {
             keep_confidential(&managed.confidential, old, new);
         }
         Ok(Change {
@@ -367,7 +368,8 @@ fn named(content: &Object, name: &ResourceName) -> Result<Object, Refusal> {
     }
 }
 
-/// Confidential attributes are never returned, so leaving one out is no wish to remove it.
+/// Confidential attributes are never returned, so content that leaves one out is no wish to remove
+/// it. A patch says what it removes.
 fn keep_confidential(confidential: &[String], old: &Object, new: &mut Object) {
     for name in confidential {
         if let (false, Some(value)) = (new.contains_key(name), old.get(name)) {

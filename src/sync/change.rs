@@ -18,7 +18,7 @@ use crate::{
     store::ObjectWrite,
 };
 
-use super::{follow::Asked, setup::Setup};
+use super::{error::Refusal, follow::Asked, setup::Setup};
 
 /// The facts of a change. They go into the journal as they are, so that another process can carry on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -73,6 +73,26 @@ pub(super) struct Intent {
     /// Changes that hooks asked for so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub follow_ups: Vec<Asked>,
+    /// What the `onSync` hook threw that asked for the change to be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thrown: Option<Thrown>,
+    /// Rows of the parent, 0-based, whose object may have been created again under an id that is
+    /// not known; set for a compensation only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubtful: Vec<usize>,
+}
+
+/// What a hook threw, as the journal keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Thrown {
+    /// The HTTP status that it means.
+    pub code: u16,
+    /// What it says to people.
+    pub message: String,
+    /// What it says to programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Value>,
 }
 
 /// How a row ended.
@@ -123,6 +143,25 @@ pub(super) struct Context {
 impl Intent {
     /// The version that this program writes. It reads this one and all before it.
     pub(super) const FORMAT: u32 = 1;
+}
+
+impl From<&Refusal> for Thrown {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            code: refusal.code,
+            message: refusal.message.clone(),
+            detail: refusal.detail.clone(),
+        }
+    }
+}
+
+impl From<Thrown> for Refusal {
+    fn from(thrown: Thrown) -> Self {
+        Self {
+            detail: thrown.detail,
+            ..Self::new(thrown.code, thrown.message)
+        }
+    }
 }
 
 impl RowEnd {

@@ -25,6 +25,7 @@ use super::{
     checkpoint::{Point, Sabotage, is_sabotaged},
     compare::undo,
     guard,
+    journal::to_payload,
 };
 
 /// How long to wait before a store that fails is asked again.
@@ -72,11 +73,13 @@ impl Engine {
             return Ok(None);
         }
         let nested = self.nested_context(context);
+        let parent = (parent, to_payload(&intent));
         let intent = Intent {
             change: nested.change.clone(),
             ended: ends,
             follow_ups: Vec::new(),
             hook_runs: Vec::new(),
+            thrown: None,
             ..intent
         };
         self.journal_until_stored(context, &nested, &intent, parent)
@@ -221,7 +224,7 @@ impl Engine {
         context: &Context,
         nested: &Context,
         intent: &Intent,
-        parent: OperationRecord,
+        parent: (OperationRecord, serde_json::Value),
     ) -> Result<(), LeaseLost> {
         let mut object = restoration(context, nested);
         loop {

@@ -70,6 +70,8 @@ impl Journaled {
             undone: Vec::new(),
             hook_runs: self.hook_runs.clone(),
             follow_ups: self.follow_ups.clone(),
+            thrown: None,
+            doubtful: Vec::new(),
         }
     }
 }
@@ -99,6 +101,7 @@ impl Engine {
                 .clone()
                 .map(|key| (change.caller.clone(), key)),
             updates: Vec::new(),
+            payloads: Vec::new(),
         };
         if let Err(error) = self.store().journal(entry).await {
             return Err((error, plan));
@@ -116,13 +119,13 @@ impl Engine {
     }
 
     /// Makes a compensation durable: the old object comes back into the repository, and the parent
-    /// says that it is being taken back.
+    /// says that it is being taken back and keeps what its hooks said and asked for until then.
     pub(super) async fn journal_compensation(
         &self,
         record: OperationRecord,
         intent: &Intent,
         object: ObjectWrite,
-        parent: OperationRecord,
+        parent: (OperationRecord, serde_json::Value),
     ) -> Result<(), JournalError> {
         let entry = JournalEntry {
             record,
@@ -132,7 +135,8 @@ impl Engine {
             latest: None,
             check_latest: false,
             idempotency: None,
-            updates: vec![parent],
+            payloads: vec![(parent.0.id, parent.1)],
+            updates: vec![parent.0],
         };
         self.store().journal(entry).await
     }
@@ -159,6 +163,8 @@ impl Engine {
             undone: Vec::new(),
             hook_runs: plan.hook_runs().to_vec(),
             follow_ups: plan.follow_ups().to_vec(),
+            thrown: None,
+            doubtful: Vec::new(),
         })
     }
 }

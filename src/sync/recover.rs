@@ -13,6 +13,7 @@ use super::{
     calls::{cause, own_cause},
     change::{Context, Intent, RowEnd, Written},
     compare::{Sight, judge},
+    error::Refusal,
     follow,
     journal::Journaled,
     settle::Settled,
@@ -47,7 +48,10 @@ impl From<store::Error> for Stuck {
 /// How recovery found one row.
 enum Seen {
     Is(Sight, Option<Written>),
+    /// The target does not tell now what it holds.
     Unreadable(crate::model::Cause),
+    /// The target assigns ids, and nothing tells how to find the object.
+    Unfindable,
     NothingToWrite,
 }
 
@@ -166,18 +170,23 @@ impl Engine {
         let compensation = self
             .undo_all(&context, &nested_context, nested_intent)
             .await?;
+        let thrown = intent.thrown.clone().map(Refusal::from);
         let journaled = Journaled::recovered(context, intent);
-        Ok(self.taken_back(journaled, ends, compensation, None).await)
+        Ok(self.taken_back(journaled, ends, compensation, thrown).await)
     }
 
     /// A change that was going forward: looks at each target and goes on from there.
     /// None where a post hook refuses it after all.
+    ///
+    /// The post hook runs again in any case, for what it asked for was in memory only; but it may
+    /// refuse only what certainly touched nothing.
     async fn resume_forward(&self, mut journaled: Journaled) -> Result<Option<Settled>, Stuck> {
         let seen = self.look_at_rows(&journaled).await;
-        let untouched = !seen
-            .iter()
-            .any(|seen| matches!(seen, Seen::Is(Sight::After, _)));
-        if untouched && let Err(refusal) = self.post_hook(&mut journaled).await {
+        if let Some(reason) = must_wait(journaled.rows(), &seen) {
+            return Err(Stuck::Because(reason));
+        }
+        let refused = self.post_hook(&mut journaled).await.err();
+        if let Some(refusal) = refused.filter(|_| is_untouched(&seen)) {
             self.reject_journaled(journaled, refusal).await;
             return Ok(None);
         }
@@ -200,11 +209,7 @@ impl Engine {
                     let sight = judge(write, None, found.at_new.as_ref(), found.at_old.as_ref());
                     Seen::Is(sight, found.at_new.as_ref().map(Written::from))
                 }
-                Ok(None) => Seen::Unreadable(own_cause(
-                    CauseKind::Unknown,
-                    504,
-                    "the target assigns ids, and nothing tells how to find the object",
-                )),
+                Ok(None) => Seen::Unfindable,
                 Err(error) => Seen::Unreadable(cause(&error, &context.redactor)),
             }
         }))
@@ -284,6 +289,31 @@ fn read_intent(payload: Option<Value>) -> Result<Intent, Stuck> {
     intent_of(payload).map_err(Stuck::Because)
 }
 
+/// Why a change cannot go on before each of its targets tells what it holds. Where none holds its
+/// pre-image all writes may have been done and the caller been told so: then nothing may be taken
+/// back only because a target cannot be read.
+fn must_wait(rows: &[PlannedRow], seen: &[Seen]) -> Option<String> {
+    if seen
+        .iter()
+        .any(|seen| matches!(seen, Seen::Is(Sight::Before, _)))
+    {
+        return None;
+    }
+    rows.iter().zip(seen).find_map(|(row, seen)| match seen {
+        Seen::Unreadable(cause) => Some(format!(
+            "a target cannot be read: {}: {}",
+            row.target, cause.message
+        )),
+        _ => None,
+    })
+}
+
+/// Whether certainly no target was written.
+fn is_untouched(seen: &[Seen]) -> bool {
+    seen.iter()
+        .all(|seen| matches!(seen, Seen::NothingToWrite | Seen::Is(Sight::Before, _)))
+}
+
 /// What recovery knows of each row before it goes on. Writes went out in order, so a row that
 /// still holds its pre-image tells that the rows behind it were not begun.
 fn classify(seen: Vec<Seen>) -> Vec<Option<RowEnd>> {
@@ -302,6 +332,7 @@ fn classify(seen: Vec<Seen>) -> Vec<Option<RowEnd>> {
             }
             Seen::Is(Sight::Other, _) => Some(ended(begun, changed_meanwhile())),
             Seen::Unreadable(cause) => Some(ended(begun, cause)),
+            Seen::Unfindable => Some(ended(begun, not_findable())),
         })
         .collect()
 }
@@ -315,6 +346,14 @@ fn ended(begun: bool, cause: crate::model::Cause) -> RowEnd {
     } else {
         failed_end(cause)
     }
+}
+
+fn not_findable() -> crate::model::Cause {
+    own_cause(
+        CauseKind::Unknown,
+        504,
+        "the target assigns ids, and nothing tells how to find the object",
+    )
 }
 
 fn changed_meanwhile() -> crate::model::Cause {

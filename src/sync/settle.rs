@@ -15,7 +15,7 @@ use crate::{
 use super::{
     Engine,
     apply::{Applied, LeaseLost},
-    change::{Change, Context, RowEnd, recorded, revision},
+    change::{Change, Context, Intent, RowEnd, Thrown, recorded, revision},
     checkpoint::Point,
     compensate::Compensation,
     details::{failed_row, failure_status, first_failed, sync_details},
@@ -162,8 +162,11 @@ impl Engine {
         let applied_state = self.step(journaled.state(), SagaEvent::Apply);
         let compensating = self.step(applied_state, SagaEvent::Revert);
         let parent = context.record(compensating, journaled.rows(), &ends, journaled.hook_runs());
-        let compensation =
-            Box::pin(self.compensate(context, parent, journaled.intent(), ends.clone())).await?;
+        let intent = Intent {
+            thrown: thrown.as_ref().map(Thrown::from),
+            ..journaled.intent()
+        };
+        let compensation = Box::pin(self.compensate(context, parent, intent, ends.clone())).await?;
         match compensation {
             Some(compensation) => Ok(self.taken_back(journaled, ends, compensation, thrown).await),
             None => {

@@ -184,3 +184,38 @@ fn a_target_that_is_down_at_recovery_leaves_a_divergence_that_heals() {
     );
     process.crash();
 }
+
+#[test]
+fn an_acknowledged_change_waits_for_a_target_that_is_down_at_recovery() {
+    let world = World::new(&Shape::default());
+    let process = world.start();
+    process.change(put("x", json!({"name": "old"}))).unwrap();
+    // All targets are written: the caller may have been told `synced`.
+    assert!(process.change_until(put("x", json!({"name": "new"})), |at| at == Point::Judged));
+    process.crash();
+    world.targets[0].fail(Some(Ask::Read), 0, 1_000_000, Fault::Unavailable);
+    let process = world.start();
+    let waiting = process.until_waiting();
+    let reason = waiting.waits_because.unwrap();
+    assert!(reason.contains("cannot be read"), "{reason}");
+    let other = process.change(put("y", json!({"name": "other"})));
+    assert_eq!(
+        other.unwrap_err().code,
+        503,
+        "only its own target is missed"
+    );
+    world.targets[0].mend();
+    process.until_settled();
+    let newest = process
+        .operations()
+        .into_iter()
+        .find(|record| record.id == waiting.id);
+    assert_eq!(newest.unwrap().outcome, Some(Outcome::Synced));
+    assert!(
+        world
+            .dump()
+            .iter()
+            .all(|held| held["x"] == json!({"name": "new"}))
+    );
+    process.crash();
+}

@@ -149,6 +149,7 @@ pub fn put(id: &str, mut content: Value, expected: Option<&str>) -> JournalEntry
         check_latest: false,
         idempotency: None,
         updates: Vec::new(),
+        payloads: Vec::new(),
     }
 }
 
