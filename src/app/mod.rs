@@ -69,10 +69,13 @@ impl App {
     /// Whether configuration and store work (`/health/ready`), whatever the targets do.
     ///
     /// # Errors
-    /// 503 where the store does not answer or this node has lost its lease.
+    /// 503 where the store does not answer or write any more, or this node has lost its lease.
     pub async fn ready(&self) -> Result<(), Error> {
         if self.store().lease_left().is_zero() {
             return Err(Error::new(503, "this node has lost its lease on the store"));
+        }
+        if !self.store().is_writing() {
+            return Err(Error::new(503, "this node's store cannot write any more"));
         }
         self.store().tokens().await?;
         Ok(())

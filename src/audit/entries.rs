@@ -100,6 +100,7 @@ pub fn about_divergence_end(
         "action": how,
         "status": "SUCCESS",
         "outcome": record.outcome,
+        "parent": record.parent,
         "root": record.root,
     }));
     if let Some(reason) = reason {

@@ -2,8 +2,9 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    QueryResult, SqliteTransactionMode, StatementBuilder, TransactionOptions, TransactionTrait,
+    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
+    DbBackend, DbErr, ExecResult, QueryResult, SqliteTransactionMode, Statement, StatementBuilder,
+    TransactionOptions, TransactionTrait,
 };
 use sqlx::{
     mysql::MySqlPoolOptions,
@@ -14,6 +15,8 @@ use super::error::{Error, Refusal};
 
 /// How long a statement may take, and how long a free connection is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything may take, the waiting for a connection included, before it is given up here.
+pub(super) const LONGEST: Duration = Duration::from_secs(20);
 /// How long a connection may rest before it is tried out again.
 const RESTED: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: the writer uses each in several sizes.
@@ -22,8 +25,8 @@ const STATEMENTS: usize = 512;
 /// The connections of a store: few that write, several that read.
 #[derive(Debug, Clone)]
 pub(super) struct Database {
-    writer: DatabaseConnection,
-    reader: DatabaseConnection,
+    writer: Reader,
+    reader: Reader,
     backend: DbBackend,
 }
 
@@ -60,8 +63,8 @@ impl Database {
             _ => (connect(2).await?, connect(8).await?),
         };
         Ok(Self {
-            writer,
-            reader,
+            writer: Reader(writer),
+            reader: Reader(reader),
             backend,
         })
     }
@@ -76,14 +79,24 @@ impl Database {
         self.backend != DbBackend::Sqlite
     }
 
-    /// For reading outside transactions.
-    pub(super) fn reader(&self) -> &DatabaseConnection {
+    /// For reading outside transactions; each statement has its time.
+    pub(super) fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// For reading outside transactions what the writers' connections see.
+    pub(super) fn fresh(&self) -> &Reader {
+        &self.writer
+    }
+
+    /// For reading several statements from one snapshot.
+    pub(super) fn snapshots(&self) -> &DatabaseConnection {
+        &self.reader.0
     }
 
     /// For migrations.
     pub(super) fn writer(&self) -> &DatabaseConnection {
-        &self.writer
+        &self.writer.0
     }
 
     /// Begins a transaction that writes. On SQLite it takes the write lock at once: one that reads
@@ -95,9 +108,9 @@ impl Database {
                     sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
                     ..TransactionOptions::default()
                 };
-                self.writer.begin_with_options(options).await?
+                self.writer.0.begin_with_options(options).await?
             }
-            _ => self.writer.begin().await?,
+            _ => self.writer.0.begin().await?,
         };
         Ok(Transaction {
             inner,
@@ -112,9 +125,50 @@ impl Database {
 
     /// Closes every connection.
     pub(super) async fn close(&self) {
-        let _ = self.writer.close_by_ref().await;
-        let _ = self.reader.close_by_ref().await;
+        let _ = self.writer.0.close_by_ref().await;
+        let _ = self.reader.0.close_by_ref().await;
     }
+}
+
+/// A connection whose statements end when their time is over, whatever the network does.
+#[derive(Debug, Clone)]
+pub(super) struct Reader(DatabaseConnection);
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Reader {
+    fn get_database_backend(&self) -> DbBackend {
+        self.0.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        limited(self.0.execute_raw(statement)).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        limited(self.0.execute_unprepared(sql)).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        limited(self.0.query_one_raw(statement)).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        limited(self.0.query_all_raw(statement)).await
+    }
+}
+
+/// Ends work on the database that takes longer than its own limits allow: a server that is gone
+/// without a word, or a network that swallows packets, would be waited for without end.
+pub(super) async fn limited<T>(work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+    match tokio::time::timeout(LONGEST, work).await {
+        Ok(result) => result,
+        Err(_) => Err(timed_out()),
+    }
+}
+
+/// Treated like a database that gives no connection: it is waited for.
+pub(super) fn timed_out() -> DbErr {
+    DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)
 }
 
 /// A transaction that remembers a failed statement: PostgreSQL answers `COMMIT` after one with

@@ -121,6 +121,25 @@ pub(super) fn remedy(error: &DbErr) -> Remedy {
     }
 }
 
+/// Whether the statement itself took too long, or no connection came in time.
+pub(super) fn is_timeout(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return matches!(error, DbErr::ConnectionAcquire(_));
+    };
+    match error.as_ref() {
+        sqlx::Error::Database(error) => {
+            match error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+                Some(error) => matches!(error.number(), 1969 | 3024),
+                None => error.code().is_some_and(|code| code == "57014"),
+            }
+        }
+        sqlx::Error::PoolTimedOut => true,
+        _ => false,
+    }
+}
+
 /// SQLSTATE classes on PostgreSQL; error numbers on MySQL; primary result codes on SQLite.
 fn remedy_of_code(error: &dyn sqlx::error::DatabaseError) -> Remedy {
     if error.is_unique_violation() {

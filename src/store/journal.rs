@@ -17,7 +17,8 @@ impl Store {
     ///
     /// # Errors
     /// It conflicts with what is stored, this node's lease is lost, or the store does not work for
-    /// about ten seconds. Nothing was stored then.
+    /// about ten seconds: nothing was stored then. [`JournalError::Unknown`] where the store was
+    /// closed meanwhile.
     pub async fn journal(&self, entry: JournalEntry) -> Result<(), JournalError> {
         let rows = self.encoded(|encoder| encoder.entry(entry))?;
         let (reply, answer) = oneshot::channel();
@@ -26,9 +27,12 @@ impl Store {
             since: Instant::now(),
             reply,
         };
-        self.send(Command::Journal(Box::new(entry)));
-        let closed = |_| Error::at("journal a change")(Refusal::Closed);
-        answer.await.map_err(closed)?
+        let sent = self.handle.commands.send(Command::Journal(Box::new(entry)));
+        if sent.is_err() {
+            return Err(Error::at("journal a change")(Refusal::Closed).into());
+        }
+        // A writer that ends in the middle of a round drops the reply.
+        answer.await.unwrap_or(Err(JournalError::Unknown))
     }
 
     /// Hands over what ends a change. It is written soon, in order, before any later journal entry.

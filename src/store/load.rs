@@ -13,8 +13,8 @@ use super::{
     decode::record,
     entity::{idempotency, lane, managed_object, operation},
     round::Work,
-    rows::micros,
-    state::{LaneState, State},
+    rows::{HolderRow, micros},
+    state::{KnownKey, LaneState, State},
 };
 
 /// Reads, and locks, what the work is judged by.
@@ -47,7 +47,7 @@ async fn load_lanes(
         objects.insert(entry.operation.object.as_str());
     }
     for settlement in &work.settlements {
-        objects.extend(settlement.release.as_deref());
+        objects.extend(settlement.release.as_ref().map(|held| held.object.as_str()));
         objects.extend(settlement.claim.as_ref().map(|(object, _)| object.as_str()));
         objects.extend(
             settlement
@@ -138,6 +138,11 @@ async fn load_keys(
         .entries
         .iter()
         .filter_map(|entry| entry.key.as_ref())
+        .chain(
+            work.settlements
+                .iter()
+                .filter_map(|one| one.answer.as_ref()),
+        )
         .map(|key| (key.caller.as_str(), key.key.as_str()))
         .collect();
     if asked.is_empty() {
@@ -152,14 +157,21 @@ async fn load_keys(
         );
     }
     let query = Query::select()
-        .columns([idempotency::Column::Caller, idempotency::Column::Key])
+        .columns([
+            idempotency::Column::Caller,
+            idempotency::Column::Key,
+            idempotency::Column::Operation,
+        ])
         .from(idempotency::Entity)
         .cond_where(any)
         .to_owned();
     for row in transaction.all(&query).await? {
-        state
-            .keys
-            .insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        let known = KnownKey {
+            operation: row.try_get_by_index(2)?,
+            stored: true,
+        };
+        let key = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        state.keys.insert(key, known);
     }
     Ok(())
 }
@@ -170,8 +182,8 @@ async fn load_ended(
     work: &Work<'_>,
     state: &mut State,
 ) -> Result<(), DbErr> {
-    let free = |object: &String| {
-        let lane = state.lanes.get(object);
+    let free = |held: &HolderRow| {
+        let lane = state.lanes.get(&held.object);
         lane.is_none_or(|lane| lane.row.node.is_none())
     };
     let doubtful: BTreeSet<&str> = work

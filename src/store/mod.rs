@@ -54,7 +54,7 @@ pub use statistics::Statistics;
 pub use tokens::Token;
 pub use verify::{Break, Verification};
 pub use words::{
-    Admission, InFlight, JournalEntry, JournalError, ObjectWrite, Settlement, StoredAnswer,
+    Admission, Holder, InFlight, JournalEntry, JournalError, ObjectWrite, Settlement, StoredAnswer,
     StoredKey, StoredObject, StoredOperation, Ticket,
 };
 
@@ -195,6 +195,12 @@ impl Store {
     #[must_use]
     pub fn lease_left_of(&self, node: &str) -> Duration {
         self.core().leases.left_of(node)
+    }
+
+    /// Whether the task that writes still lives; without it nothing can be changed any more.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        !self.handle.commands.is_closed()
     }
 
     /// What the writer has done since the store was opened.

@@ -12,7 +12,11 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait as _, Query},
 };
 
-use super::{connection::Database, entity::node, rows::micros};
+use super::{
+    connection::{Database, limited},
+    entity::node,
+    rows::micros,
+};
 use crate::clock::SharedClock;
 
 /// Who this node is, and until when.
@@ -82,6 +86,10 @@ impl Leases {
     /// Registers this node under a fresh id; an earlier one ends at once, and whoever takes over
     /// next finds its changes.
     pub(super) async fn register(&self, database: &Database) -> Result<(), DbErr> {
+        limited(self.begin_life(database)).await
+    }
+
+    async fn begin_life(&self, database: &Database) -> Result<(), DbErr> {
         let id: Arc<str> = self.clock.fresh_id().to_string().into();
         let lock = self.lock(&id);
         let term = self.term();

@@ -28,8 +28,8 @@ impl Pending {
     pub(super) fn add(&self, settlement: &SettlementRows) {
         let mut inner = self.inner();
         inner.settlements += 1;
-        if let Some(object) = &settlement.release {
-            *inner.released.entry(object.clone()).or_default() += 1;
+        if let Some(holder) = &settlement.release {
+            *inner.released.entry(holder.object.clone()).or_default() += 1;
         }
         if let Some(key) = written_object(settlement) {
             *inner.written.entry(key).or_default() += 1;
@@ -48,8 +48,8 @@ impl Pending {
     pub(super) fn remove(&self, settlement: &SettlementRows) {
         let mut inner = self.inner();
         inner.settlements = inner.settlements.saturating_sub(1);
-        if let Some(object) = &settlement.release {
-            count_down(&mut inner.released, object);
+        if let Some(holder) = &settlement.release {
+            count_down(&mut inner.released, &holder.object);
         }
         if let Some(key) = written_object(settlement) {
             count_down(&mut inner.written, &key);

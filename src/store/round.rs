@@ -1,23 +1,18 @@
 //! One round of the writer: everything that waits, in one transaction of few statements.
-use std::time::Duration;
-
 use sea_orm::{
-    ConnAcquireErr, ConnectionTrait as _, DbErr,
-    sea_query::{Expr, ExprTrait as _, Query},
+    ConnectionTrait as _, DbErr,
+    sea_query::{Expr, ExprTrait as _, LockType, Query},
 };
 
 use super::{
     Core, JournalError, Refusal,
-    connection::{CommitError, Transaction},
+    connection::{CommitError, LONGEST, Transaction, timed_out},
     entity::node,
     load::load,
     nodes::Term,
     rows::{EntryRows, SettlementRows},
     save::save,
 };
-
-/// How long a transaction or its commit may take before its outcome is looked for.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a round is about.
 #[derive(Debug, Default)]
@@ -84,13 +79,13 @@ pub(super) async fn write(core: &Core, work: &Work<'_>) -> Result<Written, Failu
         round: core.leases.next_round(),
     };
     let term = core.leases.term();
-    let (transaction, written) = tokio::time::timeout(PATIENCE, fill(core, work, &mark, term))
+    let (transaction, written) = tokio::time::timeout(LONGEST, fill(core, work, &mark, term))
         .await
         .map_err(|_| Failure::Database(timed_out()))??;
     let Some(transaction) = transaction else {
         return Ok(written);
     };
-    let error = match tokio::time::timeout(PATIENCE, transaction.commit()).await {
+    let error = match tokio::time::timeout(LONGEST, transaction.commit()).await {
         Ok(Ok(())) => {
             core.leases.extend(term);
             return Ok(written);
@@ -106,22 +101,19 @@ pub(super) async fn write(core: &Core, work: &Work<'_>) -> Result<Written, Failu
     })))
 }
 
-/// Whether the round that left this mark was committed. None: its node is gone.
+/// Whether the round that left this mark was committed. None: its node is gone. Waits for a
+/// transaction that is still in doubt, for it holds the node's row.
 pub(super) async fn was_committed(core: &Core, mark: &Mark) -> Result<Option<bool>, DbErr> {
     let query = Query::select()
         .column(node::Column::Round)
         .from(node::Entity)
         .and_where(Expr::col(node::Column::Id).eq(mark.node.as_str()))
+        .lock(LockType::Update)
         .to_owned();
-    match core.database.writer().query_one(&query).await? {
+    match core.database.fresh().query_one(&query).await? {
         Some(row) => Ok(Some(row.try_get_by_index::<i64>(0)? >= mark.round)),
         None => Ok(None),
     }
-}
-
-/// Treated like a database that gives no connection: it is waited for.
-fn timed_out() -> DbErr {
-    DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)
 }
 
 async fn fill(

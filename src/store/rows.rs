@@ -1,6 +1,6 @@
 //! Words of the domain as rows and back. Texts are made where the caller runs, so that the one
 //! writer only writes.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -42,6 +42,8 @@ pub(super) struct EntryRows {
     pub operation: operation::Model,
     pub write: Option<WriteRow>,
     pub claim: bool,
+    /// The life that holds the parent of what claims nothing itself.
+    pub node: String,
     pub attempt: u32,
     pub latest: Option<Option<String>>,
     pub key: Option<idempotency::Model>,
@@ -55,12 +57,20 @@ pub(super) struct SettlementRows {
     pub operations: Vec<operation::Model>,
     pub payloads: Vec<PayloadRow>,
     pub write: Option<WriteRow>,
-    pub release: Option<String>,
+    pub release: Option<HolderRow>,
     pub claim: Option<(String, OperationId)>,
     pub links: Vec<LinkRow>,
     pub audit: Vec<audit_entry::Model>,
     pub answer: Option<idempotency::Model>,
     pub supersedes: Option<(String, OperationId)>,
+}
+
+/// Who must hold the lane that is given free.
+#[derive(Debug, Clone)]
+pub(super) struct HolderRow {
+    pub object: String,
+    pub operation: String,
+    pub node: Arc<str>,
 }
 
 /// What happens to a stored object.
@@ -122,6 +132,7 @@ impl Encoder<'_> {
             operation,
             write,
             claim: entry.claim,
+            node: entry.node.to_string(),
             attempt: entry.record.attempt,
             latest: entry
                 .check_latest
@@ -152,7 +163,11 @@ impl Encoder<'_> {
             operations: settlement.records.iter().map(operation_row).collect(),
             payloads,
             write,
-            release: settlement.release.map(|object| object.to_string()),
+            release: settlement.release.map(|holder| HolderRow {
+                object: holder.object.to_string(),
+                operation: holder.operation.to_string(),
+                node: holder.node,
+            }),
             claim: settlement
                 .claim
                 .map(|(object, operation)| (object.to_string(), operation)),

@@ -29,6 +29,9 @@ pub(super) async fn save(
     links::store(transaction, state.links).await?;
     insert(transaction, state.new_keys, None).await?;
     store_answers(transaction, state.answers).await?;
+    // Another node may have taken such a key meanwhile: then this fails, and is judged anew.
+    let fresh = state.new_answers.into_values().collect();
+    insert(transaction, fresh, None).await?;
     // The end of the chain is the one row that all nodes share: it is locked last and shortest.
     chain::append(transaction, state.audit).await
 }

@@ -72,7 +72,7 @@ async fn lock(database: &Database) -> Result<Option<DatabaseTransaction>, DbErr>
         DbBackend::MySql => LOCK_MYSQL,
         _ => return Ok(None),
     };
-    let connection = database.reader().begin().await?;
+    let connection = database.snapshots().begin().await?;
     connection.execute_unprepared(statement).await?;
     Ok(Some(connection))
 }

@@ -8,7 +8,7 @@ use super::{
     rows::{EntryRows, LinkRow, PayloadRow, SettlementRows, WriteRow, audit_row, operation_row},
 };
 use crate::model::{
-    OperationId, OperationRecord,
+    OperationId, OperationRecord, Purpose,
     audit::{AuditEntry, Topic},
     record::Resolution,
 };
@@ -32,7 +32,7 @@ pub(super) struct State {
     /// The stored revisions of the objects that are written.
     pub revisions: HashMap<ObjectKey, String>,
     /// Idempotency keys that exist.
-    pub keys: BTreeSet<(String, String)>,
+    pub keys: BTreeMap<(String, String), KnownKey>,
     /// Changes that have ended although a settlement would give their lane free.
     pub ended: BTreeSet<String>,
     /// Open divergences of objects of which a change ended `synced`.
@@ -50,10 +50,20 @@ pub(super) struct State {
     pub linked: HashMap<LinkKey, String>,
     /// Keys to insert.
     pub new_keys: Vec<idempotency::Model>,
-    /// Keys whose answer is known now.
+    /// Answers under keys that exist already.
     pub answers: BTreeMap<(String, String), idempotency::Model>,
+    /// Answers under keys that no change was journaled with.
+    pub new_answers: BTreeMap<(String, String), idempotency::Model>,
     /// Entries to append.
     pub audit: Vec<audit_entry::Model>,
+}
+
+/// Whose an idempotency key is.
+#[derive(Debug, Clone)]
+pub(super) struct KnownKey {
+    pub operation: String,
+    /// Whether there is a row already.
+    pub stored: bool,
 }
 
 /// A lane as it will be.
@@ -99,11 +109,10 @@ impl State {
         }
         self.audit.extend(settlement.audit.iter().cloned());
         if let Some(answer) = &settlement.answer {
-            let key = (answer.caller.clone(), answer.key.clone());
-            self.answers.insert(key, answer.clone());
+            self.answer(answer);
         }
-        if let Some(object) = &settlement.release {
-            self.release(object);
+        if let Some(holder) = &settlement.release {
+            self.release(&holder.object);
         }
         if let Some((object, operation)) = &settlement.claim {
             self.claim(object, &operation.to_string(), 1);
@@ -113,14 +122,19 @@ impl State {
 
     /// Takes a journal entry in, unless it conflicts with what is there.
     pub(super) fn journal(&mut self, entry: &EntryRows) -> Result<(), JournalError> {
+        if self.is_journaled(entry) {
+            return Ok(());
+        }
         self.check_lane(entry)?;
         if entry.write.as_ref().is_some_and(|write| !self.fits(write)) {
             return Err(JournalError::Stale);
         }
         if let Some(key) = &entry.key {
-            if !self.keys.insert((key.caller.clone(), key.key.clone())) {
+            let place = (key.caller.clone(), key.key.clone());
+            if self.keys.contains_key(&place) {
                 return Err(JournalError::KeyInUse);
             }
+            self.know(place, key);
             self.new_keys.push(key.clone());
         }
         if let Some(write) = &entry.write {
@@ -150,8 +164,12 @@ impl State {
         };
         for mut record in self.open_divergences(object, *by) {
             record.resolution = Some(superseded(*by, at));
-            let entry = supersession(&record, *by, at, fresh());
-            self.audit.push(audit_row(&entry));
+            // A change and its compensation diverge as one: the change tells of its end.
+            if record.purpose != Purpose::Compensation {
+                let caller = settlement.operations.last().and_then(caller_of);
+                let entry = supersession(&record, *by, caller, at, fresh());
+                self.audit.push(audit_row(&entry));
+            }
             self.record(operation_row(&record));
         }
         if let Some(lane) = self.lanes.get_mut(object)
@@ -192,25 +210,37 @@ impl State {
             && self.links.is_empty()
             && self.new_keys.is_empty()
             && self.answers.is_empty()
+            && self.new_answers.is_empty()
             && self.audit.is_empty()
             && !self.lanes.values().any(|lane| lane.changed)
     }
 
     fn check_release(&self, settlement: &SettlementRows) -> Result<(), Refusal> {
-        let Some(object) = &settlement.release else {
+        let Some(held) = &settlement.release else {
             return Ok(());
         };
-        let holder = self
-            .lanes
-            .get(object)
-            .and_then(|lane| lane.row.node.as_deref());
+        let lane = self.lanes.get(&held.object).map(|lane| &lane.row);
         let ended = |row: &operation::Model| self.ended.contains(&row.id);
-        match holder {
-            Some(node) if node == self.node => Ok(()),
-            Some(_) => Err(Refusal::TakenOver),
+        match lane.and_then(|lane| lane.node.as_deref()) {
+            Some(node) => {
+                let is_its = node == self.node
+                    && node == &*held.node
+                    && lane.is_some_and(|lane| lane.operation.as_ref() == Some(&held.operation));
+                is_its.then_some(()).ok_or(Refusal::TakenOver)
+            }
             None if settlement.operations.iter().any(ended) => Err(Refusal::TakenOver),
             None => Ok(()),
         }
+    }
+
+    /// Whether an earlier round stored the entry after all, although its commit failed.
+    fn is_journaled(&self, entry: &EntryRows) -> bool {
+        let lane = self.lanes.get(&entry.operation.object);
+        entry.claim
+            && lane.is_some_and(|lane| {
+                lane.row.operation.as_ref() == Some(&entry.operation.id)
+                    && lane.row.node.as_ref() == Some(&self.node)
+            })
     }
 
     fn check_lane(&self, entry: &EntryRows) -> Result<(), JournalError> {
@@ -222,12 +252,20 @@ impl State {
         if entry.claim
             && let Some(operation) = in_flight
         {
+            if operation == entry.operation.id {
+                return Err(JournalError::Unknown);
+            }
             let nobody = OperationId(uuid::Uuid::nil());
             return Err(JournalError::InFlight(operation.parse().unwrap_or(nobody)));
         }
         let holder = lane.and_then(|lane| lane.node.as_deref());
-        if !entry.claim && holder != Some(self.node.as_str()) {
-            return Err(JournalError::LeaseLost);
+        if !entry.claim {
+            let is_its = holder == Some(self.node.as_str())
+                && holder == Some(entry.node.as_str())
+                && in_flight == entry.operation.parent.as_deref();
+            if !is_its {
+                return Err(JournalError::LeaseLost);
+            }
         }
         match &entry.latest {
             Some(latest) if lane.map(|lane| &lane.latest) != latest.as_ref() => {
@@ -240,6 +278,34 @@ impl State {
     fn fits(&self, write: &WriteRow) -> bool {
         let key = (write.managed_type.clone(), write.id.clone());
         self.revisions.get(&key) == write.expected.as_ref()
+    }
+
+    /// Keeps the answer under its key, unless the key is another change's.
+    fn answer(&mut self, answer: &idempotency::Model) {
+        let key = (answer.caller.clone(), answer.key.clone());
+        match self.keys.get(&key) {
+            Some(known) if known.operation != answer.operation => {
+                tracing::warn!(
+                    operation = answer.operation,
+                    "the idempotency key is another change's: its answer stays"
+                );
+            }
+            Some(known) if known.stored => {
+                self.answers.insert(key, answer.clone());
+            }
+            _ => {
+                self.know(key.clone(), answer);
+                self.new_answers.insert(key, answer.clone());
+            }
+        }
+    }
+
+    fn know(&mut self, place: (String, String), key: &idempotency::Model) {
+        let known = KnownKey {
+            operation: key.operation.clone(),
+            stored: false,
+        };
+        self.keys.insert(place, known);
     }
 
     fn put(&mut self, write: &WriteRow) {
@@ -332,6 +398,11 @@ impl State {
     }
 }
 
+fn caller_of(row: &operation::Model) -> Option<String> {
+    let record = super::decode::record(&row.record).ok()?;
+    Some(record.caller)
+}
+
 fn superseded(by: OperationId, at: DateTime<Utc>) -> Resolution {
     Resolution {
         kind: "superseded".into(),
@@ -346,16 +417,24 @@ fn superseded(by: OperationId, at: DateTime<Utc>) -> Resolution {
 fn supersession(
     record: &OperationRecord,
     by: OperationId,
+    caller: Option<String>,
     at: DateTime<Utc>,
     id: uuid::Uuid,
 ) -> AuditEntry {
-    let body = serde_json::json!({
-        "eventName": "divergence",
-        "status": "SUPERSEDED",
-        "resourceName": record.object.to_string(),
+    let mut body = serde_json::json!({
+        "eventName": "divergenceEnd",
+        "userId": caller,
+        "objectId": record.object.to_string(),
+        "action": "superseded",
+        "status": "SUCCESS",
         "outcome": record.outcome,
-        "supersededBy": by.to_string(),
+        "parent": record.parent,
+        "root": record.root,
+        "message": format!("superseded by {by}"),
     });
+    if let Some(members) = body.as_object_mut() {
+        members.retain(|_, member| !member.is_null());
+    }
     AuditEntry {
         id,
         topic: Topic::Compensation,

@@ -2,13 +2,13 @@
 use std::collections::BTreeMap;
 
 use sea_orm::{
-    ConnectionTrait as _, DbErr,
-    sea_query::{Expr, ExprTrait as _, LockType, Order, Query},
+    ConnectionTrait as _, DbErr, QueryResult,
+    sea_query::{Expr, ExprTrait as _, LockType, Order, Query, SelectStatement},
 };
 
 use super::{
     Core, Error, InFlight, JournalError, Refusal, Store,
-    connection::Transaction,
+    connection::{Transaction, limited},
     entity::{lane, node},
     error::{Remedy, remedy},
     nodes::Sign,
@@ -32,8 +32,10 @@ impl Store {
     /// ran out, and tells which; `attempt` is one higher. A node of this machine that holds its
     /// lock lives, however old its lease.
     ///
+    /// What was taken is told even where the database fails later.
+    ///
     /// # Errors
-    /// The database fails, or this node has no lease itself.
+    /// The database fails before anything was taken, or this node has no lease itself.
     pub async fn take_over(&self) -> Result<Vec<InFlight>, Error> {
         let step = "take over changes of dead nodes";
         self.flush().await?;
@@ -44,19 +46,39 @@ impl Store {
         let suspects = suspects(core).await.map_err(Error::at(step))?;
         let mut taken = Vec::new();
         for suspect in suspects.iter().filter(|suspect| is_dead(core, suspect)) {
-            let lanes = retried(|| take(core, suspect)).await;
-            taken.extend(lanes.map_err(Error::at(step))?);
+            match retried(|| take(core, suspect)).await {
+                Ok(lanes) => taken.extend(lanes),
+                Err(error) if taken.is_empty() => return Err(Error::at(step)(error)),
+                Err(error) => {
+                    tracing::warn!(%error, node = suspect.id, "the changes of a dead node wait");
+                    continue;
+                }
+            }
             if let Some(file) = &suspect.lock_file
                 && core.leases.sign_of(Some(file)) == Sign::Dead
             {
                 let _ = std::fs::remove_file(file);
             }
         }
-        taken
-            .into_iter()
-            .map(in_flight)
-            .collect::<Result<_, Refusal>>()
-            .map_err(Error::at(step))
+        Ok(readable(taken))
+    }
+
+    /// What is in flight under this node's present identity, once everything that was handed over
+    /// is on disk.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn lanes_of_mine(&self) -> Result<Vec<InFlight>, Error> {
+        let step = "read the changes of this node";
+        self.flush().await?;
+        let core = self.core();
+        let me = core.leases.node();
+        let query = lanes_query(&me);
+        let rows = core.database.reader().query_all(&query).await;
+        let rows = rows.map_err(Error::at(step))?;
+        let lanes: Result<Vec<lane::Model>, DbErr> =
+            rows.iter().map(|row| lane_of(row, Some(&me))).collect();
+        Ok(readable(lanes.map_err(Error::at(step))?))
     }
 
     /// Takes the in-flight row of an object for work on an ended change (`heal`); false where
@@ -88,7 +110,7 @@ async fn retried<T, F: Future<Output = Result<T, DbErr>>>(
     let mut tries = 0;
     loop {
         tries += 1;
-        match attempt().await {
+        match limited(attempt()).await {
             Err(error) if tries < TRIES && remedy(&error) == Remedy::Retry => {}
             result => return result,
         }
@@ -114,7 +136,7 @@ async fn suspects(core: &Core) -> Result<Vec<Suspect>, DbErr> {
         .to_owned();
     // Lanes first: a node that registers in between is not taken for one without a row.
     let mut found = BTreeMap::new();
-    for row in core.database.writer().query_all(&lanes).await? {
+    for row in core.database.fresh().query_all(&lanes).await? {
         let id: String = row.try_get_by_index(0)?;
         let suspect = Suspect {
             id: id.clone(),
@@ -123,7 +145,7 @@ async fn suspects(core: &Core) -> Result<Vec<Suspect>, DbErr> {
         };
         found.insert(id, suspect);
     }
-    for row in core.database.writer().query_all(&nodes).await? {
+    for row in core.database.fresh().query_all(&nodes).await? {
         let id: String = row.try_get_by_index(0)?;
         let suspect = Suspect {
             id: id.clone(),
@@ -194,31 +216,46 @@ async fn lanes_of(
     transaction: &mut Transaction,
     suspect: &Suspect,
 ) -> Result<Vec<lane::Model>, DbErr> {
-    let query = Query::select()
+    let query = lanes_query(&suspect.id).lock(LockType::Update).to_owned();
+    let rows = transaction.all(&query).await?;
+    rows.iter().map(|row| lane_of(row, None)).collect()
+}
+
+fn lanes_query(node: &str) -> SelectStatement {
+    Query::select()
         .columns([
             lane::Column::Object,
             lane::Column::Operation,
             lane::Column::Attempt,
         ])
         .from(lane::Entity)
-        .and_where(Expr::col(lane::Column::Node).eq(suspect.id.as_str()))
+        .and_where(Expr::col(lane::Column::Node).eq(node))
         .order_by(lane::Column::Object, Order::Asc)
-        .lock(LockType::Update)
-        .to_owned();
-    let rows = transaction.all(&query).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(lane::Model {
-                object: row.try_get_by_index(0)?,
-                latest: String::new(),
-                operation: row.try_get_by_index(1)?,
-                node: None,
-                attempt: row.try_get_by_index(2)?,
-                claimed_at: 0,
-                open_divergence: 0,
-            })
-        })
-        .collect()
+        .to_owned()
+}
+
+/// What [`lanes_query`] reads.
+fn lane_of(row: &QueryResult, node: Option<&str>) -> Result<lane::Model, DbErr> {
+    Ok(lane::Model {
+        object: row.try_get_by_index(0)?,
+        latest: String::new(),
+        operation: row.try_get_by_index(1)?,
+        node: node.map(str::to_owned),
+        attempt: row.try_get_by_index(2)?,
+        claimed_at: 0,
+        open_divergence: 0,
+    })
+}
+
+/// One damaged row does not keep the others from being taken up.
+fn readable(lanes: Vec<lane::Model>) -> Vec<InFlight> {
+    let read = |row: lane::Model| {
+        let object = row.object.clone();
+        in_flight(row)
+            .inspect_err(|error| tracing::error!(%error, object, "it stays in flight"))
+            .ok()
+    };
+    lanes.into_iter().filter_map(read).collect()
 }
 
 fn in_flight(row: lane::Model) -> Result<InFlight, Refusal> {

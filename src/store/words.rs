@@ -1,4 +1,6 @@
 //! What goes into the store and what comes out of it.
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
@@ -39,6 +41,17 @@ pub enum ObjectWrite {
     },
 }
 
+/// Who holds an object's in-flight row: the row is given free for nobody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The object.
+    pub object: ResourceName,
+    /// The change.
+    pub operation: OperationId,
+    /// The life of the node that works on it ([`super::Store::identity`] when it took the row).
+    pub node: Arc<str>,
+}
+
 /// What goes on disk before the first target write of a change.
 #[derive(Debug, Clone)]
 pub struct JournalEntry {
@@ -52,9 +65,12 @@ pub struct JournalEntry {
     /// Whether this change takes the object's in-flight row (a root or follow-up does, a
     /// compensation runs under its parent's).
     pub claim: bool,
+    /// The life of this node under which the parent of a compensation is held; nothing is stored
+    /// where the row is somebody else's by now.
+    pub node: Arc<str>,
     /// The latest change of the object when planning began; another one since makes the plan stale.
     pub latest: Option<OperationId>,
-    /// Whether `latest` is to be checked (changes of objects that are not stored here).
+    /// Whether `latest` is to be checked.
     pub check_latest: bool,
     /// The caller's idempotency key.
     pub idempotency: Option<(String, IdempotencyKey)>,
@@ -64,7 +80,7 @@ pub struct JournalEntry {
     pub payloads: Vec<(OperationId, Value)>,
 }
 
-/// Why a change could not be journaled; nothing was stored.
+/// Why a change could not be journaled; nothing was stored, but for [`JournalError::Unknown`].
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// Another change of the object is in flight (on this node or another).
@@ -82,6 +98,10 @@ pub enum JournalError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] Error),
+    /// Nobody knows whether it was stored: the store was closed, or this node's registration went
+    /// away, before that could be found out.
+    #[error("whether the change was stored is not known")]
+    Unknown,
 }
 
 /// Everything that ends (a phase of) a change, written in one transaction.
@@ -93,8 +113,9 @@ pub struct Settlement {
     pub payloads: Vec<(OperationId, Value)>,
     /// What happens to the stored object (a change that a post hook refused is taken back here).
     pub object: Option<(ResourceName, ObjectWrite)>,
-    /// Gives the object's in-flight row free.
-    pub release: Option<ResourceName>,
+    /// Gives an object's in-flight row free; the whole settlement is void where another change, or
+    /// another life of a node, has the row by now.
+    pub release: Option<Holder>,
     /// Takes another in-flight row in the same transaction: that of the follow-up changes, whose
     /// name is no real object (`managed/$follow-ups/OPERATION`).
     pub claim: Option<(ResourceName, OperationId)>,
@@ -152,6 +173,18 @@ pub struct InFlight {
     pub node: String,
     /// How often it was taken up, 1 the first time.
     pub attempt: u32,
+}
+
+impl InFlight {
+    /// Who holds the row, as this tells it.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        Holder {
+            object: self.object.clone(),
+            operation: self.operation,
+            node: self.node.as_str().into(),
+        }
+    }
 }
 
 /// What is seen of an object before a change of it is planned.

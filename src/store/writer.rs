@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Core, Error, JournalError,
-    error::{Refusal, Remedy, remedy},
+    error::{Refusal, Remedy, is_timeout, remedy},
     round::{self, Doubt, Failure, Work, Written},
     rows::{EntryRows, SettlementRows},
 };
@@ -28,6 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const LARGEST_ROUND: usize = 256;
 /// How often a round that others are in the way of is tried as a whole.
 const TRIES: u32 = 4;
+
+/// How often work may run out of time before it is tried whether the work or the store is to blame.
+const TIMEOUTS: u32 = 3;
 
 /// What the writer is asked for.
 #[derive(Debug)]
@@ -144,12 +147,16 @@ impl Writer {
         let many = self.queue.len().min(LARGEST_ROUND);
         let mut commands: Vec<Command> = self.queue.drain(..many).collect();
         commands.retain(|command| !matches!(command, Command::Hurry));
+        let mut timeouts = 0;
         for tries in 1.. {
             let failure = match self.attempt(&mut commands).await {
                 Ok(()) => return,
                 Err(failure) => failure,
             };
             self.core.counters.retried();
+            if self.is_its_own_fault(&failure, &mut timeouts).await {
+                return self.write_apart(commands).await;
+            }
             match self.remedy_for(failure, &mut commands).await {
                 Remedy::Retry if tries < TRIES => {}
                 Remedy::Wait => {
@@ -174,7 +181,15 @@ impl Writer {
         let written = match round::write(&self.core, &work).await {
             Ok(written) => written,
             // Nobody is answered before it is known.
-            Err(Failure::Unknown(doubt)) if self.was_committed(&doubt).await => doubt.written,
+            Err(Failure::Unknown(doubt)) => match self.was_committed(&doubt).await {
+                Some(true) => doubt.written,
+                Some(false) => return Err(Failure::Unknown(doubt)),
+                // The mark went with the node's row; a settlement sees on its next try what is left.
+                None => {
+                    fail_entries(commands, || JournalError::Unknown);
+                    return Err(Failure::Unknown(doubt));
+                }
+            },
             Err(failure) => return Err(failure),
         };
         self.failures = 0;
@@ -189,11 +204,12 @@ impl Writer {
     }
 
     /// Looks whether a round whose commit failed was committed nevertheless, as long as it takes.
-    async fn was_committed(&mut self, doubt: &Doubt) -> bool {
+    /// None: nothing tells any more.
+    async fn was_committed(&mut self, doubt: &Doubt) -> Option<bool> {
         tracing::warn!(error = %doubt.error, "a commit has an unknown outcome; looking for it");
         loop {
             match round::was_committed(&self.core, &doubt.mark).await {
-                Ok(found) => return found.unwrap_or(false),
+                Ok(found) => return found,
                 Err(error) => {
                     tracing::warn!(%error, "the store cannot be asked for the outcome of a commit");
                     self.pause().await;
@@ -235,9 +251,13 @@ impl Writer {
         self.core.counters.split();
         for command in commands {
             let mut alone = vec![command];
-            let mut tries = 0;
+            let (mut tries, mut timeouts) = (0, 0);
             while let Err(failure) = self.attempt(&mut alone).await {
                 let error = failure.to_string();
+                if self.is_its_own_fault(&failure, &mut timeouts).await {
+                    fail_for_good(&self.core, &mut alone, &error);
+                    break;
+                }
                 if self.remedy_for(failure, &mut alone).await == Remedy::Retry {
                     tries += 1;
                 }
@@ -248,6 +268,15 @@ impl Writer {
                 give_up_old_entries(&mut alone);
             }
         }
+    }
+
+    /// Whether work runs out of time again and again although the database does other things.
+    async fn is_its_own_fault(&self, failure: &Failure, timeouts: &mut u32) -> bool {
+        let Failure::Database(error) = failure else {
+            return false;
+        };
+        *timeouts += u32::from(is_timeout(error));
+        *timeouts >= TIMEOUTS && self.core.leases.renew(&self.core.database).await.is_ok()
     }
 
     async fn pause(&mut self) {
@@ -282,7 +311,7 @@ fn answer(core: &Core, commands: Vec<Command>, written: Written) {
             Command::Settle(waiting) => {
                 let result = settlements.next().unwrap_or(Ok(()));
                 if let Err(refusal) = &result {
-                    tracing::warn!(object = waiting.rows.release, %refusal, "a settlement is void");
+                    tracing::warn!(object = waiting.rows.release.as_ref().map(|held| held.object.as_str()), %refusal, "a settlement is void");
                 }
                 core.pending.remove(&waiting.rows);
                 let _ = waiting

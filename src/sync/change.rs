@@ -15,7 +15,7 @@ use crate::{
         record::{HookRun, RecordedError, WriteRecord},
         secret::{Redactor, masked},
     },
-    store::ObjectWrite,
+    store::{Holder, ObjectWrite},
 };
 
 use super::{error::Refusal, follow::Asked, setup::Setup};
@@ -196,6 +196,15 @@ impl From<&TargetObject> for Written {
 }
 
 impl Context {
+    /// Who must hold the object's in-flight row when this change gives it free.
+    pub(super) fn holder(&self) -> Holder {
+        Holder {
+            object: self.change.object.clone(),
+            operation: self.change.id,
+            node: Arc::clone(&self.node),
+        }
+    }
+
     pub(super) fn new(change: Change, setup: Arc<Setup>) -> Self {
         let managed = setup.managed(&change.object.container).cloned();
         let redactor = managed.as_ref().map_or_else(Redactor::default, |managed| {

@@ -230,11 +230,18 @@ impl Engine {
         loop {
             let record = nested.record(SagaState::Journaled, &[], &[], &[]);
             match self
-                .journal_compensation(record, intent, object.clone(), parent.clone())
+                .journal_compensation(
+                    record,
+                    intent,
+                    object.clone(),
+                    parent.clone(),
+                    &context.node,
+                )
                 .await
             {
                 Ok(()) => return Ok(()),
-                Err(JournalError::LeaseLost) => return Err(LeaseLost),
+                // Whoever takes the change over finds out what is in the journal.
+                Err(JournalError::LeaseLost | JournalError::Unknown) => return Err(LeaseLost),
                 Err(JournalError::Store(error)) => {
                     tracing::error!(error = &error as &dyn std::error::Error,
                         operation = %context.change.id, "cannot journal the compensation yet");

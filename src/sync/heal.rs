@@ -1,4 +1,6 @@
 //! What is done about a diverged change: another try to undo it, or an operator's word that it stays.
+use std::sync::Arc;
+
 use crate::{
     audit,
     model::{
@@ -6,7 +8,7 @@ use crate::{
         SagaState,
         record::{Resolution, WriteRecord},
     },
-    store::{Settlement, StoredOperation},
+    store::{Holder, Settlement, StoredOperation},
 };
 
 use super::{
@@ -17,13 +19,16 @@ use super::{
     lane::Turn,
     recover::intent_of,
     settle::unlinked,
+    working::Work,
 };
 
 /// A diverged change that this node holds.
 struct Held {
     record: OperationRecord,
     payload: Option<serde_json::Value>,
+    holder: Holder,
     _turn: Turn,
+    _work: Work,
 }
 
 impl Engine {
@@ -36,7 +41,7 @@ impl Engine {
         let held = self.hold(id).await?;
         let result = self.heal_held(&held, caller).await;
         if result.is_err() {
-            self.let_go(&held.record).await?;
+            self.let_go(held.holder.clone()).await?;
         }
         result.map_err(|error| match error {
             Failed::Refused(refusal) => refusal,
@@ -74,7 +79,7 @@ impl Engine {
             audit::about_divergence_end(self.clock(), &record, "resolved", caller, Some(reason));
         let settlement = Settlement {
             records: vec![record.clone()],
-            release: Some(record.object.clone()),
+            release: Some(held.holder.clone()),
             audit: vec![end],
             ..Settlement::default()
         };
@@ -90,6 +95,12 @@ impl Engine {
             .enter(&object)
             .await
             .map_err(|_| Refusal::busy())?;
+        let work = self.parts.working.begin(id);
+        let holder = Holder {
+            object: object.clone(),
+            operation: id,
+            node: self.store().identity(),
+        };
         if !self.store().claim(&object, id).await? {
             return Err(Refusal::busy());
         }
@@ -98,22 +109,20 @@ impl Engine {
             Ok(StoredOperation { record, payload }) => Ok(Held {
                 record,
                 payload,
+                holder,
                 _turn: turn,
+                _work: work,
             }),
             Err(refusal) => {
-                let release = Settlement {
-                    release: Some(object),
-                    ..Settlement::default()
-                };
-                self.store().settle(release).wait().await?;
+                self.let_go(holder).await?;
                 Err(refusal)
             }
         }
     }
 
-    async fn let_go(&self, record: &OperationRecord) -> Result<(), Refusal> {
+    async fn let_go(&self, holder: Holder) -> Result<(), Refusal> {
         let settlement = Settlement {
-            release: Some(record.object.clone()),
+            release: Some(holder),
             ..Settlement::default()
         };
         Ok(self.store().settle(settlement).wait().await?)
@@ -155,17 +164,23 @@ impl Engine {
             .ok_or_else(|| refused("its compensation is not in the journal".to_owned()))?;
         let nested_intent = intent_of(nested.payload).map_err(refused)?;
         let context = Context::new(intent.change.clone(), self.setup()).hiding(&intent.rows);
-        let context = self.held(context);
+        let context = Context {
+            node: Arc::clone(&held.holder.node),
+            ..context
+        };
         let nested_context =
             Context::new(nested_intent.change.clone(), self.setup()).hiding(&nested_intent.rows);
-        let nested_context = self.held(nested_context);
+        let nested_context = Context {
+            node: Arc::clone(&held.holder.node),
+            ..nested_context
+        };
         let before = nested_intent.undone.clone();
         let compensation = self
             .undo_rows(&context, &nested_context, nested_intent)
             .await
             .map_err(|_| Refusal::new(503, "this node lost its lease; try again"))?;
         let record = self.healed(&held.record, &compensation);
-        self.write_heal(&record, nested.record, compensation, &before, caller)
+        self.write_heal(held, &record, nested.record, compensation, &before, caller)
             .await?;
         if record.outcome == Some(Outcome::Compensated) {
             Ok(record)
@@ -188,6 +203,7 @@ impl Engine {
 
     async fn write_heal(
         &self,
+        held: &Held,
         record: &OperationRecord,
         nested: OperationRecord,
         compensation: Compensation,
@@ -205,7 +221,7 @@ impl Engine {
         let settlement = Settlement {
             payloads: vec![(nested.id, super::journal::to_payload(&compensation.intent))],
             records: vec![nested, record.clone()],
-            release: Some(record.object.clone()),
+            release: Some(held.holder.clone()),
             links,
             audit: entries,
             ..Settlement::default()

@@ -1,4 +1,6 @@
 //! The intent on disk: nothing is written to a target before this.
+use std::sync::Arc;
+
 use crate::{
     model::{OperationRecord, PlannedRow, SagaEvent, SagaState, record::HookRun},
     store::{JournalEntry, JournalError, ObjectWrite},
@@ -88,14 +90,17 @@ impl Engine {
         };
         let context = plan.context();
         let change = &context.change;
+        // Before the entry is stored: where this life ends meanwhile, the change is not its to do.
+        let node = self.store().identity();
         let record = context.record(state, plan.rows(), &[], plan.hook_runs());
         let entry = JournalEntry {
             record,
             payload: self.payload(change, &plan),
             object: object_write(change),
             claim: true,
+            node: Arc::clone(&node),
             latest: plan.latest(),
-            check_latest: change.notified,
+            check_latest: true,
             idempotency: change
                 .idempotency
                 .clone()
@@ -108,7 +113,7 @@ impl Engine {
         }
         self.reach(Point::Journaled).await;
         let (context, rows, hook_runs, follow_ups) = plan.into_parts();
-        let context = self.held(context);
+        let context = Context { node, ..context };
         Ok(Journaled {
             context,
             rows,
@@ -126,12 +131,14 @@ impl Engine {
         intent: &Intent,
         object: ObjectWrite,
         parent: (OperationRecord, serde_json::Value),
+        node: &Arc<str>,
     ) -> Result<(), JournalError> {
         let entry = JournalEntry {
             record,
             payload: to_payload(intent),
             object,
             claim: false,
+            node: Arc::clone(node),
             latest: None,
             check_latest: false,
             idempotency: None,
@@ -139,14 +146,6 @@ impl Engine {
             updates: vec![parent.0],
         };
         self.store().journal(entry).await
-    }
-
-    /// The context of a change that this node holds from now on.
-    pub(super) fn held(&self, context: Context) -> Context {
-        Context {
-            node: self.store().identity(),
-            ..context
-        }
     }
 
     fn payload(&self, change: &Change, plan: &Plan) -> serde_json::Value {

@@ -25,6 +25,7 @@ mod recover;
 mod run;
 mod settle;
 mod setup;
+mod working;
 
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ struct Parts {
     setup: ArcSwap<Setup>,
     lanes: lane::Lanes,
     tasks: TaskTracker,
+    working: working::Working,
 }
 
 impl Engine {
@@ -67,6 +69,7 @@ impl Engine {
             setup: ArcSwap::from_pointee(setup),
             lanes: lane::Lanes::new(bounds),
             tasks: TaskTracker::new(),
+            working: working::Working::default(),
         };
         Self {
             parts: Arc::new(parts),

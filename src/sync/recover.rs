@@ -21,7 +21,11 @@ use super::{
 
 /// Changes that could not be taken to their end yet; each waits on its own.
 #[derive(Debug, Default)]
-pub struct Waiting(Vec<InFlight>);
+pub struct Waiting {
+    stuck: Vec<InFlight>,
+    /// What this node held at the last look although nothing worked on it.
+    idle: Vec<InFlight>,
+}
 
 /// Why a change cannot be recovered now.
 enum Stuck {
@@ -64,7 +68,14 @@ impl Engine {
     /// Where the store cannot tell what is in flight.
     pub async fn recover(&self, waiting: &mut Waiting) -> Result<usize, store::Error> {
         let mut found = self.store().take_over().await?;
-        found.append(&mut waiting.0);
+        found.append(&mut waiting.stuck);
+        match self.orphans(&found, &mut waiting.idle).await {
+            Ok(orphans) => found.extend(orphans),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "what this node has left lying is looked for later"
+            ),
+        }
         let count = found.len();
         let tasks: Vec<_> = found
             .into_iter()
@@ -86,16 +97,38 @@ impl Engine {
         Ok(count)
     }
 
+    /// What this node holds although nothing works on it, at two looks in a row: a task that
+    /// panicked left it, or an answer of the store was lost. `found` is worked on from now on.
+    async fn orphans(
+        &self,
+        found: &[InFlight],
+        idle: &mut Vec<InFlight>,
+    ) -> Result<Vec<InFlight>, store::Error> {
+        let before = std::mem::take(idle);
+        // What an ended task handed over before the last look is on disk when this has looked.
+        let mine = self.store().lanes_of_mine().await?;
+        let same = |one: &InFlight, other: &InFlight| {
+            (&one.object, one.operation) == (&other.object, other.operation)
+        };
+        let (orphans, first_seen) = mine
+            .into_iter()
+            .filter(|lane| !self.parts.working.includes(lane.operation))
+            .filter(|lane| !found.iter().any(|other| same(lane, other)))
+            .partition(|lane| before.iter().any(|other| same(lane, other)));
+        *idle = first_seen;
+        Ok(orphans)
+    }
+
     fn keep(&self, waiting: &mut Waiting, in_flight: InFlight, stuck: Stuck) {
         match stuck {
             Stuck::Because(reason) => {
                 tracing::warn!(operation = %in_flight.operation, reason, "a change waits");
-                waiting.0.push(in_flight);
+                waiting.stuck.push(in_flight);
             }
             Stuck::Store(error) => {
                 tracing::error!(operation = %in_flight.operation,
                     error = &error as &dyn std::error::Error, "a change waits for the store");
-                waiting.0.push(in_flight);
+                waiting.stuck.push(in_flight);
             }
             Stuck::Lost => {
                 tracing::warn!(operation = %in_flight.operation, "another node takes the change");
@@ -104,6 +137,7 @@ impl Engine {
     }
 
     async fn resume(&self, in_flight: &InFlight) -> Result<(), Stuck> {
+        let _work = self.parts.working.begin(in_flight.operation);
         let Some(stored) = self.store().operation(in_flight.operation).await? else {
             tracing::error!(operation = %in_flight.operation, "in flight, but not in the journal");
             self.release(in_flight);
@@ -139,7 +173,7 @@ impl Engine {
         stored: StoredOperation,
     ) -> Result<Option<Settled>, Stuck> {
         let intent = read_intent(stored.payload)?;
-        let context = self.context_of(&intent, in_flight.attempt);
+        let context = self.context_of(&intent, in_flight);
         self.check_targets(&context, &intent.rows)?;
         let children = self.store().children(in_flight.operation).await?;
         let nested = children
@@ -147,7 +181,7 @@ impl Engine {
             .find(|child| child.record.purpose == Purpose::Compensation);
         match nested {
             Some(nested) => self
-                .resume_compensation(context, intent, nested)
+                .resume_compensation(in_flight, context, intent, nested)
                 .await
                 .map(Some),
             None => {
@@ -160,12 +194,13 @@ impl Engine {
     /// A change whose compensation is on disk: undoes what is not undone yet.
     async fn resume_compensation(
         &self,
+        in_flight: &InFlight,
         context: Context,
         intent: Intent,
         nested: StoredOperation,
     ) -> Result<Settled, Stuck> {
         let nested_intent = read_intent(nested.payload)?;
-        let nested_context = self.context_of(&nested_intent, context.change.attempt);
+        let nested_context = self.context_of(&nested_intent, in_flight);
         let ends = nested_intent.ended.clone();
         let compensation = self
             .undo_all(&context, &nested_context, nested_intent)
@@ -216,10 +251,13 @@ impl Engine {
         .await
     }
 
-    fn context_of(&self, intent: &Intent, attempt: u32) -> Context {
+    fn context_of(&self, intent: &Intent, in_flight: &InFlight) -> Context {
         let mut change = intent.change.clone();
-        change.attempt = attempt;
-        self.held(Context::new(change, self.setup()).hiding(&intent.rows))
+        change.attempt = in_flight.attempt;
+        Context {
+            node: in_flight.node.as_str().into(),
+            ..Context::new(change, self.setup()).hiding(&intent.rows)
+        }
     }
 
     fn check_targets(&self, context: &Context, rows: &[PlannedRow]) -> Result<(), Stuck> {
@@ -245,7 +283,7 @@ impl Engine {
         record.follow_ups = self.follow_up(&intent.change, &intent.follow_ups).await;
         let settlement = Settlement {
             records: vec![record],
-            release: Some(in_flight.object.clone()),
+            release: Some(in_flight.holder()),
             ..Settlement::default()
         };
         Ok(self.store().settle(settlement).wait().await?)
@@ -253,7 +291,7 @@ impl Engine {
 
     fn release(&self, in_flight: &InFlight) {
         let settlement = Settlement {
-            release: Some(in_flight.object.clone()),
+            release: Some(in_flight.holder()),
             ..Settlement::default()
         };
         let _ = self.store().settle(settlement);

@@ -12,7 +12,7 @@ use crate::{
         ChangeKind, ChangeRequest, Lineage, Object, OperationId, OperationRecord, Outcome,
         Requested, SagaEvent, SagaState, object::ID,
     },
-    store::{JournalError, ObjectWrite, Settlement},
+    store::{Holder, JournalError, ObjectWrite, Settlement},
 };
 
 use super::{
@@ -103,6 +103,7 @@ impl Engine {
         request: ChangeRequest,
         begun: Option<Begun>,
     ) -> Answer {
+        let _work = self.parts.working.begin(id);
         let span = tracing::info_span!("change", operation = %id);
         let way = self.all_the_way(id, lineage, request, begun);
         Box::pin(way).instrument(span).await
@@ -217,9 +218,13 @@ impl Engine {
             tries += 1;
             let refusal = match error {
                 JournalError::Stale | JournalError::InFlight(_) if tries < TRIES => continue,
-                JournalError::Stale | JournalError::InFlight(_) | JournalError::KeyInUse => {
-                    Refusal::busy()
+                JournalError::Stale | JournalError::InFlight(_) => Refusal::busy(),
+                // What is told under the key is for the change that has it.
+                JournalError::KeyInUse => {
+                    let refused = keyless(attempt, self.setup());
+                    return Err(self.reject(attempt, refused, None).await);
                 }
+                JournalError::Unknown => return Err(not_known(attempt.id)),
                 JournalError::LeaseLost => Refusal::new(503, "this node lost its lease; try again")
                     .after(Some(Duration::from_secs(1))),
                 JournalError::Store(error) => Refusal::from(error),
@@ -308,7 +313,7 @@ impl Engine {
         };
         let settlement = Settlement {
             object: Some((change.object.clone(), self.as_before(change))),
-            release: Some(change.object.clone()),
+            release: Some(context.holder()),
             ..Settlement::default()
         };
         let ticket = self.write_rejection(context, record, &answer, settlement);
@@ -410,6 +415,7 @@ impl Engine {
         let Settled {
             answer,
             change,
+            node,
             mut record,
             follow_ups,
             ticket,
@@ -430,7 +436,11 @@ impl Engine {
         record.follow_ups = self.follow_up(&change, &follow_ups).await;
         let done = Settlement {
             records: vec![record],
-            release: Some(super::follow::row(change.id)),
+            release: Some(Holder {
+                object: super::follow::row(change.id),
+                operation: change.id,
+                node,
+            }),
             ..Settlement::default()
         };
         let _ = self.store().settle(done);
@@ -488,6 +498,25 @@ fn unplanned(attempt: &Attempt, setup: Arc<super::Setup>) -> Context {
         attempt: 1,
     };
     Context::new(change, setup)
+}
+
+/// The refusal of a change whose idempotency key is another's.
+fn keyless(attempt: &Attempt, setup: Arc<super::Setup>) -> NotAdmitted {
+    let mut context = unplanned(attempt, setup);
+    context.change.idempotency = None;
+    NotAdmitted {
+        refusal: Refusal::busy(),
+        context: Some(context),
+        hook_runs: Vec::new(),
+    }
+}
+
+fn not_known(id: OperationId) -> Answer {
+    let message = "the store ended before it told whether the change began; its record tells";
+    unfinished(
+        id,
+        Refusal::new(503, message).after(Some(Duration::from_secs(5))),
+    )
 }
 
 fn interrupted(id: OperationId) -> Answer {

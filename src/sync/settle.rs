@@ -1,4 +1,6 @@
 //! The end of a change: the hook's verdict, the compensation it may ask for, the outcome, the answer.
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -29,6 +31,8 @@ use super::{
 pub(super) struct Settled {
     pub answer: Answer,
     pub change: Change,
+    /// The life of this node that held it.
+    pub node: Arc<str>,
     pub record: OperationRecord,
     pub follow_ups: Vec<Asked>,
     pub ticket: Ticket,
@@ -250,7 +254,7 @@ impl Engine {
             audit::about_change(self.clock(), record, before, after),
         );
         settlement.records.push(record.clone());
-        settlement.release = Some(change.object.clone());
+        settlement.release = Some(context.holder());
         settlement.answer = self.stored_answer(change, answer);
         if !journaled.follow_ups().is_empty() {
             settlement.claim = Some((super::follow::row(change.id), change.id));
@@ -277,6 +281,7 @@ impl Engine {
         Settled {
             answer,
             change,
+            node: Arc::clone(&journaled.context().node),
             record,
             follow_ups,
             ticket,

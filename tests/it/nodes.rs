@@ -1,5 +1,7 @@
 //! Several nodes on one store: one object is one node's at a time, and a lost node's changes are
 //! finished by another once its lease has run out.
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use recant::{model::Outcome, sync::checkpoint::Point};
 use serde_json::json;
 
@@ -32,6 +34,28 @@ fn stores(folder: &tempfile::TempDir) -> Vec<String> {
         stores.push(runtime.block_on(servers::fresh_database(&server)));
     }
     stores
+}
+
+#[test]
+fn a_change_whose_task_panicked_is_finished_by_its_own_node() {
+    let world = World::new(&Shape::default());
+    let process = world.start();
+    process.change(put("x", json!({"name": "old"}))).unwrap();
+    let panicked = AtomicBool::new(false);
+    let stopped = process.change_until(put("x", json!({"name": "new"})), move |point| {
+        let first = point == Point::AfterWrite(1) && !panicked.swap(true, Ordering::SeqCst);
+        assert!(!first, "a change panics, as this test wants");
+        false
+    });
+    assert!(!stopped);
+    process.until_settled();
+    let records = process.operations();
+    assert!(
+        records
+            .iter()
+            .all(|record| record.outcome == Some(Outcome::Synced))
+    );
+    process.change(put("x", json!({"name": "next"}))).unwrap();
 }
 
 #[test]

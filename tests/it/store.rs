@@ -16,7 +16,7 @@ use recant::{
         ChangeKind, Filter, Object, OperationId, OperationRecord, Outcome, Purpose, ResourceName,
         audit::{AuditEntry, Topic},
     },
-    store::{JournalEntry, Keyring, ObjectWrite, Options, Search, Settlement, Store},
+    store::{Holder, JournalEntry, Keyring, ObjectWrite, Options, Search, Settlement, Store},
 };
 use serde_json::{Value, json};
 
@@ -145,6 +145,7 @@ pub fn put(id: &str, mut content: Value, expected: Option<&str>) -> JournalEntry
             expected: expected.map(str::to_owned),
         },
         claim: true,
+        node: Arc::default(),
         latest: None,
         check_latest: false,
         idempotency: None,
@@ -153,15 +154,24 @@ pub fn put(id: &str, mut content: Value, expected: Option<&str>) -> JournalEntry
     }
 }
 
-/// What ends a change.
-pub fn end(entry: &JournalEntry, outcome: Outcome) -> Settlement {
+/// What this node gives free.
+pub fn held(store: &Store, object: &ResourceName, operation: OperationId) -> Holder {
+    Holder {
+        object: object.clone(),
+        operation,
+        node: store.identity(),
+    }
+}
+
+/// What ends a change of this node.
+pub fn end(store: &Store, entry: &JournalEntry, outcome: Outcome) -> Settlement {
     let mut record = entry.record.clone();
     record.outcome = Some(outcome);
     record.phase = "ended".into();
     record.ended_at = Some(now());
     Settlement {
         audit: vec![audit(&record, Topic::Activity)],
-        release: Some(record.object.clone()),
+        release: Some(held(store, &record.object, record.id)),
         records: vec![record],
         ..Settlement::default()
     }
@@ -183,7 +193,7 @@ pub async fn stored(store: &Store, id: &str, content: Value) -> String {
     let entry = put(id, content, None);
     let revision = entry.record.id.to_string();
     store.journal(entry.clone()).await.unwrap();
-    let _ = store.settle(end(&entry, Outcome::Synced));
+    let _ = store.settle(end(&store, &entry, Outcome::Synced));
     revision
 }
 

@@ -19,7 +19,7 @@ async fn a_secret_is_nowhere_on_disk_and_comes_back() {
         let entry = secret_entry("ann");
         store.journal(entry.clone()).await.unwrap();
         store
-            .settle(end(&entry, Outcome::Synced))
+            .settle(end(&store, &entry, Outcome::Synced))
             .wait()
             .await
             .unwrap();
@@ -116,7 +116,7 @@ async fn keys_rotate() {
         for id in ["ann", "bob"] {
             let entry = secret_entry(id);
             store.journal(entry.clone()).await.unwrap();
-            let _ = store.settle(end(&entry, Outcome::Synced));
+            let _ = store.settle(end(&store, &entry, Outcome::Synced));
         }
         assert_eq!(store.reencrypt().await.unwrap(), 0);
         store.close().await.unwrap();

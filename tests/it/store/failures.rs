@@ -45,7 +45,7 @@ async fn a_commit_of_unknown_outcome_is_looked_up() {
             );
             sabotage.store(what, Ordering::SeqCst);
             store
-                .settle(end(&entry, Outcome::Synced))
+                .settle(end(&store, &entry, Outcome::Synced))
                 .wait()
                 .await
                 .unwrap();
@@ -75,7 +75,7 @@ async fn a_store_that_is_away_fails_changes_and_keeps_settlements() {
         let entry = put("ann", json!({}), None);
         store.journal(entry.clone()).await.unwrap();
         sabotage.store(AWAY, Ordering::SeqCst);
-        let mut audit_only = end(&entry, Outcome::Synced);
+        let mut audit_only = end(&store, &entry, Outcome::Synced);
         audit_only.release = None;
         let ticket = store.settle(audit_only);
         let failed = store.journal(put("bob", json!({}), None)).await;
@@ -99,7 +99,7 @@ async fn a_locked_store_is_waited_for() {
             let entry = put("ann", json!({}), None);
             if store.journal(entry.clone()).await.is_ok() {
                 store
-                    .settle(end(&entry, Outcome::Synced))
+                    .settle(end(&store, &entry, Outcome::Synced))
                     .wait()
                     .await
                     .unwrap();

@@ -1,11 +1,11 @@
 //! The journal and settlements: conflicts, order, shared commits.
 use recant::{
     model::{LinkChange, Outcome, change::IdempotencyKey, record::Resolution},
-    store::{JournalError, ObjectWrite, Settlement, StoredAnswer},
+    store::{JournalError, ObjectWrite, Refusal, Settlement, StoredAnswer},
 };
 use serde_json::json;
 
-use super::{audit, end, fresh, name, now, places, put, record, search, stored};
+use super::{audit, end, fresh, held, name, now, places, put, record, search, stored};
 
 #[tokio::test]
 async fn a_change_is_stored_and_settled() {
@@ -24,7 +24,7 @@ async fn a_change_is_stored_and_settled() {
             unreachable!()
         };
         assert_eq!(&seen.object.as_ref().unwrap().object, object);
-        let mut settlement = end(&entry, Outcome::Synced);
+        let mut settlement = end(&store, &entry, Outcome::Synced);
         settlement.links = vec![set("crm", "ann", "17")];
         let ticket = store.settle(settlement.clone());
         let seen = store.admission(&name("ann")).await.unwrap();
@@ -65,7 +65,7 @@ async fn conflicts_are_refused_and_fail_nobody_else() {
         );
         assert!(matches!(three, Err(JournalError::Stale)), "{three:?}");
         four.unwrap();
-        let _ = store.settle(end(&first, Outcome::Synced));
+        let _ = store.settle(end(&store, &first, Outcome::Synced));
         let late = store
             .journal(put("ann", json!({"v": 3}), Some(&revision)))
             .await;
@@ -95,16 +95,16 @@ async fn a_record_kept_elsewhere_is_guarded_by_its_latest_change() {
         };
         let first = entry(None);
         store.journal(first.clone()).await.unwrap();
-        let _ = store.settle(end(&first, Outcome::Synced));
+        let _ = store.settle(end(&store, &first, Outcome::Synced));
         let stale = store.journal(entry(None)).await;
         assert!(matches!(stale, Err(JournalError::Stale)), "{stale:?}");
         let second = entry(Some(first.record.id));
         store.journal(second.clone()).await.unwrap();
-        let _ = store.settle(end(&second, Outcome::Diverged));
+        let _ = store.settle(end(&store, &second, Outcome::Diverged));
         assert!(store.claim(&name("ann"), second.record.id).await.unwrap());
         assert!(!store.claim(&name("ann"), fresh()).await.unwrap());
         let healed = Settlement {
-            release: Some(name("ann")),
+            release: Some(held(&store, &name("ann"), second.record.id)),
             ..Settlement::default()
         };
         store.settle(healed).wait().await.unwrap();
@@ -125,6 +125,7 @@ async fn a_compensation_runs_under_its_parents_lane() {
         let nested = |expected: &str| {
             let mut nested = put("ann", json!({"v": 0}), Some(expected));
             nested.claim = false;
+            nested.node = store.identity();
             nested.record.parent = Some(parent.record.id);
             nested.record.root = parent.record.id;
             let mut updated = parent.record.clone();
@@ -153,6 +154,46 @@ async fn a_compensation_runs_under_its_parents_lane() {
 }
 
 #[tokio::test]
+async fn a_late_settlement_never_frees_the_lane_of_another_change() {
+    for place in places().await {
+        let store = place.open().await;
+        let first = put("ann", json!({}), None);
+        store.journal(first.clone()).await.unwrap();
+        let mine = store.lanes_of_mine().await.unwrap();
+        assert_eq!(mine.len(), 1);
+        assert_eq!(
+            mine[0].holder(),
+            held(&store, &name("ann"), first.record.id)
+        );
+        let _ = store.settle(end(&store, &first, Outcome::Synced));
+        assert!(store.lanes_of_mine().await.unwrap().is_empty());
+        let second = put("ann", json!({}), Some(&first.record.id.to_string()));
+        store.journal(second.clone()).await.unwrap();
+        store
+            .journal(second.clone())
+            .await
+            .expect("stored before, as after a commit in doubt");
+        let late = store.settle(end(&store, &first, Outcome::Synced)).wait();
+        let refused = late.await.unwrap_err();
+        assert_eq!(refused.refusal(), Some(&Refusal::TakenOver));
+        let mut former = end(&store, &second, Outcome::Synced);
+        if let Some(holder) = &mut former.release {
+            holder.node = "a former life".into();
+        }
+        assert!(store.settle(former).wait().await.is_err());
+        let seen = store.admission(&name("ann")).await.unwrap();
+        assert_eq!(seen.in_flight, Some(second.record.id));
+        let settled = store.settle(end(&store, &second, Outcome::Synced));
+        settled.wait().await.unwrap();
+        assert!(store.is_writing());
+        store.close().await.unwrap();
+        let closed = store.journal(put("eve", json!({}), None)).await;
+        assert!(closed.is_err());
+        assert!(!store.is_writing());
+    }
+}
+
+#[tokio::test]
 async fn an_idempotency_key_is_taken_once_and_keeps_its_answer() {
     for place in places().await {
         let store = place.open().await;
@@ -174,7 +215,7 @@ async fn an_idempotency_key_is_taken_once_and_keeps_its_answer() {
             body: json!({"_id": "ann"}),
             headers: vec![("Recant-Operation".into(), first.record.id.to_string())],
         };
-        let mut settlement = end(&first, Outcome::Synced);
+        let mut settlement = end(&store, &first, Outcome::Synced);
         settlement.answer = Some(("caller".into(), key.clone(), answer.clone()));
         let _ = store.settle(settlement);
         let found = store.key("caller", &key.key).await.unwrap().unwrap();
@@ -191,6 +232,18 @@ async fn an_idempotency_key_is_taken_once_and_keeps_its_answer() {
         });
         let found = store.key("caller", "refused").await.unwrap().unwrap();
         assert_eq!(found.operation, first.record.id, "from the answer's header");
+        let late = StoredAnswer {
+            status: 409,
+            body: json!(null),
+            headers: vec![("Recant-Operation".into(), fresh().to_string())],
+        };
+        let _ = store.settle(Settlement {
+            answer: Some(("caller".into(), key.clone(), late)),
+            ..Settlement::default()
+        });
+        let found = store.key("caller", &key.key).await.unwrap().unwrap();
+        assert_eq!(found.operation, first.record.id);
+        assert_eq!(found.answer.map(|answer| answer.status), Some(201));
         assert_eq!(store.forget_keys(now()).await.unwrap(), 2);
         assert!(store.key("caller", "refused").await.unwrap().is_none());
         store.close().await.unwrap();
@@ -252,8 +305,8 @@ async fn one_bad_settlement_fails_nobody_else() {
         let (good, bad) = (put("ann", json!({}), None), put("bob", json!({}), None));
         store.journal(good.clone()).await.unwrap();
         store.journal(bad.clone()).await.unwrap();
-        let first = end(&good, Outcome::Synced);
-        let mut twice = end(&bad, Outcome::Synced);
+        let first = end(&store, &good, Outcome::Synced);
+        let mut twice = end(&store, &bad, Outcome::Synced);
         twice.audit = first.audit.clone();
         let (first, twice) = (store.settle(first), store.settle(twice));
         let third = put("eve", json!({}), None);
@@ -272,13 +325,20 @@ async fn a_synced_change_supersedes_open_divergences() {
         let store = place.open().await;
         let first = put("ann", json!({}), None);
         store.journal(first.clone()).await.unwrap();
-        let _ = store.settle(end(&first, Outcome::Diverged));
+        let mut diverged = end(&store, &first, Outcome::Diverged);
+        let mut nested = diverged.records[0].clone();
+        nested.id = fresh();
+        nested.parent = Some(first.record.id);
+        nested.purpose = recant::model::Purpose::Compensation;
+        let nested_id = nested.id;
+        diverged.records.insert(0, nested);
+        let _ = store.settle(diverged);
         let other = put("bob", json!({}), None);
         store.journal(other.clone()).await.unwrap();
-        let _ = store.settle(end(&other, Outcome::Diverged));
+        let _ = store.settle(end(&store, &other, Outcome::Diverged));
         let second = put("ann", json!({}), Some(&first.record.id.to_string()));
         store.journal(second.clone()).await.unwrap();
-        let mut settlement = end(&second, Outcome::Synced);
+        let mut settlement = end(&store, &second, Outcome::Synced);
         settlement.supersedes = Some((name("ann"), second.record.id));
         let _ = store.settle(settlement);
         let closed = store
@@ -290,6 +350,8 @@ async fn a_synced_change_supersedes_open_divergences() {
         let resolution: Resolution = closed.resolution.unwrap();
         assert_eq!(resolution.kind, "superseded");
         assert_eq!(resolution.operation, Some(second.record.id));
+        let nested = store.operation(nested_id).await.unwrap().unwrap().record;
+        assert!(!nested.is_open_divergence());
         let open = store
             .operation(other.record.id)
             .await
@@ -303,8 +365,14 @@ async fn a_synced_change_supersedes_open_divergences() {
             .await
             .unwrap()
             .results;
-        assert_eq!(entries.len(), 1);
+        assert_eq!(entries.len(), 1, "the compensation ends with its change");
         assert_eq!(entries[0].entry.operation, Some(first.record.id.0));
+        let body = &entries[0].entry.body;
+        assert_eq!(body["eventName"], "divergenceEnd");
+        assert_eq!(body["action"], "superseded");
+        assert_eq!(body["objectId"], "managed/user/ann");
+        assert_eq!(body["root"], json!(first.record.id));
+        assert_eq!(body["userId"], "tester");
         store.close().await.unwrap();
     }
 }
@@ -364,13 +432,13 @@ async fn follow_ups_take_a_lane_that_leaves_no_trace() {
                 .parse()
                 .unwrap();
         assert_ne!(lane, passing);
-        let mut settlement = end(&entry, Outcome::Synced);
+        let mut settlement = end(&store, &entry, Outcome::Synced);
         settlement.claim = Some((passing.clone(), entry.record.id));
         store.settle(settlement).wait().await.unwrap();
         let seen = store.admission(&passing).await.unwrap();
         assert_eq!(seen.in_flight, Some(entry.record.id));
         let done = Settlement {
-            release: Some(passing.clone()),
+            release: Some(held(&store, &passing, entry.record.id)),
             ..Settlement::default()
         };
         store.settle(done).wait().await.unwrap();
@@ -392,8 +460,8 @@ async fn intents_of_ended_changes_are_forgotten() {
         for entry in [&ended, &diverged, &running] {
             store.journal(entry.clone()).await.unwrap();
         }
-        let _ = store.settle(end(&ended, Outcome::Synced));
-        let _ = store.settle(end(&diverged, Outcome::Diverged));
+        let _ = store.settle(end(&store, &ended, Outcome::Synced));
+        let _ = store.settle(end(&store, &diverged, Outcome::Diverged));
         let later = now() + chrono::Duration::seconds(1);
         assert_eq!(store.forget_intents(later).await.unwrap(), 1);
         let payload = |id| {

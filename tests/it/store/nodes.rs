@@ -46,7 +46,7 @@ async fn a_dead_nodes_changes_are_taken_over_at_once() {
         assert_ne!(alive.node(), name_of_dead);
         assert!(alive.take_over().await.unwrap().is_empty(), "once only");
         alive
-            .settle(end(&entry, Outcome::Synced))
+            .settle(end(&alive, &entry, Outcome::Synced))
             .wait()
             .await
             .unwrap();
@@ -87,7 +87,7 @@ async fn a_node_elsewhere_is_dead_when_its_lease_ran_out() {
         };
         assert_eq!(taken.len(), 1);
         let late = far
-            .settle(end(&entry, Outcome::Synced))
+            .settle(end(&far, &entry, Outcome::Synced))
             .wait()
             .await
             .unwrap_err();
@@ -97,7 +97,7 @@ async fn a_node_elsewhere_is_dead_when_its_lease_ran_out() {
             lost.is_ok() || matches!(lost, Err(JournalError::LeaseLost)),
             "{lost:?}"
         );
-        near.settle(end(&entry, Outcome::Synced))
+        near.settle(end(&near, &entry, Outcome::Synced))
             .wait()
             .await
             .unwrap();
@@ -169,7 +169,7 @@ async fn of_two_nodes_that_race_for_an_object_one_wins() {
             let lost = first.err().or(second.err());
             assert!(matches!(lost, Some(JournalError::InFlight(id)) if id == winner.record.id));
             store
-                .settle(end(&winner, Outcome::Synced))
+                .settle(end(&store, &winner, Outcome::Synced))
                 .wait()
                 .await
                 .unwrap();
@@ -198,7 +198,7 @@ async fn nodes_share_a_store_under_load() {
                         Ok(()) => {
                             won += 1;
                             store
-                                .settle(end(&entry, Outcome::Synced))
+                                .settle(end(&store, &entry, Outcome::Synced))
                                 .wait()
                                 .await
                                 .unwrap();

@@ -154,7 +154,7 @@ async fn operations_are_found_by_columns_and_by_record() {
             if number % 4 == 0 {
                 all.push(entry.record);
             } else {
-                let settlement = end(&entry, outcome);
+                let settlement = end(&store, &entry, outcome);
                 all.push(settlement.records[0].clone());
                 let _ = store.settle(settlement);
             }
