@@ -68,6 +68,9 @@ impl Engine {
     /// Where the store cannot tell what is in flight.
     pub async fn recover(&self, waiting: &mut Waiting) -> Result<usize, store::Error> {
         let mut found = self.store().take_over().await?;
+        // What a former life of this node was stuck with is taken over like any other's.
+        let me = self.store().identity();
+        waiting.stuck.retain(|stuck| *stuck.node == *me);
         found.append(&mut waiting.stuck);
         match self.orphans(&found, &mut waiting.idle).await {
             Ok(orphans) => found.extend(orphans),
