@@ -35,7 +35,7 @@ impl Store {
     /// What was taken is told even where the database fails later.
     ///
     /// # Errors
-    /// The database fails before anything was taken, or this node has no lease itself.
+    /// The database fails and nothing was taken, or this node has no lease itself.
     pub async fn take_over(&self) -> Result<Vec<InFlight>, Error> {
         let step = "take over changes of dead nodes";
         self.flush().await?;
@@ -44,13 +44,13 @@ impl Store {
             return Err(Error::at(step)(JournalError::LeaseLost));
         }
         let suspects = suspects(core).await.map_err(Error::at(step))?;
-        let mut taken = Vec::new();
+        let (mut taken, mut failed) = (Vec::new(), None);
         for suspect in suspects.iter().filter(|suspect| is_dead(core, suspect)) {
             match retried(|| take(core, suspect)).await {
                 Ok(lanes) => taken.extend(lanes),
-                Err(error) if taken.is_empty() => return Err(Error::at(step)(error)),
                 Err(error) => {
                     tracing::warn!(%error, node = suspect.id, "the changes of a dead node wait");
+                    failed = Some(error);
                     continue;
                 }
             }
@@ -60,7 +60,10 @@ impl Store {
                 let _ = std::fs::remove_file(file);
             }
         }
-        Ok(readable(taken))
+        match failed {
+            Some(error) if taken.is_empty() => Err(Error::at(step)(error)),
+            _ => Ok(readable(taken)),
+        }
     }
 
     /// What is in flight under this node's present identity, once everything that was handed over

@@ -8,7 +8,7 @@ use recant::{
 };
 use serde_json::json;
 
-use super::{end, name, places, put, search};
+use super::{Place, end, name, places, put, search};
 
 /// A clock that can be put forward.
 #[derive(Debug, Default)]
@@ -58,6 +58,41 @@ async fn a_dead_nodes_changes_are_taken_over_at_once() {
             .unwrap()
             .count();
         assert_eq!(left, 0, "no lock file stays behind");
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_over_is_kept_whatever_fails_beside_it() {
+    for place in places().await.into_iter().filter(Place::is_sqlite) {
+        let mut dead = Vec::new();
+        for id in ["first", "fails", "last"] {
+            let node = place.open().await;
+            node.journal(put(id, json!({}), None)).await.unwrap();
+            node.journal(put(&format!("{id}2"), json!({}), None))
+                .await
+                .unwrap();
+            dead.push(node);
+        }
+        drop(dead);
+        place
+            .tamper("update lane set operation = 'broken' where object = 'managed/user/last2'")
+            .await;
+        place
+            .tamper(
+                "create trigger broken before update on lane when old.object = 'managed/user/fails'
+                 begin select raise(abort, 'as this test wants'); end",
+            )
+            .await;
+        let alive = place.open().await;
+        let taken = alive.take_over().await.unwrap();
+        let mut objects: Vec<String> = taken.iter().map(|one| one.object.id.clone()).collect();
+        objects.sort();
+        assert_eq!(objects, ["first", "first2", "last"]);
+        assert_eq!(alive.lanes_of_mine().await.unwrap().len(), 3);
+        assert!(alive.take_over().await.is_err(), "nothing but what fails");
+        place.tamper("drop trigger broken").await;
+        assert_eq!(alive.take_over().await.unwrap().len(), 2);
+        alive.close().await.unwrap();
     }
 }
 
