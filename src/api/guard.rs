@@ -61,7 +61,7 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
         }
         Err(failure) => failure.into_response(),
     };
-    let response = visit.complete(&api, response);
+    let response = visit.complete(&api, response).await;
     visit.measure(&response, started);
     response
 }
@@ -152,9 +152,9 @@ impl Visit {
     }
 
     /// Turns a failure into its answer and records what the use-cases have not recorded.
-    fn complete(&self, api: &Api, mut response: Response) -> Response {
+    async fn complete(&self, api: &Api, mut response: Response) -> Response {
         if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-            response = self.recorded(api, failure).render(self.pretty);
+            response = self.recorded(api, failure).await.render(self.pretty);
         }
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -164,7 +164,7 @@ impl Visit {
         response
     }
 
-    fn recorded(&self, api: &Api, failure: Failure) -> Failure {
+    async fn recorded(&self, api: &Api, failure: Failure) -> Failure {
         if failure.code() >= 500 {
             tracing::warn!(
                 method = %self.method, path = self.uri.path(), caller = %self.caller,
@@ -175,9 +175,15 @@ impl Visit {
         }
         let changes = self.effect == Effect::Changes;
         let id = match failure.origin() {
-            Origin::Denied => api.app.deny(&self.attempt(&failure, &self.resource())),
+            Origin::Denied => {
+                api.app
+                    .deny(&self.attempt(&failure, &self.resource()))
+                    .await
+            }
             Origin::Request | Origin::App if changes && failure.operation().is_none() => {
-                api.app.refuse(&self.attempt(&failure, &self.resource()))
+                api.app
+                    .refuse(&self.attempt(&failure, &self.resource()))
+                    .await
             }
             Origin::Request | Origin::App | Origin::Fault => return failure,
         };

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     audit,
-    config::{self, Configuration, Loaded, State},
+    config::{self, Configuration, Loaded, Problem, State},
     model::audit::AuditEntry,
     store::Settlement,
     sync::Waiting,
@@ -99,7 +99,10 @@ impl App {
         loop {
             tokio::select! {
                 () = self.parts.stop.cancelled() => return,
-                changed = states.changed() => if changed.is_err() { return },
+                changed = states.changed() => if changed.is_err() {
+                    tracing::error!("the folder is not watched any more; edits need a restart");
+                    return;
+                },
             }
             let state = Arc::clone(&states.borrow_and_update());
             self.take_up(&state);
@@ -137,6 +140,12 @@ impl App {
                     error = &error as &dyn std::error::Error,
                     "an edit is not in force"
                 );
+                let mut problems = state.problems.clone();
+                problems.push(Problem::of_file(
+                    "recant.toml",
+                    format!("the configuration cannot be put in force: {}", told(&error)),
+                ));
+                self.parts.problems.store(Arc::new(problems));
             }
         }
     }
@@ -158,6 +167,13 @@ impl App {
             .await
             .is_ok()
     }
+}
+
+/// An error with everything that caused it.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
 type Changed<'a> = (&'a str, Option<&'a str>, Option<&'a str>);

@@ -122,10 +122,14 @@ impl App {
         };
         let clock = self.clock();
         let entry = audit::about_access(clock, &transaction, &caller, &described, status, message);
-        let _ = self.store().settle(Settlement {
-            audit: vec![entry],
-            ..Settlement::default()
-        });
+        let is_by_store = |error: &Error| error.code == 503 && error.retry_after.is_some();
+        if !result.as_ref().is_err_and(is_by_store) {
+            let settlement = Settlement {
+                audit: vec![entry],
+                ..Settlement::default()
+            };
+            self.engine().write_down(settlement).await;
+        }
         result
     }
 

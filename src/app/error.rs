@@ -139,6 +139,8 @@ pub(super) fn of_stored(operation: OperationId, stored: StoredAnswer) -> Result<
         detail: stored.body.get("detail").cloned(),
         operation: Some(operation),
         outcome,
-        retry_after: None,
+        retry_after: header("Retry-After")
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Duration::from_secs),
     })
 }

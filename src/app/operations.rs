@@ -71,9 +71,9 @@ impl App {
         Ok(self.store().verify_audit().await?)
     }
 
-    /// Records a denied access (401, 403) as one `access` entry; does not wait until it is on disk.
-    /// Gives the id that the entry holds as `operation`.
-    pub fn deny(&self, attempt: &Attempt<'_>) -> OperationId {
+    /// Records a denied access (401, 403) as one `access` entry, which is on disk then unless the
+    /// disk is very slow. Gives the id that the entry holds as `operation`.
+    pub async fn deny(&self, attempt: &Attempt<'_>) -> OperationId {
         let request = format!("{} {}", attempt.method, attempt.resource);
         let entry = audit::about_access(
             self.clock(),
@@ -83,13 +83,13 @@ impl App {
             attempt.status,
             attempt.message,
         );
-        self.note(entry)
+        self.note(entry).await
     }
 
     /// Records a change that was refused before the engine saw it as one `activity` entry with
-    /// outcome `rejected`; does not wait until it is on disk. Gives the id that the entry holds as
-    /// `operation`.
-    pub fn refuse(&self, attempt: &Attempt<'_>) -> OperationId {
+    /// outcome `rejected`, which is on disk then unless the disk is very slow. Gives the id that the
+    /// entry holds as `operation`.
+    pub async fn refuse(&self, attempt: &Attempt<'_>) -> OperationId {
         let entry = audit::about_refusal(
             self.clock(),
             attempt.transaction_id,
@@ -98,16 +98,17 @@ impl App {
             attempt.status,
             attempt.message,
         );
-        self.note(entry)
+        self.note(entry).await
     }
 
-    fn note(&self, mut entry: crate::model::audit::AuditEntry) -> OperationId {
+    async fn note(&self, mut entry: crate::model::audit::AuditEntry) -> OperationId {
         let id = OperationId(self.clock().fresh_id());
         entry.operation = Some(id.0);
-        let _ = self.store().settle(Settlement {
+        let settlement = Settlement {
             audit: vec![entry],
             ..Settlement::default()
-        });
+        };
+        self.engine().write_down(settlement).await;
         id
     }
 }

@@ -69,7 +69,8 @@ impl App {
     /// Objects as a target holds them now, confidential attributes masked.
     ///
     /// # Errors
-    /// 404 for an unknown class, 503 where the target cannot be reached.
+    /// 400 for a filter or sort key that names a confidential attribute, 404 for an unknown class,
+    /// 503 where the target cannot be reached.
     pub async fn query_target(
         &self,
         container: &Container,
@@ -77,6 +78,12 @@ impl App {
     ) -> Result<Found<Object>, Error> {
         let setup = self.engine().setup();
         let (target, class) = place(&setup, container)?;
+        let sorted = search.sort.iter().map(|key| &key.field);
+        let fields = search.filter.fields().into_iter().chain(sorted);
+        if let Some(field) = setup.confidential_field(container, fields) {
+            let message = format!("`{field}` is confidential: nothing is sought or sorted by it");
+            return Err(Error::new(400, message));
+        }
         let query = Query {
             filter: search.filter.clone(),
             page_size: search.page_size.unwrap_or(PAGE),

@@ -184,6 +184,12 @@ impl Store {
         self.core().leases.node()
     }
 
+    /// How long a lease lasts that was just renewed.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        self.core().leases.length()
+    }
+
     /// How much of this node's lease is left; zero once it is lost, until there is a new one.
     #[must_use]
     pub fn lease_left(&self) -> Duration {

@@ -191,6 +191,11 @@ impl Leases {
         self.identity().until = Instant::now();
     }
 
+    /// How long a lease lasts.
+    pub(super) fn length(&self) -> Duration {
+        self.lease
+    }
+
     /// How much of the lease is left.
     pub(super) fn left(&self) -> Duration {
         let identity = self.identity();

@@ -1,5 +1,5 @@
 //! Target writes, in order, each to a known end. The only place that writes to a target.
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{
     connectors::{Error, Update},
@@ -11,7 +11,7 @@ use crate::{
 
 use super::{
     Engine,
-    calls::{cause, find, limited, own_cause, pause, read},
+    calls::{cause, find, own_cause, pause, read, within},
     change::{Context, RowEnd, Written},
     checkpoint::{Point, Sabotage, checkpoint, is_sabotaged},
     compare::{Sight, ids, judge},
@@ -20,6 +20,9 @@ use super::{
     journal::Journaled,
     setup::Target,
 };
+
+/// How often a lease that is about to end is looked at.
+const LEASE_PAUSE: Duration = Duration::from_millis(10);
 
 /// A change whose rows are over: each is done, failed, unknown or skipped.
 #[derive(Debug)]
@@ -40,6 +43,27 @@ pub(super) struct Place<'a> {
     pub redactor: &'a Redactor,
     /// The life of this node that holds the change.
     pub node: &'a str,
+    /// What is known of an object that is created again here.
+    pub recreates: Recreates,
+}
+
+/// Under which id a target creates an object again that was deleted there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recreates {
+    /// Under its own: it is found there.
+    UnderItsId,
+    /// It assigns another one: if its answer is lost, nothing tells whether the object is there.
+    UnderAnotherId,
+}
+
+impl Recreates {
+    pub(super) fn of(target: &Target) -> Self {
+        if target.connector.capabilities().recreate_with_id {
+            Self::UnderItsId
+        } else {
+            Self::UnderAnotherId
+        }
+    }
 }
 
 /// What stands at a target where a write was meant to go.
@@ -129,10 +153,8 @@ impl Engine {
         let mut doubtful = false;
         let mut attempt = 1;
         let mut end = loop {
-            if self.store().lease_left_of(place.node).is_zero() {
-                return Err(LeaseLost);
-            }
-            let error = match send(place, write).await {
+            let left = self.enough_lease(place).await?;
+            let error = match send(place, write, left).await {
                 Ok(written) => break done(Some(written)),
                 Err(error) => error,
             };
@@ -164,6 +186,22 @@ impl Engine {
         Ok(end)
     }
 
+    /// Waits until the lease lasts long enough for an attempt and gives what is left of it. It is
+    /// renewed in the background; where it is not, it ends.
+    async fn enough_lease(&self, place: &Place<'_>) -> Result<Duration, LeaseLost> {
+        let margin = (self.store().lease() / 3).min(place.target.calls.timeout);
+        loop {
+            let left = self.store().lease_left_of(place.node);
+            if left.is_zero() {
+                return Err(LeaseLost);
+            }
+            if left > margin {
+                return Ok(left);
+            }
+            tokio::time::sleep(LEASE_PAUSE).await;
+        }
+    }
+
     /// Settles an unknown outcome by what the target holds now.
     async fn look_back(&self, place: &Place<'_>, write: &TargetWrite, error: Error) -> LookBack {
         if is_sabotaged(self.store().node(), Sabotage::ReadBack) {
@@ -176,6 +214,9 @@ impl Engine {
         };
         match judge(write, None, found.at_new.as_ref(), found.at_old.as_ref()) {
             Sight::After => LookBack::Done(found.at_new.as_ref().map(Written::from)),
+            Sight::Before if place.recreates == Recreates::UnderAnotherId => {
+                LookBack::Unknown(maybe_recreated())
+            }
             Sight::Before if error.kind == CauseKind::Refused => LookBack::NotDone(error),
             Sight::Before => LookBack::NotDone(
                 Error::unavailable(error.code.clone(), error.message.clone())
@@ -216,6 +257,7 @@ pub(super) fn place<'a>(context: &'a Context, row: &'a PlannedRow) -> Result<Pla
         find,
         redactor: &context.redactor,
         node: &context.node,
+        recreates: Recreates::UnderItsId,
     })
 }
 
@@ -248,14 +290,14 @@ pub(super) async fn look(
     Ok(Some(Found { at_new, at_old }))
 }
 
-/// One attempt.
-async fn send(place: &Place<'_>, write: &TargetWrite) -> Result<Written, Error> {
+/// One attempt, which does not outlast what is left of the lease.
+async fn send(place: &Place<'_>, write: &TargetWrite, left: Duration) -> Result<Written, Error> {
     let connector = &place.target.connector;
-    let calls = &place.target.calls;
+    let limit = place.target.calls.timeout.min(left);
     match write {
         TargetWrite::Create { id, after } => {
             let call = connector.create(place.class, id.as_deref(), after);
-            limited(calls, call).await.map(Written::from)
+            within(limit, call).await.map(Written::from)
         }
         TargetWrite::Update {
             before,
@@ -267,11 +309,11 @@ async fn send(place: &Place<'_>, write: &TargetWrite) -> Result<Written, Error> 
                 after,
                 rename: rename.as_deref(),
             };
-            limited(calls, connector.update(place.class, &update))
+            within(limit, connector.update(place.class, &update))
                 .await
                 .map(Written::from)
         }
-        TargetWrite::Delete { before } => limited(calls, connector.delete(place.class, before))
+        TargetWrite::Delete { before } => within(limit, connector.delete(place.class, before))
             .await
             .map(|()| Written {
                 id: before.id.clone(),
@@ -301,6 +343,15 @@ pub(super) fn unknown_end(cause: Cause) -> RowEnd {
         touched: true,
         ..RowEnd::of(RowResult::Unknown)
     }
+}
+
+pub(super) fn maybe_recreated() -> Cause {
+    own_cause(
+        CauseKind::Unknown,
+        504,
+        "the object may have been created again under an id that the target assigned; \
+         nothing more was created there",
+    )
 }
 
 fn unfindable(error: &Error, redactor: &Redactor) -> Cause {

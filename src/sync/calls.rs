@@ -42,12 +42,18 @@ pub(super) async fn limited<T>(
     policy: &CallPolicy,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    tokio::time::timeout(policy.timeout, call)
-        .await
-        .unwrap_or_else(|_| {
-            let waited = policy.timeout.as_millis();
-            Err(Error::unknown(504, format!("no answer within {waited} ms")))
-        })
+    within(policy.timeout, call).await
+}
+
+/// One attempt within a time; running out of it leaves the outcome unknown.
+pub(super) async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+        let waited = limit.as_millis();
+        Err(Error::unknown(504, format!("no answer within {waited} ms")))
+    })
 }
 
 /// The pause before the attempt after `attempt` (1-based), or none where there is no further one

@@ -2,9 +2,11 @@
 use serde_json::Value;
 
 use crate::model::{
-    Object, TargetObject, TargetWrite,
+    Filter, Object, TargetObject, TargetWrite,
     object::{Difference, same},
 };
+
+use super::change::Written;
 
 /// What was found at the target of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,39 @@ pub(super) fn judge(
             }
         }
     }
+}
+
+/// Whether what a target said after our write shows the write without that word: then recovery,
+/// which has nothing but the target, takes it for done again. A target that normalizes what it is
+/// sent, or does not tell what it holds, gives no such certainty.
+pub(super) fn is_recognizable(
+    write: &TargetWrite,
+    written: Option<&Written>,
+    find: Option<&Filter>,
+) -> bool {
+    if matches!(write, TargetWrite::Delete { .. }) {
+        return true;
+    }
+    let Some((id, attributes)) =
+        written.and_then(|written| Some((&written.id, written.attributes.as_ref()?)))
+    else {
+        return false;
+    };
+    let is_found = match (ids(write).0, find) {
+        (Some(wanted), _) => wanted == id,
+        (None, Some(filter)) => filter.matches(attributes),
+        (None, None) => false,
+    };
+    is_found
+        && match write {
+            TargetWrite::Create { after, .. } => holds(attributes, after, None),
+            TargetWrite::Update { before, after, .. } => {
+                let change = Difference::between(&before.attributes, after);
+                let mut names = change.attributes();
+                names.all(|name| equal(attributes.get(name), change.set.get(name)))
+            }
+            TargetWrite::Delete { .. } => true,
+        }
 }
 
 fn judge_update(
@@ -157,6 +192,10 @@ pub(super) fn undo(
             },
             _,
         ) => {
+            // Somebody has taken the old id meanwhile: ours cannot go back there.
+            if rename.is_some() && at_old.is_some() {
+                return Err(ChangedSince);
+            }
             let change = Difference::between(&before.attributes, after);
             let found = at_new.ok_or(ChangedSince)?;
             undo_update(&change, before, written, found, rename.is_some()).map(Some)
@@ -315,5 +354,41 @@ mod tests {
             panic!("no undo")
         };
         assert_eq!(rename.as_deref(), Some("old"));
+        let both = undo(&write, None, Some(&moved), Some(&there));
+        assert_eq!(both, Err(ChangedSince), "the old id is taken");
+    }
+
+    #[test]
+    fn only_what_the_target_holds_as_sent_is_recognized_without_its_word() {
+        let said = |id: &str, value| Written {
+            id: id.into(),
+            attributes: Some(object(value)),
+        };
+        let create = |id: Option<&str>| TargetWrite::Create {
+            id: id.map(str::to_owned),
+            after: object(json!({"m": "A@X"})),
+        };
+        let sees = |write: &TargetWrite, written: &Written| {
+            let find = Filter::parse("m eq \"A@X\"").unwrap();
+            is_recognizable(write, Some(written), Some(&find))
+        };
+        let as_sent = said("1", json!({"m": "A@X", "created": "now"}));
+        let normalized = said("1", json!({"m": "a@x"}));
+        for write in [create(Some("1")), create(None)] {
+            assert!(sees(&write, &as_sent));
+            assert!(!sees(&write, &normalized));
+            assert!(!is_recognizable(&write, None, None));
+        }
+        assert!(!sees(&create(Some("2")), &as_sent), "under another id");
+        assert!(!is_recognizable(&create(None), Some(&as_sent), None));
+        let there = said("1", json!({"a": 2, "c": "new", "other": 1}));
+        assert!(sees(&update(), &there));
+        let wrong = said("1", json!({"a": 2, "c": "NEW"}));
+        assert!(!sees(&update(), &wrong));
+        let untold = Written {
+            id: "1".into(),
+            attributes: None,
+        };
+        assert!(!sees(&update(), &untold));
     }
 }

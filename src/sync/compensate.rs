@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     Engine,
-    apply::{Found, LeaseLost, failed_end, look, place},
+    apply::{Found, LeaseLost, Recreates, failed_end, look, maybe_recreated, place, unknown_end},
     calls::{cause, own_cause},
     change::{Change, Context, Intent, RowEnd, revision},
     checkpoint::{Point, Sabotage, is_sabotaged},
@@ -147,6 +147,7 @@ impl Engine {
             .filter_map(|undone| undone.link.clone())
             .collect();
         let record = self.nested_record(nested, &intent, &done, &diverged);
+        remember_recreated(&mut intent, &done);
         Ok(Compensation {
             record,
             intent,
@@ -198,14 +199,22 @@ impl Engine {
                 });
             }
         };
-        let place = match place(context, row) {
+        let mut place = match place(context, row) {
             Ok(place) => place,
             Err(cause) => return Ok(nothing(index, failed_end(cause))),
         };
+        if matches!(inverse, TargetWrite::Create { .. }) {
+            place.recreates = Recreates::of(place.target);
+            if place.recreates == Recreates::UnderAnotherId && intent.doubtful.contains(&index) {
+                return Ok(nothing(index, unknown_end(maybe_recreated())));
+            }
+        }
         self.reach(Point::BeforeUndo(index)).await;
         let mut end = self.write(&place, &inverse).await?;
         if let Some(rest) = left_over(&inverse, &end) {
+            let created = end.written.take();
             end = self.write(&place, &rest).await?;
+            end.written = end.written.or(created);
         }
         self.reach(Point::AfterUndo(index)).await;
         let link = relink(row.link.as_ref(), &inverse, &mut end);
@@ -310,6 +319,25 @@ impl Engine {
         record.diverged = diverged.to_vec();
         record.ended_at = Some(self.clock().now());
         record
+    }
+}
+
+/// Keeps where deleted objects were created again, so that the next try finds them there, and
+/// which ones may have been.
+fn remember_recreated(intent: &mut Intent, done: &[Undone]) {
+    let recreated = done
+        .iter()
+        .filter(|undone| matches!(undone.write, Some(TargetWrite::Create { .. })));
+    for undone in recreated {
+        if let (Some(written), Some(ended)) =
+            (&undone.end.written, intent.ended.get_mut(undone.index))
+        {
+            ended.written = Some(written.clone());
+        }
+        let is_known = intent.doubtful.contains(&undone.index);
+        if undone.end.result == RowResult::Unknown && !is_known {
+            intent.doubtful.push(undone.index);
+        }
     }
 }
 

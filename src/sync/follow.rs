@@ -1,17 +1,21 @@
 //! Changes of other objects that hooks ask for: kept in the journal, carried out after their parent.
+use std::{sync::Arc, time::Duration};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     hooks::FollowUp,
     model::{
-        ChangeRequest, Container, Object, OperationId, Outcome, Precondition, Purpose, Requested,
-        ResourceName, patch::Patch, record::FollowUpRecord,
+        ChangeRequest, Container, Object, OperationId, OperationRecord, Outcome, Precondition,
+        Purpose, Requested, ResourceName, patch::Patch, record::FollowUpRecord,
     },
+    store::{Holder, Settlement, StoredOperation, Ticket},
 };
 
 use super::{
     Engine,
+    apply::LeaseLost,
     change::{Change, recorded},
     error::Refusal,
     guard,
@@ -19,6 +23,12 @@ use super::{
 
 /// The name of no type: types are named by admins, who cannot use `$`.
 const FOLLOW_UPS: &str = "$follow-ups";
+
+/// How long to wait before a store that fails is asked again.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How a change that a hook asked for ended.
+type Carried = Result<Option<Outcome>, (Option<Outcome>, Refusal)>;
 
 /// The in-flight row of a change's follow-ups: it names no real object.
 pub(super) fn row(parent: OperationId) -> ResourceName {
@@ -144,6 +154,11 @@ impl Asked {
     }
 }
 
+/// Whether it was the store, not the change, that was refused.
+fn is_transient(refusal: &Refusal) -> bool {
+    refusal.code == 503 && refusal.retry_after.is_some()
+}
+
 fn managed_only(container: Container, path: &str) -> Result<Container, String> {
     match container {
         Container::Managed(_) => Ok(container),
@@ -162,13 +177,45 @@ impl Engine {
             .collect()
     }
 
+    /// Carries out what hooks asked for and writes down how that ended. `node` is the life of this
+    /// node that holds the parent.
+    pub(super) async fn finish_follow_ups(
+        &self,
+        node: &str,
+        parent: &Change,
+        asked: &[Asked],
+    ) -> Result<Ticket, LeaseLost> {
+        let follow_ups = self.follow_up(node, parent, asked).await?;
+        // Others may have written the parent's record meanwhile: nothing else of it may change.
+        let stored = self.known(node, parent.id).await?;
+        let records = stored.map(|stored| OperationRecord {
+            follow_ups,
+            ..stored.record
+        });
+        let settlement = Settlement {
+            records: records.into_iter().collect(),
+            release: Some(Holder {
+                object: row(parent.id),
+                operation: parent.id,
+                node: Arc::from(node),
+            }),
+            ..Settlement::default()
+        };
+        Ok(self.store().settle(settlement))
+    }
+
     /// Carries out what hooks asked for, in order, and gives what the parent's record says about it.
     /// A failure changes nothing about the parent.
-    pub(super) async fn follow_up(&self, parent: &Change, asked: &[Asked]) -> Vec<FollowUpRecord> {
+    async fn follow_up(
+        &self,
+        node: &str,
+        parent: &Change,
+        asked: &[Asked],
+    ) -> Result<Vec<FollowUpRecord>, LeaseLost> {
         let mut records = Vec::with_capacity(asked.len());
         for one in asked {
             let mut record = one.record();
-            match self.carry_out(parent, one).await {
+            match self.until_carried_out(node, parent, one).await? {
                 Ok(outcome) => record.outcome = outcome,
                 Err((outcome, refusal)) => {
                     tracing::warn!(
@@ -181,22 +228,56 @@ impl Engine {
             }
             records.push(record);
         }
-        records
+        Ok(records)
     }
 
-    async fn carry_out(
+    /// Tries again for as long as it is the store that fails.
+    async fn until_carried_out(
         &self,
+        node: &str,
         parent: &Change,
         one: &Asked,
-    ) -> Result<Option<Outcome>, (Option<Outcome>, Refusal)> {
-        let rejected = |message: String| (Some(Outcome::Rejected), Refusal::new(400, message));
-        // After a crash the child may have been begun already; then recovery finishes it.
-        let known = self.store().operation(one.id).await;
-        if let Some(stored) =
-            known.map_err(|error| (Some(Outcome::Rejected), Refusal::from(error)))?
-        {
-            return Ok(stored.record.outcome);
+    ) -> Result<Carried, LeaseLost> {
+        loop {
+            // After a crash the child may have been begun already; then recovery finishes it.
+            if let Some(stored) = self.known(node, one.id).await? {
+                return Ok(Ok(stored.record.outcome));
+            }
+            match self.carry_out(parent, one).await {
+                Err((_, refusal)) if is_transient(&refusal) => self.pause_for_store(node).await?,
+                ended => return Ok(ended),
+            }
         }
+    }
+
+    /// A change as the journal holds it; a store that fails is asked until it answers.
+    async fn known(
+        &self,
+        node: &str,
+        id: OperationId,
+    ) -> Result<Option<StoredOperation>, LeaseLost> {
+        loop {
+            match self.store().operation(id).await {
+                Ok(found) => return Ok(found),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error,
+                        operation = %id, "what hooks asked for waits for the store");
+                    self.pause_for_store(node).await?;
+                }
+            }
+        }
+    }
+
+    async fn pause_for_store(&self, node: &str) -> Result<(), LeaseLost> {
+        if self.store().lease_left_of(node).is_zero() {
+            return Err(LeaseLost);
+        }
+        tokio::time::sleep(STORE_PAUSE).await;
+        Ok(())
+    }
+
+    async fn carry_out(&self, parent: &Change, one: &Asked) -> Carried {
+        let rejected = |message: String| (Some(Outcome::Rejected), Refusal::new(400, message));
         let lineage = parent.lineage.child(parent.id, Purpose::FollowUp);
         guard::may_follow_up(&parent.lineage).map_err(|error| rejected(error.to_string()))?;
         let request = one.request(parent).map_err(rejected)?;

@@ -40,7 +40,8 @@ impl Engine {
     pub async fn heal(&self, id: OperationId, caller: &str) -> Result<OperationRecord, Refusal> {
         let held = self.hold(id).await?;
         let result = self.heal_held(&held, caller).await;
-        if result.is_err() {
+        // Another try that was written down has given the object free.
+        if matches!(result, Err(Failed::Refused(_))) {
             self.let_go(held.holder.clone()).await?;
         }
         result.map_err(|error| match error {
@@ -78,13 +79,29 @@ impl Engine {
         let end =
             audit::about_divergence_end(self.clock(), &record, "resolved", caller, Some(reason));
         let settlement = Settlement {
-            records: vec![record.clone()],
+            records: self.resolved(&record).await?,
             release: Some(held.holder.clone()),
             audit: vec![end],
             ..Settlement::default()
         };
         self.store().settle(settlement).wait().await?;
         Ok(record)
+    }
+
+    /// The record of a change that was resolved, behind those of its compensation.
+    async fn resolved(&self, record: &OperationRecord) -> Result<Vec<OperationRecord>, Refusal> {
+        let children = self.store().children(record.id).await?;
+        let mut records: Vec<OperationRecord> = children
+            .into_iter()
+            .map(|child| child.record)
+            .filter(|child| child.purpose == Purpose::Compensation && child.is_open_divergence())
+            .map(|child| OperationRecord {
+                resolution: record.resolution.clone(),
+                ..child
+            })
+            .collect();
+        records.push(record.clone());
+        Ok(records)
     }
 
     /// Takes the object's lane and in-flight row for work on a diverged change.

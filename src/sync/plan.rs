@@ -10,7 +10,7 @@ use crate::{
     hooks::Reader,
     mapping::{self, Candidates, Case, Decision, Found, Hit, Mapping, ScriptRun, Scripts, Source},
     model::{
-        CauseKind, Link, Object, OperationId, PlannedRow, RowResult, Step,
+        CauseKind, Container, Link, Object, OperationId, PlannedRow, RowResult, Step,
         link::DEFAULT_QUALIFIER,
         object::same_record,
         record::HookRun,
@@ -23,6 +23,7 @@ use super::{
     admit::Admitted,
     calls::{cause, find, own_cause, read},
     change::{Change, Context, RowEnd},
+    compare::ids,
     details::failure_status,
     follow::Asked,
     hook::surroundings,
@@ -118,7 +119,8 @@ impl Engine {
             latest,
             links,
         } = admitted;
-        let made = self.rows(&context, &links).await;
+        let mut made = self.rows(&context, &links).await;
+        refuse_second_writes(&mut made);
         let status = made.iter().find_map(|made| made.status);
         let mut rows = Vec::with_capacity(made.len());
         for one in made {
@@ -313,6 +315,36 @@ fn made(decision: Decision, status: Option<u16>) -> Made {
         row: decision.row,
         runs: decision.runs,
         status,
+    }
+}
+
+/// Fails each row that would write what a row before it writes already: it was planned from what
+/// the target holds before either of them.
+fn refuse_second_writes(made: &mut [Made]) {
+    let mut taken: Vec<(&Container, &str)> = Vec::with_capacity(made.len());
+    let mut second = Vec::new();
+    for (index, one) in made.iter().enumerate() {
+        let Step::Write { write } = &one.row.step else {
+            continue;
+        };
+        let (new, old) = ids(write);
+        let own: Vec<_> = new
+            .into_iter()
+            .chain(old)
+            .map(|id| (&one.row.target, id))
+            .collect();
+        match own.iter().find(|place| taken.contains(place)) {
+            Some((target, id)) => second.push((index, format!("{target}/{id}"))),
+            None => taken.extend(own),
+        }
+    }
+    for (index, object) in second {
+        if let Some(one) = made.get_mut(index) {
+            let message = format!("another mapping of this change writes {object} already");
+            let cause = own_cause(CauseKind::Refused, 409, message);
+            one.row.step = Step::Failed { cause };
+            one.status = Some(409);
+        }
     }
 }
 

@@ -59,6 +59,11 @@ impl HookReader {
             .setup
             .target(container)
             .ok_or_else(|| unknown(container))?;
+        if let Some(field) = self.setup.confidential_field(container, filter.fields()) {
+            return Err(format!(
+                "`{field}` is confidential in {container}: nothing is sought by it"
+            ));
+        }
         let query = crate::connectors::Query {
             filter: filter.clone(),
             page_size: MOST + 1,

@@ -1,9 +1,11 @@
 //! Recovery: takes up what a crash or a lost node left in flight, and goes on through the same phases.
+use std::collections::HashMap;
+
 use futures::future::join_all;
 use serde_json::Value;
 
 use crate::{
-    model::{CauseKind, OperationRecord, PlannedRow, Purpose, RowResult, Step},
+    model::{CauseKind, OperationId, OperationRecord, PlannedRow, Purpose, RowResult, Step},
     store::{self, InFlight, Settlement, StoredOperation},
 };
 
@@ -25,6 +27,8 @@ pub struct Waiting {
     stuck: Vec<InFlight>,
     /// What this node held at the last look although nothing worked on it.
     idle: Vec<InFlight>,
+    /// Why each of them waits, as the log was told.
+    told: HashMap<OperationId, String>,
 }
 
 /// Why a change cannot be recovered now.
@@ -92,7 +96,9 @@ impl Engine {
             .collect();
         for ended in join_all(tasks).await {
             match ended {
-                Ok((_, Ok(()))) => {}
+                Ok((in_flight, Ok(()))) => {
+                    waiting.told.remove(&in_flight.operation);
+                }
                 Ok((in_flight, Err(stuck))) => self.keep(waiting, in_flight, stuck),
                 Err(error) => tracing::error!(%error, "a recovery was interrupted"),
             }
@@ -123,20 +129,20 @@ impl Engine {
     }
 
     fn keep(&self, waiting: &mut Waiting, in_flight: InFlight, stuck: Stuck) {
-        match stuck {
-            Stuck::Because(reason) => {
-                tracing::warn!(operation = %in_flight.operation, reason, "a change waits");
-                waiting.stuck.push(in_flight);
-            }
-            Stuck::Store(error) => {
-                tracing::error!(operation = %in_flight.operation,
-                    error = &error as &dyn std::error::Error, "a change waits for the store");
-                waiting.stuck.push(in_flight);
-            }
+        let reason = match stuck {
+            Stuck::Because(reason) => reason,
+            Stuck::Store(error) => format!("{error}: {}", error.source),
             Stuck::Lost => {
+                waiting.told.remove(&in_flight.operation);
                 tracing::warn!(operation = %in_flight.operation, "another node takes the change");
+                return;
             }
+        };
+        let before = waiting.told.insert(in_flight.operation, reason.clone());
+        if before.as_deref() != Some(reason.as_str()) {
+            tracing::warn!(operation = %in_flight.operation, reason, "a change waits");
         }
+        waiting.stuck.push(in_flight);
     }
 
     async fn resume(&self, in_flight: &InFlight) -> Result<(), Stuck> {
@@ -202,7 +208,9 @@ impl Engine {
         intent: Intent,
         nested: StoredOperation,
     ) -> Result<Settled, Stuck> {
-        let nested_intent = read_intent(nested.payload)?;
+        let mut nested_intent = read_intent(nested.payload)?;
+        // What is not noted as undone may have been undone all the same.
+        nested_intent.doubtful = (0..nested_intent.rows.len()).collect();
         let nested_context = self.context_of(&nested_intent, in_flight);
         let ends = nested_intent.ended.clone();
         let compensation = self
@@ -282,14 +290,9 @@ impl Engine {
         stored: StoredOperation,
     ) -> Result<(), Stuck> {
         let intent = read_intent(stored.payload)?;
-        let mut record = stored.record;
-        record.follow_ups = self.follow_up(&intent.change, &intent.follow_ups).await;
-        let settlement = Settlement {
-            records: vec![record],
-            release: Some(in_flight.holder()),
-            ..Settlement::default()
-        };
-        Ok(self.store().settle(settlement).wait().await?)
+        let node = &in_flight.node;
+        let ended = self.finish_follow_ups(node, &intent.change, &intent.follow_ups);
+        Ok(ended.await?.wait().await?)
     }
 
     fn release(&self, in_flight: &InFlight) {

@@ -12,7 +12,7 @@ use crate::{
         ChangeKind, ChangeRequest, Lineage, Object, OperationId, OperationRecord, Outcome,
         Requested, SagaEvent, SagaState, object::ID,
     },
-    store::{Holder, JournalError, ObjectWrite, Settlement},
+    store::{JournalError, ObjectWrite, Settlement},
 };
 
 use super::{
@@ -34,6 +34,9 @@ const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(5);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long a refused caller waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tells that the intent of a change is on disk.
 pub(super) type Begun = oneshot::Sender<()>;
@@ -188,11 +191,7 @@ impl Engine {
             let setup = self.setup();
             let admission = match self.store().admission(&attempt.object).await {
                 Ok(admission) => admission,
-                Err(error) => {
-                    return Err(self
-                        .reject(attempt, Refusal::from(error).into(), None)
-                        .await);
-                }
+                Err(error) => return Err(Self::unrecorded(attempt, error)),
             };
             let unlaned = is_sabotaged(self.store().node(), Sabotage::Lane);
             if admission.in_flight.is_some() && !unlaned {
@@ -227,7 +226,7 @@ impl Engine {
                 JournalError::Unknown => return Err(not_known(attempt.id)),
                 JournalError::LeaseLost => Refusal::new(503, "this node lost its lease; try again")
                     .after(Some(Duration::from_secs(1))),
-                JournalError::Store(error) => Refusal::from(error),
+                JournalError::Store(error) => return Err(Self::unrecorded(attempt, error)),
             };
             return Err(self.reject(attempt, refusal.into(), None).await);
         }
@@ -324,6 +323,7 @@ impl Engine {
                 "a rejection is not stored"
             );
         }
+        count_rejection(context.change.kind);
         answer
     }
 
@@ -367,15 +367,39 @@ impl Engine {
         let state = self.step(SagaState::Planned, SagaEvent::Refuse);
         record.outcome = state.outcome();
         record.phase = state.phase().to_owned();
+        let mut settlement = self.rejection(&context, &mut record, &answer, Settlement::default());
         if keep {
-            let _ = self.write_rejection(&context, record, &answer, Settlement::default());
-        } else {
-            let settlement = self.rejection(&context, &mut record, &answer, Settlement::default());
-            let _ = self.store().settle(settlement);
+            settlement.records.push(record);
         }
-        metrics::counter!("recant_changes_total", "outcome" => "rejected", "kind" => context.change.kind.as_str())
-            .increment(1);
+        self.write_down(settlement).await;
+        count_rejection(context.change.kind);
         answer
+    }
+
+    /// Hands over what nothing else depends on and waits until it is on disk, at most five seconds:
+    /// whoever gets refused in a hurry is slowed down by the disk like everybody else.
+    pub async fn write_down(&self, settlement: Settlement) {
+        let ticket = self.store().settle(settlement);
+        match tokio::time::timeout(PATIENCE, ticket.wait()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "an entry of the audit trail is not stored"
+            ),
+            Err(_) => tracing::warn!("an entry of the audit trail is not on disk yet"),
+        }
+    }
+
+    /// The answer to a change that the store itself kept from beginning: there is nowhere to write
+    /// that down.
+    fn unrecorded(attempt: &Attempt, error: crate::store::Error) -> Answer {
+        let mut refusal = Refusal::from(error);
+        refusal.merge_detail(facts(attempt.id, Outcome::Rejected));
+        Answer {
+            operation: attempt.id,
+            outcome: Some(Outcome::Rejected),
+            result: Err(refusal),
+        }
     }
 
     fn write_rejection(
@@ -405,22 +429,27 @@ impl Engine {
         let before = change.old.as_ref().map(|old| context.masked(old));
         let after = change.new.as_ref().map(|new| context.masked(new));
         settlement.audit = audit::about_change(self.clock(), record, before, after);
-        settlement.answer = self.stored_answer(change, answer);
+        // Who is told to try again under the same key is not to get this answer again.
+        let is_journaled = settlement.release.is_some();
+        let refusal = answer.result.as_ref().err();
+        if is_journaled || refusal.is_none_or(|refusal| refusal.retry_after.is_none()) {
+            settlement.answer = self.stored_answer(change, answer);
+        }
         settlement
     }
 
-    /// After the end: leaves the lane, waits for the disk where the end is no success, and carries
-    /// out what hooks asked for.
+    /// After the end: leaves the lane, waits for the disk where recovery would not come to the same
+    /// end, and carries out what hooks asked for.
     pub(super) async fn afterwards(&self, settled: Settled, turn: Option<Turn>) -> Answer {
         let Settled {
             answer,
             change,
-            node,
-            mut record,
             follow_ups,
             ticket,
+            node,
+            needs_disk,
         } = settled;
-        if answer.outcome == Some(Outcome::Synced) && follow_ups.is_empty() {
+        if !needs_disk && follow_ups.is_empty() {
             return answer;
         }
         if let Err(error) = ticket.wait().await {
@@ -433,19 +462,15 @@ impl Engine {
             return answer;
         }
         self.reach(Point::FollowUps).await;
-        record.follow_ups = self.follow_up(&change, &follow_ups).await;
-        let done = Settlement {
-            records: vec![record],
-            release: Some(Holder {
-                object: super::follow::row(change.id),
-                operation: change.id,
-                node,
-            }),
-            ..Settlement::default()
-        };
-        let _ = self.store().settle(done);
+        // Where the lease is lost, the node that takes the follow-ups over finishes them.
+        let _ = self.finish_follow_ups(&node, &change, &follow_ups).await;
         answer
     }
+}
+
+fn count_rejection(kind: ChangeKind) {
+    metrics::counter!("recant_changes_total", "outcome" => "rejected", "kind" => kind.as_str())
+        .increment(1);
 }
 
 /// The facts that every error about a change carries.

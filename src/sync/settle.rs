@@ -8,8 +8,8 @@ use crate::{
     hooks::{Failure, Run, Variable, Variables, Verdict},
     managed::HookPoint,
     model::{
-        ChangeKind, LinkChange, Object, OperationRecord, Outcome, PlannedRow, RowResult, SagaEvent,
-        SagaState, link::Link, record::HookRun,
+        ChangeKind, Filter, LinkChange, Object, OperationRecord, Outcome, PlannedRow, RowResult,
+        SagaEvent, SagaState, Step, TargetWrite, link::Link, record::HookRun,
     },
     store::{Settlement, StoredAnswer, Ticket},
 };
@@ -19,6 +19,7 @@ use super::{
     apply::{Applied, LeaseLost},
     change::{Change, Context, Intent, RowEnd, Thrown, recorded, revision},
     checkpoint::Point,
+    compare::is_recognizable,
     compensate::Compensation,
     details::{failed_row, failure_status, first_failed, sync_details},
     error::{Accepted, Answer, Refusal},
@@ -27,15 +28,20 @@ use super::{
     journal::Journaled,
 };
 
+/// The header that tells how many seconds to stay away.
+const RETRY_AFTER: &str = "Retry-After";
+
 /// A change that is over, and what is still to be done for it.
 pub(super) struct Settled {
     pub answer: Answer,
     pub change: Change,
-    /// The life of this node that held it.
-    pub node: Arc<str>,
-    pub record: OperationRecord,
     pub follow_ups: Vec<Asked>,
     pub ticket: Ticket,
+    /// The life of this node that holds the change.
+    pub node: Arc<str>,
+    /// Whether the end must be on disk before it is answered: recovery would not derive it again
+    /// from what the targets hold.
+    pub needs_disk: bool,
 }
 
 /// What is to happen after all rows were tried.
@@ -152,7 +158,12 @@ impl Engine {
             &mut settlement,
             settlement_of,
         );
-        self.ended(journaled, record, answer, ticket, outcome).await
+        let needs_disk = outcome != Outcome::Synced || !are_recognizable(journaled.rows(), &ends);
+        let settled = self.ended(journaled, answer, ticket, outcome).await;
+        Settled {
+            needs_disk,
+            ..settled
+        }
     }
 
     /// The change is taken back: `compensated`, or `diverged` where that fails too.
@@ -225,7 +236,7 @@ impl Engine {
                 settlement.audit.extend(undo);
             },
         );
-        self.ended(journaled, record, answer, ticket, outcome).await
+        self.ended(journaled, answer, ticket, outcome).await
     }
 
     /// Fills a settlement with what every end has, and hands it to the store.
@@ -267,12 +278,12 @@ impl Engine {
     async fn ended(
         &self,
         journaled: Journaled,
-        record: OperationRecord,
         answer: Answer,
         ticket: Ticket,
         outcome: Outcome,
     ) -> Settled {
         let change = journaled.context().change.clone();
+        let node = Arc::clone(&journaled.context().node);
         let kind = change.kind.as_str();
         metrics::counter!("recant_changes_total", "outcome" => outcome.as_str(), "kind" => kind)
             .increment(1);
@@ -281,10 +292,10 @@ impl Engine {
         Settled {
             answer,
             change,
-            node: Arc::clone(&journaled.context().node),
-            record,
             follow_ups,
             ticket,
+            node,
+            needs_disk: true,
         }
     }
 
@@ -434,6 +445,18 @@ fn refused(
     refusal
 }
 
+/// Whether recovery would take every write for done again.
+fn are_recognizable(rows: &[PlannedRow], ends: &[RowEnd]) -> bool {
+    rows.iter().zip(ends).all(|(row, end)| match &row.step {
+        Step::Write { write } => {
+            let find = row.find.as_deref();
+            let find = find.and_then(|text| Filter::parse(text).ok());
+            is_recognizable(write, end.written.as_ref(), find.as_ref())
+        }
+        Step::Nothing | Step::Failed { .. } => true,
+    })
+}
+
 /// The link changes of the rows that are done.
 fn links(rows: &[PlannedRow], ends: &[RowEnd]) -> Vec<LinkChange> {
     rows.iter()
@@ -498,8 +521,18 @@ pub(super) fn unlinked(row: &PlannedRow, end: &RowEnd) -> Option<LinkChange> {
             link_type: link.link_type,
             link_qualifier: link.link_qualifier,
             first_id: link.first_id,
-            second_id: Some(link.second_id),
+            second_id: Some(recreated(row, end).unwrap_or(link.second_id)),
         }),
+    }
+}
+
+/// The id of the object that a row deleted, as it was created again.
+fn recreated(row: &PlannedRow, end: &RowEnd) -> Option<String> {
+    match &row.step {
+        Step::Write {
+            write: TargetWrite::Delete { .. },
+        } => end.written.as_ref().map(|written| written.id.clone()),
+        _ => None,
     }
 }
 
@@ -509,12 +542,19 @@ pub(super) fn stored(answer: &Answer) -> StoredAnswer {
     if let Some(outcome) = answer.outcome {
         headers.push(("Recant-Outcome".to_owned(), outcome.to_string()));
     }
-    if let Ok(Accepted {
-        revision: Some(revision),
-        ..
-    }) = &answer.result
-    {
-        headers.push(("ETag".to_owned(), format!("\"{revision}\"")));
+    match &answer.result {
+        Ok(accepted) => {
+            let tag = accepted
+                .revision
+                .iter()
+                .map(|revision| format!("\"{revision}\""));
+            headers.extend(tag.map(|tag| ("ETag".to_owned(), tag)));
+        }
+        Err(refusal) => {
+            let wait = refusal.retry_after.iter();
+            let seconds = wait.map(|wait| wait.as_secs_f64().ceil().max(1.0).to_string());
+            headers.extend(seconds.map(|seconds| (RETRY_AFTER.to_owned(), seconds)));
+        }
     }
     StoredAnswer {
         status: answer.status(),

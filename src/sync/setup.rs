@@ -2,8 +2,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    connectors::SharedConnector, hooks::Runtime, managed::ManagedType, mapping::Mapping,
-    model::Container,
+    connectors::SharedConnector,
+    hooks::Runtime,
+    managed::ManagedType,
+    mapping::Mapping,
+    model::{Container, object::ID, pointer::Pointer, secret::EVERY_ATTRIBUTE},
 };
 
 /// One configuration in force. A change uses the one that was in force when it was admitted.
@@ -50,6 +53,28 @@ impl Default for CallPolicy {
 }
 
 impl Setup {
+    /// The first of these fields that names a confidential attribute of a target: what a mapping
+    /// writes there from one. Whoever may ask a target which objects hold a given value there
+    /// learns the value.
+    pub fn confidential_field<'a>(
+        &self,
+        container: &Container,
+        fields: impl IntoIterator<Item = &'a Pointer>,
+    ) -> Option<&'a Pointer> {
+        let mappings = self.mappings.iter();
+        let hidden: Vec<&str> = mappings
+            .filter(|mapping| mapping.target == *container)
+            .flat_map(|mapping| mapping.confidential.iter().map(String::as_str))
+            .collect();
+        fields.into_iter().find(|field| match field.first() {
+            Some(ID) => false,
+            Some(name) => hidden
+                .iter()
+                .any(|one| *one == name || *one == EVERY_ATTRIBUTE),
+            None => !hidden.is_empty(),
+        })
+    }
+
     /// The type with this name.
     #[must_use]
     pub fn managed(&self, container: &Container) -> Option<&Arc<ManagedType>> {

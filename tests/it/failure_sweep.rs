@@ -322,3 +322,84 @@ fn the_undo_runs_in_reverse_order_and_only_over_what_was_touched() {
     assert_eq!(order, ["system/t2/account", "system/t1/account"]);
     process.crash();
 }
+
+/// A deletion that the third target refuses, while the first one assigns ids.
+fn deleted_where_ids_are_assigned(fault: Option<Fault>) -> (World, Process) {
+    let (world, process) = Kind::Delete.prepare(&Shape::default());
+    let assigns = &world.targets[0].assigns_ids;
+    assigns.store(true, std::sync::atomic::Ordering::SeqCst);
+    world.targets[2].fail(Some(Ask::Delete), 0, 1, Fault::Refused);
+    if let Some(fault) = fault {
+        world.targets[0].fail(Some(Ask::Create), 0, 1, fault);
+    }
+    assert_eq!(
+        Kind::Delete.run(&process),
+        (Some(Outcome::Diverged), 500),
+        "it has another id now"
+    );
+    (world, process)
+}
+
+#[test]
+fn an_object_that_came_back_under_another_id_is_healed_without_a_second_one() {
+    let (world, process) = deleted_where_ids_are_assigned(None);
+    let id = diverged(&process).id;
+    let healed = process.run(process.app.heal(id, "test")).unwrap();
+    assert_eq!(healed.outcome, Some(Outcome::Compensated));
+    assert_eq!(world.targets[0].dump().len(), 1, "no second one");
+    let next = process.change(put("x", new())).unwrap();
+    assert_eq!(next.outcome, Outcome::Synced);
+    let held: Vec<Value> = world.targets[0].dump().into_values().collect();
+    assert_eq!(held, [new()], "the link leads to the new id");
+    process.crash();
+}
+
+#[test]
+fn an_object_that_may_have_come_back_is_not_created_twice() {
+    let (world, process) = deleted_where_ids_are_assigned(Some(Fault::LostAfter));
+    assert_eq!(world.targets[0].dump().len(), 1);
+    let record = diverged(&process);
+    let cause = &record.diverged[0].cause.message;
+    assert!(cause.contains("may have been created again"), "{cause}");
+    let still = process.run(process.app.heal(record.id, "test"));
+    assert_eq!(still.unwrap_err().code, 409);
+    assert_eq!(
+        world.targets[0].dump().len(),
+        1,
+        "heal creates no second one"
+    );
+    process.crash();
+}
+
+#[test]
+fn resolving_a_divergence_closes_its_compensation_too() {
+    let (_world, process) = deleted_where_ids_are_assigned(None);
+    let id = diverged(&process).id;
+    process.run(process.app.resolve(id, "fine", "ann")).unwrap();
+    let open = process.operations();
+    let open = open.iter().filter(|record| record.is_open_divergence());
+    assert_eq!(open.count(), 0);
+    process.crash();
+}
+
+#[test]
+fn two_mappings_that_write_the_same_object_are_refused() {
+    let world = World::new(&Shape {
+        targets: 2,
+        ..Shape::default()
+    });
+    let text = std::fs::read_to_string(world.folder.path().join("conf/sync.json")).unwrap();
+    world.write("conf/sync.json", &text.replace("system/t2/", "system/t1/"));
+    let process = world.start();
+    let refused = process.change(put("x", new())).unwrap_err();
+    assert_eq!(
+        (refused.outcome, refused.code),
+        (Some(Outcome::Rejected), 409)
+    );
+    assert!(
+        refused.message.contains("another mapping of this change"),
+        "{refused}"
+    );
+    assert!(world.dump().iter().all(|held| held.is_empty()));
+    process.crash();
+}

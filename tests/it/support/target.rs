@@ -52,6 +52,8 @@ struct Planned {
 #[derive(Debug, Default)]
 pub struct Memory {
     state: Mutex<State>,
+    /// Whether it assigns the ids of what is created from now on.
+    pub assigns_ids: std::sync::atomic::AtomicBool,
     /// Writes of one object at the same time mean that its lane leaks.
     pub overlaps: Mutex<usize>,
 }
@@ -129,6 +131,10 @@ impl Memory {
     /// Makes each write take this long.
     pub fn slow_down(&self, pause: Duration) {
         self.state.lock().unwrap().pause = pause;
+    }
+
+    fn assigns(&self) -> bool {
+        self.assigns_ids.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     fn fault(&self, ask: Ask) -> Option<Fault> {
@@ -226,7 +232,7 @@ impl Connector for Memory {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             precondition: true,
-            recreate_with_id: true,
+            recreate_with_id: !self.assigns(),
             changes: false,
         }
     }
@@ -274,7 +280,7 @@ impl Connector for Memory {
         id: Option<&str>,
         object: &Object,
     ) -> Result<Written, Error> {
-        let given = match id {
+        let given = match id.filter(|_| !self.assigns()) {
             Some(id) => id.to_owned(),
             None => {
                 let mut state = self.state.lock().unwrap();
