@@ -70,11 +70,14 @@ pub(super) async fn carry_out(api: &Api, call: &Call, asked: Asked) -> Result<Re
     match waiting(call) {
         Waiting::ForAdmission => {
             let begun = tokio::spawn(async move { app.change_later(request).await });
-            Ok(begun_answer(call, joined(api, call, begun).await?))
+            Ok(begun_answer(call, joined(api, call, begun, None).await?))
         }
         Waiting::ForTheEnd => {
-            let running = tokio::spawn(async move { app.change(request).await });
-            let changed = joined(api, call, running).await?;
+            let id = app.fresh_operation();
+            // Under a key it may be an earlier change that is waited for.
+            let named = request.idempotency.is_none().then_some(id);
+            let running = tokio::spawn(async move { app.change_as(id, request).await });
+            let changed = joined(api, call, running, named).await?;
             Ok(ended_answer(call, &container, changed, &fields))
         }
     }
@@ -90,13 +93,14 @@ async fn joined<T>(
     api: &Api,
     call: &Call,
     task: tokio::task::JoinHandle<std::result::Result<T, crate::app::Error>>,
+    operation: Option<OperationId>,
 ) -> Result<T> {
     match tokio::time::timeout(api.settings.limits.request_time, task).await {
         Ok(Ok(result)) => Ok(result?),
-        Err(_) => Err(Failure::late(call.transaction_id())),
+        Err(_) => Err(Failure::late(call.transaction_id()).about(operation)),
         Ok(Err(error)) => {
             tracing::error!(%error, "a change broke off by a fault; recovery will take it up");
-            Err(Failure::fault())
+            Err(Failure::fault().about(operation))
         }
     }
 }

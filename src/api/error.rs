@@ -106,6 +106,12 @@ impl Failure {
         )
     }
 
+    /// The same about a change that goes on: the answer names it, where it is known.
+    pub(super) fn about(mut self, operation: Option<OperationId>) -> Self {
+        Arc::make_mut(&mut self.0).error.operation = operation;
+        self
+    }
+
     /// The same with something to tell programs.
     pub(super) fn detail(mut self, detail: Value) -> Self {
         Arc::make_mut(&mut self.0).error.detail = Some(detail);

@@ -62,12 +62,31 @@ impl App {
     /// # Errors
     /// Why the change does not stand: SPEC 2, the table of outcomes.
     pub async fn change(&self, request: ChangeRequest) -> Result<Changed, Error> {
+        self.change_as(self.fresh_operation(), request).await
+    }
+
+    /// An id for a change that is about to be asked for.
+    #[must_use]
+    pub fn fresh_operation(&self) -> OperationId {
+        self.engine().fresh_operation()
+    }
+
+    /// As [`App::change`], under an id of [`App::fresh_operation`]; what was answered before under
+    /// the same idempotency key has its own.
+    ///
+    /// # Errors
+    /// As [`App::change`].
+    pub async fn change_as(
+        &self,
+        id: OperationId,
+        request: ChangeRequest,
+    ) -> Result<Changed, Error> {
         let Some(key) = request.idempotency.clone() else {
-            return of_answer(self.engine().change(request).await);
+            return of_answer(self.engine().change_as(id, request).await);
         };
         match self.turn(&request.caller, &key).await? {
             Turn::Answered(answer) => answer,
-            Turn::Work(_at_work) => of_answer(self.engine().change(request).await),
+            Turn::Work(_at_work) => of_answer(self.engine().change_as(id, request).await),
         }
     }
 

@@ -44,7 +44,17 @@ pub(super) type Begun = oneshot::Sender<()>;
 impl Engine {
     /// Carries a change out and waits for its end. The change goes on even if nobody waits any more.
     pub async fn change(&self, request: ChangeRequest) -> Answer {
-        let id = OperationId(self.clock().fresh_id());
+        self.change_as(self.fresh_operation(), request).await
+    }
+
+    /// An id for a change that is about to be asked for.
+    #[must_use]
+    pub fn fresh_operation(&self) -> OperationId {
+        OperationId(self.clock().fresh_id())
+    }
+
+    /// The same under an id of [`Engine::fresh_operation`], which no other change has.
+    pub async fn change_as(&self, id: OperationId, request: ChangeRequest) -> Answer {
         let engine = self.clone();
         let task = self
             .parts

@@ -243,3 +243,48 @@ fn an_acknowledged_change_waits_for_a_target_that_is_down_at_recovery() {
     );
     process.crash();
 }
+
+/// A hook that takes a failure back in its own words and asks for another change.
+const IN_ITS_WORDS: &str = r#"
+if !syncResults.success && newObject.name == "new" {
+    create("managed/user/note", #{ name: "note" });
+    revert();
+    throw #{ code: 418, message: "in its own words" };
+}
+"#;
+
+#[test]
+fn what_a_hook_said_outlasts_a_crash_of_its_compensation() {
+    let shape = Shape {
+        on_sync: Some(IN_ITS_WORDS),
+        ..Shape::default()
+    };
+    let world = World::new(&shape);
+    let process = world.start();
+    process.change(put("x", json!({"name": "old"}))).unwrap();
+    world.targets[2].fail(Some(Ask::Update), 0, 1, Fault::Refused);
+    let stop = |at| at == Point::CompensationJournaled;
+    assert!(process.change_until(put("x", json!({"name": "new"})), stop));
+    process.crash();
+    let process = world.start();
+    process.until_settled();
+    let records = process.operations();
+    let taken_back = records
+        .iter()
+        .find(|record| record.outcome == Some(Outcome::Compensated))
+        .unwrap();
+    let error = taken_back.error.as_ref().unwrap();
+    assert_eq!(
+        (error.code, error.message.as_str()),
+        (418, "in its own words")
+    );
+    let hooks: Vec<&str> = taken_back
+        .hook_runs
+        .iter()
+        .map(|run| run.hook.as_str())
+        .collect();
+    assert_eq!(hooks, ["onSync"]);
+    assert_eq!(taken_back.follow_ups.len(), 1);
+    assert!(process.read("note").is_some(), "what it asked for happened");
+    process.crash();
+}

@@ -537,3 +537,33 @@ async fn unknown_parameters_reach_hooks_and_nothing_else() {
     assert_eq!(created["title"], "update managed/user/kim me");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_confidential_can_be_removed_but_not_sought_at_a_target() {
+    let folder = Folder::new().await;
+    let file = folder.path().join("conf/sync.json");
+    let mut sync: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let properties = sync["mappings"][2]["properties"].as_array_mut().unwrap();
+    properties.push(json!({"source": "pin", "target": "pin"}));
+    folder.write_json("conf/sync.json", &sync);
+    let server = Running::start(&folder).await;
+    let client = &server.client;
+    let person = json!({"userName": "fay", "pin": "1234"});
+    let path = "/managed/user/fay";
+    client.json("PUT", path, &person).await.expect(201);
+    assert_eq!(folder.rest.people()["fay"]["pin"], "1234");
+    for query in ["pin+sw+'1'", "userName+eq+'x'+or+!(pin+pr)"] {
+        let asked = format!("/system/directory/person?_queryFilter={query}");
+        let refused = client.get(&asked).await.expect(400);
+        assert!(refused.text.contains("confidential"), "{}", refused.text);
+    }
+    // A PUT without it keeps it; a patch removes it.
+    let kept = json!({"userName": "fay"});
+    client.json("PUT", path, &kept).await.expect(200);
+    assert_eq!(folder.rest.people()["fay"]["pin"], "1234");
+    let patch = json!([{"operation": "remove", "field": "/pin"}]);
+    client.json("PATCH", path, &patch).await.expect(200);
+    let held = folder.rest.people()["fay"].get("pin").cloned();
+    assert!(held.is_none_or(|pin| pin.is_null()), "removed everywhere");
+    server.stop().await;
+}
