@@ -38,8 +38,8 @@ impl KeysAtWork {
     fn begin(&self, caller: &str, key: &str) -> Option<AtWork<'_>> {
         let key = (caller.to_owned(), key.to_owned());
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(key.clone())
-            .then_some(AtWork { keys: self, key })
+        // Lazily: a place that was not taken must not be given back, least of all under this lock.
+        keys.insert(key.clone()).then(|| AtWork { keys: self, key })
     }
 }
 

@@ -205,7 +205,7 @@ pub(super) fn setup(
                 connectors::measured(name, opened)
             }
         };
-        targets.insert(name.clone(), Target { connector, calls });
+        targets.insert(name.clone(), Target::new(connector, calls));
     }
     Ok(Setup {
         types: configuration.types.clone(),

@@ -2,7 +2,7 @@
 use crate::{
     audit,
     model::{
-        OperationId, OperationRecord,
+        OperationId, OperationRecord, Outcome,
         audit::{ChainedEntry, Topic},
     },
     store::{Found, Search, Settlement, Verification},
@@ -35,7 +35,19 @@ impl App {
     /// # Errors
     /// 409 where it still diverges or is not diverged.
     pub async fn heal(&self, id: OperationId, caller: &str) -> Result<OperationRecord, Error> {
-        Ok(Box::pin(self.engine().heal(id, caller)).await?)
+        let healed = Box::pin(self.engine().heal(id, caller)).await;
+        healed.map_err(|refusal| {
+            let outcome = refusal
+                .detail
+                .as_ref()
+                .and_then(|detail| detail.get("outcome"));
+            let diverged = outcome.is_some_and(|outcome| outcome == "diverged");
+            Error {
+                operation: (refusal.code != 404).then_some(id),
+                outcome: diverged.then_some(Outcome::Diverged),
+                ..Error::from(refusal)
+            }
+        })
     }
 
     /// Ends a divergence as it is.

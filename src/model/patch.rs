@@ -4,9 +4,13 @@ mod json;
 #[cfg(test)]
 mod tests;
 
+use json_patch::PatchOperation;
 use serde_json::Value;
 
-use super::object::{ID, Object, REV};
+use super::{
+    object::{ID, Object, REV},
+    pointer::Pointer,
+};
 pub use crest::{CrestChange, CrestOperation};
 
 /// A partial change.
@@ -43,6 +47,36 @@ const DEPTH: usize = 100;
 const COPIED: usize = 16 << 20;
 
 impl Patch {
+    /// The places whose values the patch makes something of, or whose values its success tells:
+    /// what it copies, moves, tests, or removes only if it is equal.
+    #[must_use]
+    pub fn reads(&self) -> Vec<Pointer> {
+        match self {
+            Self::Crest(operations) => operations
+                .iter()
+                .filter_map(|operation| match &operation.change {
+                    CrestChange::Copy(from) | CrestChange::Move(from) => Some(from.clone()),
+                    CrestChange::Remove(Some(_)) | CrestChange::Increment(_) => {
+                        Some(operation.field.clone())
+                    }
+                    _ => None,
+                })
+                .collect(),
+            Self::Json(operations) => operations
+                .0
+                .iter()
+                .filter_map(|operation| match operation {
+                    PatchOperation::Copy(copy) => Some(copy.from.to_string()),
+                    PatchOperation::Move(moved) => Some(moved.from.to_string()),
+                    PatchOperation::Test(test) => Some(test.path.to_string()),
+                    _ => None,
+                })
+                .filter_map(|place| Pointer::parse(&place).ok())
+                .collect(),
+            Self::Merge(_) => Vec::new(),
+        }
+    }
+
     /// Reads CREST patch operations: `add`, `remove`, `replace`, `increment`, `copy`, `move`.
     ///
     /// # Errors

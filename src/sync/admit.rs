@@ -110,6 +110,7 @@ impl Engine {
                 (*kind, old, new, true)
             }
             requested => {
+                check_reads(requested, &managed.confidential)?;
                 let (kind, new) = requested_values(requested, stored.as_ref(), &attempt.object)?;
                 (kind, stored, new, false)
             }
@@ -378,6 +379,32 @@ fn keep_confidential(confidential: &[String], old: &Object, new: &mut Object) {
     }
 }
 
+/// A patch that makes something of a confidential value, or whose success tells it, would show it.
+fn check_reads(requested: &Requested, confidential: &[String]) -> Result<(), Refusal> {
+    let Requested::Patch { patch, .. } = requested else {
+        return Ok(());
+    };
+    if confidential.is_empty() {
+        return Ok(());
+    }
+    let shown = patch
+        .reads()
+        .into_iter()
+        .find(|place| match place.tokens().first() {
+            Some(attribute) => confidential.contains(attribute),
+            None => true,
+        });
+    match shown {
+        None => Ok(()),
+        Some(place) => Err(Refusal::new(
+            400,
+            format!(
+                "{place} is confidential: it can be set and removed, but not copied, moved, compared or counted up"
+            ),
+        )),
+    }
+}
+
 fn missing(name: &ResourceName) -> Refusal {
     Refusal::new(404, format!("there is no {name}"))
 }
@@ -422,6 +449,46 @@ mod tests {
         let mut removed = object(json!({"password": null}));
         keep_confidential(&["password".into()], &old, &mut removed);
         assert_eq!(removed, object(json!({"password": null})));
+    }
+
+    #[test]
+    fn a_patch_does_not_show_what_is_confidential() {
+        let refused = |patch: Result<crate::model::patch::Patch, _>| {
+            let requested = Requested::Patch {
+                id: "1".into(),
+                patch: patch.unwrap(),
+                precondition: Precondition::None,
+            };
+            check_reads(&requested, &["password".into()]).is_err()
+        };
+        use crate::model::patch::Patch;
+        let crest = |operations| refused(Patch::parse_crest(&operations));
+        let json = |operations| refused(Patch::parse_json_patch(&operations));
+        assert!(crest(
+            json!([{"operation": "copy", "from": "/password", "field": "/sn"}])
+        ));
+        assert!(crest(
+            json!([{"operation": "remove", "field": "password", "value": "guess"}])
+        ));
+        assert!(!crest(
+            json!([{"operation": "remove", "field": "/password"}])
+        ));
+        assert!(!crest(
+            json!([{"operation": "replace", "field": "/password", "value": "new"}])
+        ));
+        assert!(json(
+            json!([{"op": "copy", "from": "/password", "path": "/title"}])
+        ));
+        assert!(json(
+            json!([{"op": "move", "from": "/password/0", "path": "/title"}])
+        ));
+        assert!(json(
+            json!([{"op": "test", "path": "/password", "value": "guess"}])
+        ));
+        assert!(json(json!([{"op": "copy", "from": "", "path": "/all"}])));
+        assert!(!json(
+            json!([{"op": "copy", "from": "/sn", "path": "/title"}])
+        ));
     }
 
     #[test]

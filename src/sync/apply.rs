@@ -273,19 +273,26 @@ pub(super) async fn look(
         Some(id) => read(place.target, place.class, id).await?,
         None => None,
     };
-    let at_new = match (
-        written.map(|written| written.id.as_str()).or(new),
-        &place.find,
-    ) {
-        (Some(id), _) => read(place.target, place.class, id).await?,
-        (None, Some(filter)) => {
+    // A target that assigns ids may or may not have kept the one that we gave: only what is found
+    // under it tells something.
+    let guessed = matches!(write, TargetWrite::Create { .. })
+        && written.is_none()
+        && !place.target.keeps_ids(place.class);
+    let known = written.map(|written| written.id.as_str()).or(new);
+    let under_id = match known {
+        Some(id) => read(place.target, place.class, id).await?,
+        None => None,
+    };
+    let at_new = match (known, &place.find) {
+        (Some(_), _) if under_id.is_some() || !guessed => under_id,
+        (_, Some(filter)) => {
             let mut hits = find(place.target, place.class, filter).await?;
             match hits.len() {
                 0 | 1 => hits.pop(),
                 _ => return Ok(None),
             }
         }
-        (None, None) => return Ok(None),
+        (_, None) => return Ok(None),
     };
     Ok(Some(Found { at_new, at_old }))
 }
@@ -297,7 +304,11 @@ async fn send(place: &Place<'_>, write: &TargetWrite, left: Duration) -> Result<
     match write {
         TargetWrite::Create { id, after } => {
             let call = connector.create(place.class, id.as_deref(), after);
-            within(limit, call).await.map(Written::from)
+            let written = within(limit, call).await.map(Written::from)?;
+            if let Some(id) = id {
+                place.target.note_id(place.class, id, &written.id);
+            }
+            Ok(written)
         }
         TargetWrite::Update {
             before,

@@ -10,6 +10,8 @@ use crate::{
 
 use super::setup::{CallPolicy, Target};
 
+/// The longest pause that a target may ask for within a change; a longer one ends the attempts.
+const MOST_PATIENCE: Duration = Duration::from_secs(10);
 /// How many objects a read-back or a correlation looks at: more than one is ambiguous already.
 const ENOUGH: usize = 2;
 
@@ -64,7 +66,7 @@ pub(super) fn pause(policy: &CallPolicy, attempt: u32, error: &Error) -> Option<
     }
     let doubled = policy.base.saturating_mul(1 << (attempt - 1).min(16));
     let asked = error.retry_after.unwrap_or(Duration::ZERO);
-    (asked <= policy.timeout).then(|| {
+    (asked <= MOST_PATIENCE.max(policy.timeout)).then(|| {
         metrics::counter!("recant_target_retries_total").increment(1);
         doubled.min(policy.timeout).max(asked)
     })

@@ -1,6 +1,8 @@
 //! What is done about a diverged change: another try to undo it, or an operator's word that it stays.
 use std::sync::Arc;
 
+use serde_json::json;
+
 use crate::{
     audit,
     model::{
@@ -48,8 +50,12 @@ impl Engine {
             Failed::Refused(refusal) => refusal,
             Failed::StillDiverged(record) => {
                 let count = record.diverged.len();
-                Refusal::new(409, format!("still diverged: {count} targets differ"))
-                    .with_detail(record.to_value())
+                let message = format!("still diverged: {count} targets differ");
+                let mut detail = crate::model::Object::new();
+                detail.insert("operation".into(), json!(record.id));
+                detail.insert("outcome".into(), json!(record.outcome));
+                detail.insert("diverged".into(), json!(record.diverged));
+                Refusal::new(409, message).with_detail(detail.into())
             }
         })
     }

@@ -57,6 +57,7 @@ impl Engine {
             .run(script, all, Some(self.reader_of(context)))
             .await;
         let report = report(point.key(), script, &run, &context.redactor);
+        write_log(&report);
         metrics::counter!("recant_hook_runs_total", "hook" => point.key(), "verdict" => verdict(&run))
             .increment(1);
         Some((run, report))
@@ -67,6 +68,20 @@ impl Engine {
             self.store().clone(),
             Arc::clone(&context.setup),
         ))
+    }
+}
+
+/// Puts the lines that a hook logged into the server's log, under the span of its change.
+fn write_log(report: &HookRun) {
+    let (hook, script) = (report.hook.as_str(), report.name.as_str());
+    for line in &report.log {
+        match line.split_once(": ") {
+            Some(("debug", text)) => tracing::debug!(hook, script, "{text}"),
+            Some(("warn", text)) => tracing::warn!(hook, script, "{text}"),
+            Some(("error", text)) => tracing::error!(hook, script, "{text}"),
+            Some((_, text)) => tracing::info!(hook, script, "{text}"),
+            None => {}
+        }
     }
 }
 

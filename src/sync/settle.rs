@@ -8,8 +8,8 @@ use crate::{
     hooks::{Failure, Run, Variable, Variables, Verdict},
     managed::HookPoint,
     model::{
-        ChangeKind, Filter, LinkChange, Object, OperationRecord, Outcome, PlannedRow, RowResult,
-        SagaEvent, SagaState, Step, TargetWrite, link::Link, record::HookRun,
+        CauseKind, ChangeKind, Filter, LinkChange, Object, OperationRecord, Outcome, PlannedRow,
+        RowResult, SagaEvent, SagaState, Step, TargetWrite, link::Link, record::HookRun,
     },
     store::{Settlement, StoredAnswer, Ticket},
 };
@@ -425,7 +425,12 @@ fn refused(
         }
         (None, Some((row, cause))) => Refusal::new(
             failure_status(cause.kind),
-            format!("{} refused the change: {}", row.target, cause.message),
+            format!(
+                "{} {}: {}",
+                row.target,
+                ended_how(cause.kind),
+                cause.message
+            ),
         ),
         (None, None) => Refusal::new(409, "the onSync hook took the change back"),
     };
@@ -455,6 +460,14 @@ fn are_recognizable(rows: &[PlannedRow], ends: &[RowEnd]) -> bool {
         }
         Step::Nothing | Step::Failed { .. } => true,
     })
+}
+
+fn ended_how(kind: CauseKind) -> &'static str {
+    match kind {
+        CauseKind::Refused => "refused the change",
+        CauseKind::Unavailable => "is unavailable",
+        CauseKind::Unknown => "may or may not have taken the change",
+    }
 }
 
 /// The link changes of the rows that are done.

@@ -1,5 +1,9 @@
 //! What the engine works with: types, mappings, targets and scripts of one configuration.
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use crate::{
     connectors::SharedConnector,
@@ -29,6 +33,32 @@ pub struct Target {
     pub connector: SharedConnector,
     /// Limits of a call.
     pub calls: CallPolicy,
+    /// Object classes in which a create was seen to keep or not to keep the id that we gave.
+    habits: Arc<Mutex<BTreeMap<String, bool>>>,
+}
+
+impl Target {
+    /// A target that is called under this policy.
+    #[must_use]
+    pub fn new(connector: SharedConnector, calls: CallPolicy) -> Self {
+        Self {
+            connector,
+            calls,
+            habits: Arc::default(),
+        }
+    }
+
+    /// Whether an object that is created with an id certainly gets that id.
+    pub(super) fn keeps_ids(&self, class: &str) -> bool {
+        let habits = self.habits.lock().unwrap_or_else(PoisonError::into_inner);
+        self.connector.capabilities().recreate_with_id || habits.get(class) == Some(&true)
+    }
+
+    /// Remembers which id a created object got.
+    pub(super) fn note_id(&self, class: &str, asked: &str, given: &str) {
+        let mut habits = self.habits.lock().unwrap_or_else(PoisonError::into_inner);
+        habits.insert(class.to_owned(), asked == given);
+    }
 }
 
 /// Time limit and retries of calls to one target.

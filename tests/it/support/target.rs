@@ -128,6 +128,12 @@ impl Memory {
         self.state.lock().unwrap().faults.clear();
     }
 
+    /// From now on it gives created objects ids of its own.
+    pub fn assign_ids(&self) {
+        self.assigns_ids
+            .store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
     /// Makes each write take this long.
     pub fn slow_down(&self, pause: Duration) {
         self.state.lock().unwrap().pause = pause;
