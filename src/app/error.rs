@@ -144,3 +144,24 @@ pub(super) fn of_stored(operation: OperationId, stored: StoredAnswer) -> Result<
             .map(Duration::from_secs),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_answer_tells_again_how_long_to_stay_away() {
+        let id = OperationId(uuid::Uuid::nil());
+        let headers = [("Recant-Outcome", "compensated"), ("Retry-After", "7")];
+        let stored = StoredAnswer {
+            status: 503,
+            body: serde_json::json!({"code": 503, "message": "later"}),
+            headers: headers
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+        };
+        let error = of_stored(id, stored).unwrap_err();
+        assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
+        assert_eq!(error.outcome, Some(Outcome::Compensated));
+    }
+}
