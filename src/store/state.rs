@@ -262,7 +262,8 @@ impl State {
         if !entry.claim {
             let is_its = holder == Some(self.node.as_str())
                 && holder == Some(entry.node.as_str())
-                && in_flight == entry.operation.parent.as_deref();
+                && (in_flight == entry.operation.parent.as_deref()
+                    || in_flight == Some(entry.operation.root.as_str()));
             if !is_its {
                 return Err(JournalError::LeaseLost);
             }
