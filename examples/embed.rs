@@ -1,6 +1,13 @@
 //! Recant inside another program: opens a project folder, changes a record, and shows what happened.
 //!
 //! `cargo run --example embed` makes a folder with `recant init`'s content in a temporary place.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "an example prints what it found"
+)]
+
 use std::{error::Error, time::Duration};
 
 use recant::{

@@ -1,6 +1,9 @@
 //! A target of one's own: a program brings a `Connector`, the folder says where it stands in the sync order.
 //!
 //! `cargo run --example own_connector`
+
+#![allow(clippy::print_stdout, reason = "an example prints what it found")]
+
 use std::{
     collections::BTreeMap, error::Error, fs, path::Path, sync::Arc, sync::Mutex, time::Duration,
 };

@@ -86,6 +86,13 @@ impl Reading {
     /// The names of confidential top-level attributes.
     fn confidential(&mut self, schema: &Value) -> Vec<String> {
         let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+            if !schema.is_object() {
+                self.error(
+                    "",
+                    "a schema must be an object: {\"properties\": {NAME: SCHEMA, …}}",
+                );
+                return Vec::new();
+            }
             let message = "a schema without \"properties\": {NAME: SCHEMA, …} checks no attribute";
             self.warn("", message);
             return Vec::new();

@@ -76,7 +76,8 @@ pub(super) fn judge(
 
 /// Whether what a target said after our write shows the write without that word: then recovery,
 /// which has nothing but the target, takes it for done again. A target that normalizes what it is
-/// sent, or does not tell what it holds, gives no such certainty.
+/// sent gives no such certainty; one that does not tell what it holds is taken to hold what it was
+/// sent, or every change of such targets would wait for a second commit.
 pub(super) fn is_recognizable(
     write: &TargetWrite,
     written: Option<&Written>,
@@ -85,10 +86,11 @@ pub(super) fn is_recognizable(
     if matches!(write, TargetWrite::Delete { .. }) {
         return true;
     }
-    let Some((id, attributes)) =
-        written.and_then(|written| Some((&written.id, written.attributes.as_ref()?)))
-    else {
+    let Some(Written { id, attributes }) = written else {
         return false;
+    };
+    let Some(attributes) = attributes else {
+        return ids(write).0 == Some(id);
     };
     let is_found = match (ids(write).0, find) {
         (Some(wanted), _) => wanted == id,
@@ -389,6 +391,6 @@ mod tests {
             id: "1".into(),
             attributes: None,
         };
-        assert!(!sees(&update(), &untold));
+        assert!(sees(&update(), &untold), "taken at its word");
     }
 }

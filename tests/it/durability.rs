@@ -75,7 +75,8 @@ async fn a_change_flushes_the_disk_once() {
             Ok("1"),
             "strace is missing"
         );
-        println!("LEFT OUT: a_change_flushes_the_disk_once: there is no strace");
+        let left_out = "LEFT OUT: a_change_flushes_the_disk_once: there is no strace\n";
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), left_out.as_bytes());
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -109,7 +109,7 @@ impl Site {
     }
 
     async fn serve(&self, http: &reqwest::Client) -> Child {
-        let child = serve(self.folder.path());
+        let mut child = serve(self.folder.path());
         for _ in 0..1_000 {
             let ready = http.get(self.url("/health/ready")).send().await;
             if ready.is_ok_and(|answer| answer.status().is_success()) {
@@ -117,6 +117,8 @@ impl Site {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        child.kill().unwrap();
+        child.wait().unwrap();
         panic!("it does not become ready");
     }
 

@@ -193,7 +193,7 @@ pub async fn stored(store: &Store, id: &str, content: Value) -> String {
     let entry = put(id, content, None);
     let revision = entry.record.id.to_string();
     store.journal(entry.clone()).await.unwrap();
-    let _ = store.settle(end(&store, &entry, Outcome::Synced));
+    let _ = store.settle(end(store, &entry, Outcome::Synced));
     revision
 }
 

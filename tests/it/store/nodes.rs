@@ -204,7 +204,7 @@ async fn of_two_nodes_that_race_for_an_object_one_wins() {
             let lost = first.err().or(second.err());
             assert!(matches!(lost, Some(JournalError::InFlight(id)) if id == winner.record.id));
             store
-                .settle(end(&store, &winner, Outcome::Synced))
+                .settle(end(store, &winner, Outcome::Synced))
                 .wait()
                 .await
                 .unwrap();

@@ -178,6 +178,7 @@ impl Process {
             if let Some(record) = open.pop() {
                 return record;
             }
+            #[expect(clippy::disallowed_methods, reason = "polls on a test's own thread")]
             std::thread::sleep(Duration::from_millis(5));
         }
         panic!("nothing waits: {:?}", self.operations());
