@@ -40,14 +40,17 @@ fn main() {
 async fn compare() {
     let callers = number("RECANT_BENCH_CALLERS", 64);
     let time = Duration::from_secs(number("RECANT_BENCH_SECONDS", 5) as u64);
-    let targets = spawn_self("targets", &[]).await;
     println!(
         "{callers} callers, {} s a turn, three REST targets, SQLite store\n",
         time.as_secs()
     );
     let mut ratios = Vec::new();
     for turn in 1..=TURNS {
+        // Each server finds empty targets.
+        let targets = spawn_self("targets", &[]).await;
         let ours = measure("recant", &recant(&targets.address).await, callers, time).await;
+        drop(targets);
+        let targets = spawn_self("targets", &[]).await;
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("intent.db").display().to_string();
         let server = spawn_self("minimum", &[&targets.address, &database]).await;
@@ -60,6 +63,7 @@ async fn compare() {
         "median recant / minimum at {callers} callers: {:.2}",
         ratios[TURNS / 2]
     );
+    let targets = spawn_self("targets", &[]).await;
     let server = recant(&targets.address).await;
     compensation(&server, time).await;
 }
