@@ -31,11 +31,11 @@ fn the_number_of_targets_does_not_change_the_number_of_commits() {
     };
     for targets in [1, 6] {
         let commits = commits(targets);
-        // The journal's commit carries the end of the change before it; on a slow machine an end
-        // goes by itself, and nobody waits for it. What must not happen is one for each target.
+        // The journal's commit of each change carries the end of the one before it; now and then
+        // a slow machine lets an end go by itself.
         assert!(
-            (CHANGES..=2 * CHANGES + 2).contains(&commits),
-            "{commits} commits for {CHANGES} changes of {targets} targets"
+            (CHANGES..CHANGES + CHANGES / 2).contains(&commits),
+            "{commits} for {CHANGES}"
         );
     }
 }
@@ -106,11 +106,10 @@ async fn a_change_flushes_the_disk_once() {
     let flushed = flushes(&trace) - before;
     server.kill().unwrap();
     server.wait().unwrap();
-    // An end that goes by itself on a slow machine, a checkpoint of the write-ahead log or a renewed
-    // lease may add to the one that is waited for; the three targets add nothing.
+    // A checkpoint of the write-ahead log, a renewed lease or a late end may add a few.
     assert!(
-        (CHANGES..=2 * CHANGES + 16).contains(&flushed),
-        "{flushed} flushes for {CHANGES} changes"
+        (CHANGES..CHANGES * 3 / 2 + 8).contains(&flushed),
+        "{flushed} for {CHANGES} changes"
     );
 }
 
