@@ -3,6 +3,7 @@
 //! Each kind is a folder with the same files: `settings` (what its file says, as written and as
 //! used), `connector` (the calls), and `wire` (the translation between Recant's words and the
 //! target's, without any input or output).
+//! `http` holds what the kinds that speak HTTP share.
 //!
 //! # Bringing your own
 //! A Rust program can bring a target of its own: it implements [`Connector`] and hands it over as a
@@ -111,6 +112,7 @@
 //! ```
 pub mod csv;
 pub mod custom;
+pub mod http;
 mod measured;
 pub mod rest;
 pub mod settings;

@@ -1,56 +1,40 @@
 //! The calls to a REST service.
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::{
-    Client, Method, RequestBuilder, Response,
-    header::{
-        AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
-        IF_NONE_MATCH, LOCATION, RETRY_AFTER,
-    },
-    redirect::Policy,
+    Method,
+    header::{CONTENT_TYPE, HeaderValue, IF_NONE_MATCH},
 };
 use serde_json::Value;
-use url::{Host, Url};
 
 use super::{
-    settings::{Auth, Class, Create, Paging, Settings, Update as UpdateBy},
-    wire::{self, Answer, Call, Place},
+    settings::{Class, Create, Paging, Settings, Update as UpdateBy},
+    wire::{self, Place},
 };
 use crate::{
-    connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
+    connectors::{
+        Capabilities, Connector, Error, Page, Query, Update, Written,
+        http::{Call, Http, failure, is_addressable, last_segment, only_if},
+    },
     model::{Filter, Object, TargetObject, filter::Operator, object::ID},
 };
-
-/// The longest body that is kept of an answer, in bytes.
-const LONGEST_BODY: usize = 64 << 20;
 
 /// A service that speaks JSON over HTTP.
 #[derive(Debug)]
 pub struct Rest {
     settings: Settings,
-    client: Client,
+    http: Http,
 }
 
 impl Rest {
-    /// A client for the service. `timeout` is that of one attempt: connecting gives up before it
-    /// is over, so that a service that cannot be reached is told apart from one that is slow.
+    /// A client for the service; `timeout` is that of one attempt.
     ///
     /// # Errors
     /// Where no client can be made.
     pub fn open(settings: Settings, timeout: Duration) -> Result<Self, Error> {
-        let mut builder = Client::builder()
-            .default_headers(headers(&settings)?)
-            .redirect(Policy::none())
-            .connect_timeout(timeout.mul_f64(0.8));
-        if is_loopback(&settings.base_url) {
-            builder = builder.no_proxy();
-        }
-        let client = builder
-            .build()
-            .map_err(|error| Error::refused(500, "no HTTP client").because(error))?;
-        Ok(Self { settings, client })
+        let http = Http::open(&settings.service, timeout)?;
+        Ok(Self { settings, http })
     }
 
     fn class(&self, name: &str) -> Result<&Class, Error> {
@@ -62,40 +46,23 @@ impl Rest {
 
     /// The object's address, where it can have one.
     fn address(&self, class: &Class, id: &str) -> Result<String, Error> {
-        if wire::is_addressable(id) {
-            return Ok(wire::address(&self.settings.base_url, class, id));
+        if is_addressable(id) {
+            return Ok(wire::address(&self.settings.service.base_url, class, id));
         }
         let message = format!("the id `{id}` cannot stand in an address");
         Err(Error::refused(400, message))
     }
 
-    /// Sends a write and waits for a success.
-    async fn write(&self, request: RequestBuilder) -> Result<Answer, Error> {
-        let answer = send(request, Call::Write).await?;
-        match answer.status {
-            // 202 Accepted promises nothing (RFC 9110, section 15.3.3).
-            202 => Err(Error::unknown(202, "the service will do it later, or not")),
-            200..=299 => Ok(answer),
-            _ => Err(wire::failure(&answer, Call::Write)),
-        }
-    }
-
-    /// Reads JSON; none where there is nothing at the address.
-    async fn get(&self, request: RequestBuilder) -> Result<Option<Answer>, Error> {
-        let answer = send(request, Call::Read).await?;
-        match answer.status {
-            200..=299 => Ok(Some(answer)),
-            404 | 410 => Ok(None),
-            _ => Err(wire::failure(&answer, Call::Read)),
-        }
-    }
-
     async fn read_at(&self, class: &Class, id: &str) -> Result<Option<TargetObject>, Error> {
-        if !wire::is_addressable(id) {
+        if !is_addressable(id) {
             return Ok(None);
         }
-        let address = wire::address(&self.settings.base_url, class, id);
-        let Some(answer) = self.get(self.client.get(address)).await? else {
+        let address = wire::address(&self.settings.service.base_url, class, id);
+        let Some(answer) = self
+            .http
+            .read(self.http.request(Method::GET, address))
+            .await?
+        else {
             return Ok(None);
         };
         let (_, attributes) = wire::object(class, &answer.body)
@@ -114,10 +81,13 @@ impl Rest {
         place: &Place,
     ) -> Result<(Vec<TargetObject>, Option<String>), Error> {
         let request = self
-            .client
-            .get(wire::collection(&self.settings.base_url, class))
+            .http
+            .request(
+                Method::GET,
+                wire::collection(&self.settings.service.base_url, class),
+            )
             .query(&wire::parameters(&class.list, place));
-        let answer = self.get(request).await?.ok_or_else(|| {
+        let answer = self.http.read(request).await?.ok_or_else(|| {
             Error::refused(
                 404,
                 format!("there is nothing at `{}` (`path`)", class.path),
@@ -194,10 +164,13 @@ impl Rest {
             error
         };
         let request = self
-            .client
-            .get(wire::collection(&self.settings.base_url, class))
+            .http
+            .request(
+                Method::GET,
+                wire::collection(&self.settings.service.base_url, class),
+            )
             .query(&wire::parameters(&class.list, &Place::START));
-        let answer = send(request, Call::Read).await.map_err(explain)?;
+        let answer = self.http.send(request, Call::Read).await.map_err(explain)?;
         match answer.status {
             // Reachable, and we may: this service just does not list.
             405 | 501 => Ok(()),
@@ -206,7 +179,7 @@ impl Rest {
                 let body = serde_json::from_slice(&answer.body).unwrap_or_default();
                 wire::items(class, &body).map(drop).map_err(explain)
             }
-            _ => Err(explain(wire::failure(&answer, Call::Read))),
+            _ => Err(explain(failure(&answer, Call::Read))),
         }
     }
 }
@@ -262,21 +235,22 @@ impl Connector for Rest {
         let class = self.class(class)?;
         let request = match (class.create, id) {
             (Create::Put, Some(id)) => self
-                .client
-                .put(self.address(class, id)?)
+                .http
+                .request(Method::PUT, self.address(class, id)?)
                 .header(IF_NONE_MATCH, HeaderValue::from_static("*")),
             (Create::Put, None) => {
                 let message = "`create` is `put`: the mapping has to give an `_id`";
                 return Err(Error::refused(400, message));
             }
-            (Create::Post, _) => self
-                .client
-                .post(wire::collection(&self.settings.base_url, class)),
+            (Create::Post, _) => self.http.request(
+                Method::POST,
+                wire::collection(&self.settings.service.base_url, class),
+            ),
         };
         let request = request.json(&body_of(class, id, object));
-        let answer = self.write(request).await?;
+        let answer = self.http.write(request).await?;
         let (answered_id, answered) = wire::object(class, &answer.body).unzip();
-        let located = || answer.location.as_deref().and_then(wire::last_segment);
+        let located = || answer.location.as_deref().and_then(last_segment);
         let id = match class.create {
             Create::Put => id.map(str::to_owned),
             Create::Post => answered_id
@@ -305,12 +279,13 @@ impl Connector for Rest {
         }
         let address = self.address(class, id)?;
         let request = match class.update {
-            UpdateBy::Put => self
-                .client
-                .put(address)
-                .json(&body_of(class, Some(id), update.after)),
+            UpdateBy::Put => self.http.request(Method::PUT, address).json(&body_of(
+                class,
+                Some(id),
+                update.after,
+            )),
             UpdateBy::Patch => self
-                .client
+                .http
                 .request(Method::PATCH, address)
                 .header(
                     CONTENT_TYPE,
@@ -318,7 +293,7 @@ impl Connector for Rest {
                 )
                 .json(&wire::merge_patch(update)),
         };
-        let answer = self.write(only_if(request, update.before)).await?;
+        let answer = self.http.write(only_if(request, update.before)).await?;
         let answered = wire::object(class, &answer.body).map(|(_, attributes)| attributes);
         Ok(Written {
             id: id.to_owned(),
@@ -329,8 +304,10 @@ impl Connector for Rest {
 
     async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {
         let class = self.class(class)?;
-        let request = self.client.delete(self.address(class, &before.id)?);
-        match self.write(only_if(request, before)).await {
+        let request = self
+            .http
+            .request(Method::DELETE, self.address(class, &before.id)?);
+        match self.http.write(only_if(request, before)).await {
             Err(error) if error.code == 404 || error.code == 410 => Ok(()),
             // What is gone has no version that could match (RFC 9110, section 13.1.1).
             Err(error) if error.code == 412 => match self.read_at(class, &before.id).await {
@@ -363,73 +340,6 @@ fn wanted_id(filter: &Filter) -> Option<&str> {
     }
 }
 
-fn only_if(request: RequestBuilder, before: &TargetObject) -> RequestBuilder {
-    match &before.version {
-        Some(version) => request.header(IF_MATCH, version),
-        None => request,
-    }
-}
-
-/// Sends a request and keeps what matters of the answer. A body that is lost after the status came
-/// stays empty: the status has said what happened.
-async fn send(request: RequestBuilder, call: Call) -> Result<Answer, Error> {
-    let response = request
-        .send()
-        .await
-        .map_err(|error| no_answer(error, call))?;
-    let text = |name: HeaderName| {
-        let value = response.headers().get(name)?;
-        value.to_str().ok().map(str::to_owned)
-    };
-    let mut answer = Answer {
-        status: response.status().as_u16(),
-        etag: text(ETAG),
-        location: text(LOCATION),
-        retry_after: text(RETRY_AFTER),
-        date: text(DATE),
-        body: Vec::new(),
-    };
-    match body(response).await {
-        Ok(body) => answer.body = body,
-        Err(error) if call == Call::Read && answer.status < 300 => {
-            return Err(no_answer(error, call));
-        }
-        Err(_) => {}
-    }
-    Ok(answer)
-}
-
-async fn body(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        body.extend_from_slice(&chunk);
-        if body.len() > LONGEST_BODY {
-            break;
-        }
-    }
-    Ok(body)
-}
-
-/// What it means that no answer came. A request that never left is certain to have done nothing.
-fn no_answer(error: reqwest::Error, call: Call) -> Error {
-    let error = error.without_url();
-    if error.is_builder() {
-        return Error::refused(400, "the request cannot be built").because(error);
-    }
-    if error.is_connect() {
-        return Error::unavailable(503, "the service cannot be reached").because(error);
-    }
-    let message = if error.is_timeout() {
-        "the service did not answer in time"
-    } else {
-        "the connection was lost before an answer came"
-    };
-    match call {
-        Call::Read => Error::unavailable(504, message).because(error),
-        Call::Write => Error::unknown(504, message).because(error),
-    }
-}
-
 /// What an administrator can do about a failed test.
 fn explain(name: &str, class: &Class, error: &Error) -> String {
     let said = &error.message;
@@ -438,48 +348,5 @@ fn explain(name: &str, class: &Class, error: &Error) -> String {
         Some(401 | 403) => format!("the service does not accept the credentials (`auth`): {said}"),
         Some(404) => format!("object class `{name}`: there is nothing at `{path}` (`path`)"),
         _ => format!("object class `{name}`: {said}"),
-    }
-}
-
-fn headers(settings: &Settings) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in &settings.headers {
-        insert(&mut headers, name, value.expose())?;
-    }
-    match &settings.auth {
-        Some(Auth::Bearer(token)) => insert(
-            &mut headers,
-            AUTHORIZATION.as_str(),
-            &format!("Bearer {}", token.expose()),
-        )?,
-        Some(Auth::Basic { user, password }) => {
-            let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose()));
-            insert(
-                &mut headers,
-                AUTHORIZATION.as_str(),
-                &format!("Basic {pair}"),
-            )?;
-        }
-        Some(Auth::Header { name, value }) => insert(&mut headers, name, value.expose())?,
-        None => {}
-    }
-    Ok(headers)
-}
-
-fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Error> {
-    let wrong = || Error::refused(400, format!("`{name}` is no valid header"));
-    let key = HeaderName::try_from(name).map_err(|_| wrong())?;
-    let mut value = HeaderValue::try_from(value).map_err(|_| wrong())?;
-    value.set_sensitive(true);
-    headers.insert(key, value);
-    Ok(())
-}
-
-fn is_loopback(address: &str) -> bool {
-    match Url::parse(address).ok().as_ref().and_then(Url::host) {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
-        None => false,
     }
 }

@@ -3,9 +3,11 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use url::Url;
 
-use crate::connectors::settings::{Problem, Secret, class_name_problems};
+use crate::connectors::{
+    http::{RawAuth, Service},
+    settings::{Problem, Secret, class_name_problems},
+};
 
 /// As written in `conf/connectors/NAME.json`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -21,39 +23,6 @@ pub struct Raw {
     headers: BTreeMap<String, Secret>,
     /// The object classes by name.
     objects: BTreeMap<String, RawClass>,
-}
-
-/// Credentials as written: exactly one of the keys.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
-pub struct RawAuth {
-    /// A bearer token.
-    bearer: Option<Secret>,
-    /// User and password.
-    basic: Option<RawBasic>,
-    /// A header of the service's own.
-    header: Option<RawHeader>,
-}
-
-/// User and password as written.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct RawBasic {
-    /// The user's name.
-    user: String,
-    /// The user's password.
-    password: Secret,
-}
-
-/// A header as written.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct RawHeader {
-    /// The header's name.
-    name: String,
-    /// The header's value.
-    value: Secret,
 }
 
 /// One object class as written.
@@ -125,35 +94,10 @@ pub struct RawList {
 /// A service as it is used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Where the service is, without a slash at the end.
-    pub base_url: String,
-    /// How Recant shows who it is.
-    pub auth: Option<Auth>,
-    /// Headers of every request.
-    pub headers: BTreeMap<String, Secret>,
+    /// Where it is, and how Recant shows who it is.
+    pub service: Service,
     /// The object classes by name.
     pub classes: BTreeMap<String, Class>,
-}
-
-/// Credentials.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Auth {
-    /// A bearer token (RFC 6750).
-    Bearer(Secret),
-    /// User and password (RFC 7617).
-    Basic {
-        /// The user's name.
-        user: String,
-        /// The user's password.
-        password: Secret,
-    },
-    /// A header of the service's own.
-    Header {
-        /// Its name.
-        name: String,
-        /// Its value.
-        value: Secret,
-    },
 }
 
 /// One collection as it is used.
@@ -219,13 +163,7 @@ impl Settings {
     /// Every problem in it.
     pub fn validate(raw: Raw) -> Result<Self, Vec<Problem>> {
         let mut problems = class_name_problems(raw.objects.keys());
-        check_address(&raw.base_url, &mut problems);
-        for (name, value) in &raw.headers {
-            check_header(name, value, &format!("/headers/{name}"), &mut problems);
-        }
-        let auth = raw
-            .auth
-            .and_then(|auth| Auth::validate(auth, &mut problems));
+        let service = Service::validate(&raw.base_url, raw.auth, raw.headers, &mut problems);
         let classes = raw
             .objects
             .into_iter()
@@ -237,33 +175,7 @@ impl Settings {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self {
-            base_url: raw.base_url.trim_end_matches('/').to_owned(),
-            auth,
-            headers: raw.headers,
-            classes,
-        })
-    }
-}
-
-impl Auth {
-    fn validate(raw: RawAuth, problems: &mut Vec<Problem>) -> Option<Self> {
-        match (raw.bearer, raw.basic, raw.header) {
-            (Some(token), None, None) => {
-                check_header("authorization", &token, "/auth/bearer", problems);
-                Some(Self::Bearer(token))
-            }
-            (None, Some(RawBasic { user, password }), None) => Some(Self::Basic { user, password }),
-            (None, None, Some(RawHeader { name, value })) => {
-                check_header(&name, &value, "/auth/header", problems);
-                Some(Self::Header { name, value })
-            }
-            _ => {
-                let message = "expected exactly one of `bearer`, `basic`, `header`";
-                problems.push(Problem::new("/auth", message));
-                None
-            }
-        }
+        Ok(Self { service, classes })
     }
 }
 
@@ -336,28 +248,6 @@ impl List {
     }
 }
 
-fn check_address(text: &str, problems: &mut Vec<Problem>) {
-    let good = Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && url.username().is_empty()
-            && url.password().is_none()
-    });
-    if !good {
-        let message = "expected https://HOST/PREFIX or http://…, credentials belong into `auth`";
-        problems.push(Problem::new("/baseUrl", message));
-    }
-}
-
-fn check_header(name: &str, value: &Secret, pointer: &str, problems: &mut Vec<Problem>) {
-    let good = reqwest::header::HeaderName::try_from(name).is_ok()
-        && reqwest::header::HeaderValue::try_from(value.expose()).is_ok();
-    if !good {
-        problems.push(Problem::new(pointer, "no valid HTTP header"));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,7 +263,7 @@ mod tests {
             "a": {"path": "people/"}}}))
         .unwrap();
         let class = &settings.classes["a"];
-        assert_eq!(settings.base_url, "http://x/api");
+        assert_eq!(settings.service.base_url, "http://x/api");
         assert_eq!(class.path, "/people");
         assert_eq!(class.id_attribute, "id");
         assert_eq!((class.create, class.update), (Create::Post, Update::Put));

@@ -2,10 +2,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{
-    connectors::rest::settings::{Create, Update as UpdateBy},
-    model::CauseKind,
-};
+use crate::connectors::rest::settings::{Create, Update as UpdateBy};
 
 fn class() -> Class {
     Class {
@@ -30,21 +27,12 @@ fn map(value: Value) -> Object {
     }
 }
 
-fn answer(status: u16, body: &str) -> Answer {
-    Answer {
-        status,
-        body: body.as_bytes().to_vec(),
-        ..Answer::default()
-    }
-}
-
 #[test]
 fn an_id_in_an_address_keeps_only_unreserved_characters() {
     assert_eq!(
         address("http://x/api", &class(), "a/b %é~-._'\"?#"),
         "http://x/api/people/a%2Fb%20%25%C3%A9~-._%27%22%3F%23"
     );
-    assert!(!is_addressable(".."));
 }
 
 #[test]
@@ -96,88 +84,6 @@ fn only_a_whole_answer_counts_as_the_new_state() {
     assert!(attributes(&sent, Some(map(json!({"a": "1", "c": 2})))).is_some());
     assert!(attributes(&sent, Some(map(json!({"status": "ok"})))).is_none());
     assert!(attributes(&sent, None).is_none());
-}
-
-#[test]
-fn a_location_names_the_id() {
-    assert_eq!(
-        last_segment("http://x/people/a%2Fb?c=d").as_deref(),
-        Some("a/b")
-    );
-    assert_eq!(last_segment("/people/7/").as_deref(), Some("7"));
-}
-
-#[test]
-fn each_status_says_what_happened() {
-    use CauseKind::{Refused, Unavailable, Unknown};
-    for (status, write, read) in [
-        (301, Refused, Refused),
-        (400, Refused, Refused),
-        (401, Refused, Refused),
-        (404, Refused, Refused),
-        (408, Unknown, Unavailable),
-        (409, Refused, Refused),
-        (412, Refused, Refused),
-        (422, Refused, Refused),
-        (425, Unavailable, Unavailable),
-        (429, Unavailable, Unavailable),
-        (500, Unknown, Unavailable),
-        (501, Refused, Refused),
-        (502, Unknown, Unavailable),
-        (503, Unavailable, Unavailable),
-        (504, Unknown, Unavailable),
-        (507, Unknown, Unavailable),
-    ] {
-        let answer = answer(status, "");
-        let failed = failure(&answer, Call::Write);
-        assert_eq!(failed.kind, write, "{status} to a write");
-        assert_eq!(failed.code, json!(status));
-        assert_eq!(
-            failure(&answer, Call::Read).kind,
-            read,
-            "{status} to a read"
-        );
-    }
-}
-
-#[test]
-fn the_text_of_an_error_is_what_the_service_said() {
-    for (body, said) in [
-        (r#"{"message": "no"}"#, "no"),
-        (r#"{"error": {"detail": "deep"}}"#, "deep"),
-        (r#"{"errors": [{"title": "first"}]}"#, "first"),
-        (r#"{"title": "Bad", "detail": "worse"}"#, "worse"),
-        (" plain ", "plain"),
-        ("<html>page</html>", "the service answered 409 Conflict"),
-        ("", "the service answered 409 Conflict"),
-        (r#"{"code": 1}"#, "the service answered 409 Conflict"),
-    ] {
-        assert_eq!(failure(&answer(409, body), Call::Write).message, said);
-    }
-    let long = failure(&answer(400, &"é".repeat(2000)), Call::Write).message;
-    assert_eq!(long.chars().count(), LONGEST_MESSAGE);
-}
-
-#[test]
-fn retry_after_is_seconds_or_a_date() {
-    let mut busy = answer(503, "");
-    busy.retry_after = Some("7".to_owned());
-    assert_eq!(
-        failure(&busy, Call::Write).retry_after,
-        Some(Duration::from_secs(7))
-    );
-    busy.retry_after = Some("Sun, 06 Nov 1994 08:49:57 GMT".to_owned());
-    assert_eq!(failure(&busy, Call::Write).retry_after, None);
-    busy.date = Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
-    assert_eq!(
-        failure(&busy, Call::Write).retry_after,
-        Some(Duration::from_secs(20))
-    );
-    busy.retry_after = Some("Sun, 06 Nov 1994 08:00:00 GMT".to_owned());
-    assert_eq!(
-        failure(&busy, Call::Write).retry_after,
-        Some(Duration::ZERO)
-    );
 }
 
 #[test]

@@ -1,56 +1,16 @@
 //! Between Recant's words and a REST service's: addresses, bodies, and what a status means.
-use std::time::Duration;
-
-use chrono::DateTime;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use super::settings::{Class, List, Paging};
 use crate::{
-    connectors::{Error, Update},
+    connectors::{Error, Update, http::segment},
     model::{Difference, Object, TargetObject},
 };
-
-/// Everything but the unreserved characters of RFC 3986, section 2.3.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-/// How long the text of an error may be, in characters.
-const LONGEST_MESSAGE: usize = 500;
 
 /// How many objects Recant asks a list for at once. It does not follow the caller's page size, so
 /// that the number of a page means the same in every call.
 const LIST_SIZE: usize = 100;
-
-/// What came back, as far as it matters.
-#[derive(Debug, Clone, Default)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The `ETag` header.
-    pub etag: Option<String>,
-    /// The `Location` header.
-    pub location: Option<String>,
-    /// The `Retry-After` header.
-    pub retry_after: Option<String>,
-    /// The `Date` header.
-    pub date: Option<String>,
-    /// The body; empty where it was lost on the way.
-    pub body: Vec<u8>,
-}
-
-/// Whether a call changes something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// It only reads.
-    Read,
-    /// It writes.
-    Write,
-}
 
 /// Where a page of a query begins: a place in a list of the service, and how many of the objects
 /// there belong to earlier pages.
@@ -69,14 +29,7 @@ pub fn collection(base: &str, class: &Class) -> String {
 
 /// The address of an object.
 pub fn address(base: &str, class: &Class, id: &str) -> String {
-    // Clients take `.` and `..` for steps through the path, even encoded (WHATWG URL, section 4.4);
-    // such an id could only reach another resource.
-    format!("{base}{}/{}", class.path, utf8_percent_encode(id, RESERVED))
-}
-
-/// Whether an id can stand in an address of its own.
-pub fn is_addressable(id: &str) -> bool {
-    !matches!(id, "" | "." | "..")
+    format!("{base}{}/{}", class.path, segment(id))
 }
 
 /// A whole object as a body, with its id where there is one, written without being copied.
@@ -170,14 +123,6 @@ pub fn attributes(sent: &Object, answered: Option<Object>) -> Option<Object> {
         sent.iter()
             .all(|(name, value)| value.is_null() || answered.contains_key(name))
     })
-}
-
-/// The last segment of a `Location`, decoded.
-pub fn last_segment(location: &str) -> Option<String> {
-    let path = location.split(['?', '#']).next()?;
-    let segment = path.trim_end_matches('/').rsplit('/').next()?;
-    let decoded = percent_decode_str(segment).decode_utf8().ok()?;
-    (!decoded.is_empty()).then(|| decoded.into_owned())
 }
 
 /// The objects in the answer to a list.
@@ -293,94 +238,6 @@ impl Place {
             .map_err(|_| Error::refused(400, "this is no cursor of this query"))?;
         Ok(Self { skip, token })
     }
-}
-
-/// What an answer that is no success means (SPEC 1, Connectors).
-pub fn failure(answer: &Answer, call: Call) -> Error {
-    let status = answer.status;
-    let message = message(answer);
-    let error = match (status, call) {
-        (425 | 429 | 503, _) => Error::unavailable(status, message),
-        (408 | 500 | 502 | 504, Call::Read) => Error::unavailable(status, message),
-        // A status below 200 or above 599 is no answer that HTTP knows.
-        (408 | 500 | 502 | 504, Call::Write) => Error::unknown(status, message),
-        (300..=399, _) => Error::refused(status, redirected(answer)),
-        (400..=499 | 501, _) => Error::refused(status, message),
-        (_, Call::Read) => Error::unavailable(status, message),
-        (_, Call::Write) => Error::unknown(status, message),
-    };
-    error.after(retry_after(answer))
-}
-
-fn redirected(answer: &Answer) -> String {
-    match &answer.location {
-        Some(location) => format!(
-            "the service redirects to `{}`, which Recant does not follow",
-            location.split(['?', '#']).next().unwrap_or_default()
-        ),
-        None => format!(
-            "the service redirects ({}), which Recant does not follow",
-            answer.status
-        ),
-    }
-}
-
-/// Seconds, or a date (RFC 9110, section 10.2.3) as it stands to the answer's own `Date`, so that
-/// the clocks of both sides need not agree.
-fn retry_after(answer: &Answer) -> Option<Duration> {
-    let text = answer.retry_after.as_deref()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let then = DateTime::parse_from_rfc2822(text).ok()?;
-    let now = DateTime::parse_from_rfc2822(answer.date.as_deref()?).ok()?;
-    Some((then - now).to_std().unwrap_or_default())
-}
-
-/// What the service said: the text of its JSON, its plain text, or the name of the status.
-fn message(answer: &Answer) -> String {
-    let text = String::from_utf8_lossy(&answer.body);
-    let said = match serde_json::from_slice::<Value>(&answer.body) {
-        Ok(value) => text_in(&value),
-        Err(_) if text.trim_start().starts_with('<') => None,
-        Err(_) => Some(text.trim().to_owned()),
-    };
-    said.filter(|said| !said.is_empty())
-        .map_or_else(|| status_text(answer.status), |said| bounded(&said))
-}
-
-fn text_in(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.trim().to_owned()),
-        Value::Array(items) => items.first().and_then(text_in),
-        Value::Object(members) => [
-            "message",
-            "detail",
-            "error_description",
-            "error",
-            "title",
-            "reason",
-            "errors",
-        ]
-        .iter()
-        .find_map(|name| members.get(*name).and_then(text_in))
-        .filter(|text| !text.is_empty()),
-        _ => None,
-    }
-}
-
-fn status_text(status: u16) -> String {
-    let reason = reqwest::StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason());
-    match reason {
-        Some(reason) => format!("the service answered {status} {reason}"),
-        None => format!("the service answered {status}"),
-    }
-}
-
-fn bounded(text: &str) -> String {
-    text.chars().take(LONGEST_MESSAGE).collect()
 }
 
 #[cfg(test)]
