@@ -4,6 +4,7 @@ use sea_orm_migration::{MigrationTrait, async_trait};
 
 mod dialect;
 mod m20261101_000001_foundation;
+mod m20261121_000001_change_feed;
 mod tables;
 
 /// Every migration, in order.
@@ -13,6 +14,9 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261101_000001_foundation::Migration)]
+        vec![
+            Box::new(m20261101_000001_foundation::Migration),
+            Box::new(m20261121_000001_change_feed::Migration),
+        ]
     }
 }

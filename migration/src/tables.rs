@@ -50,3 +50,13 @@ names!(
     /// Bearer tokens as hashes.
     Token { Id, Name, Roles, Hash, CreatedAt, ExpiresAt, RevokedAt }
 );
+names!(
+    /// The change feed.
+    Event {
+        Id, Type, ObjectType, ObjectId, Kind, Operation, CreatedAt, SealedKey, Body, Sealed,
+    }
+);
+names!(
+    /// How far the change feed was pruned and read.
+    FeedMark { Name, Position }
+);

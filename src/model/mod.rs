@@ -1,6 +1,7 @@
 //! The words of the domain. No input or output, nothing asynchronous, no clock.
 pub mod audit;
 pub mod change;
+pub mod event;
 pub mod filter;
 pub mod link;
 pub mod metrics;

@@ -6,7 +6,7 @@ use sea_orm::{
 
 use super::{
     connection::Transaction,
-    entity::{audit_entry, idempotency, lane, link, managed_object, operation},
+    entity::{audit_entry, event, idempotency, lane, link, managed_object, operation},
 };
 
 /// Most rows in one statement. Every table stays far below the parameter limits (32,766 on
@@ -118,6 +118,9 @@ row!(link { link_type, qualifier, first_id, second_id }, weight: |_row| 0);
 row!(audit_entry {
     position, id, topic, timestamp, transaction_id, operation, digest, body
 }, weight: |row| row.body.len());
+row!(event {
+    id, r#type, object_type, object_id, kind, operation, created_at, sealed_key, body, sealed
+}, weight: |row| row.body.len() + row.sealed.as_ref().map_or(0, String::len));
 row!(idempotency { caller, key, request_digest, operation, created_at, answer },
     weight: |row| row.answer.as_ref().map_or(0, String::len));
 

@@ -7,7 +7,7 @@ use sea_orm::{
 use super::{
     batch::insert,
     connection::Transaction,
-    entity::{audit_entry, chain_head},
+    entity::{audit_entry, chain_head, event},
     error::Refusal,
 };
 use crate::model::audit::chain_digest;
@@ -24,10 +24,12 @@ pub(super) struct Head {
     pub digest: String,
 }
 
-/// Appends entries. Only one transaction at a time holds the end of the chain.
+/// Appends entries, and the events whose ids are places in the chain. Only one transaction at a
+/// time holds the end of the chain.
 pub(super) async fn append(
     transaction: &mut Transaction,
     entries: Vec<audit_entry::Model>,
+    events: Vec<(usize, event::Model)>,
 ) -> Result<(), DbErr> {
     if entries.is_empty() {
         return Ok(());
@@ -44,6 +46,11 @@ pub(super) async fn append(
         position: row.try_get_by_index(0)?,
         digest: row.try_get_by_index(1)?,
     };
+    let events = events
+        .into_iter()
+        .map(|(count, event)| head.place(count, event))
+        .collect();
+    insert(transaction, events, None).await?;
     let chained = entries
         .into_iter()
         .map(|entry| head.take_in(entry))
@@ -60,6 +67,15 @@ pub(super) async fn append(
 }
 
 impl Head {
+    /// The event whose last entry is the one after `count - 1` others behind this end.
+    fn place(&self, count: usize, event: event::Model) -> event::Model {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        event::Model {
+            id: self.position.saturating_add(count),
+            ..event
+        }
+    }
+
     fn take_in(&mut self, mut entry: audit_entry::Model) -> audit_entry::Model {
         self.position += 1;
         entry.position = self.position;

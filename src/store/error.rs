@@ -54,6 +54,14 @@ pub enum Refusal {
     /// The cookie was not made by this store for this query.
     #[error("the paged results cookie does not belong to this query")]
     ForeignCookie,
+    /// The change feed does not reach back to the cursor any more.
+    #[error("events after {after} are kept no more: the feed begins after {oldest}")]
+    Pruned {
+        /// The cursor.
+        after: i64,
+        /// The smallest cursor that works.
+        oldest: i64,
+    },
     /// Another node finished the change.
     #[error("another node has taken this change over")]
     TakenOver,

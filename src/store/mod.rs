@@ -10,6 +10,8 @@ mod cookie;
 mod decode;
 mod entity;
 mod error;
+mod event_rows;
+mod events;
 mod filter;
 mod idempotency;
 mod journal;
@@ -47,6 +49,8 @@ use crate::clock::SharedClock;
 use connection::{CommitError, Database, Missing};
 
 pub use error::{Error, Refusal};
+pub use event_rows::Confidential;
+pub use events::{EventPage, EventSearch};
 pub use keys::{KeyError, Keyring};
 pub use options::Options;
 pub use search::{Count, Found, Search, SortKey};
@@ -86,6 +90,8 @@ struct Core {
     leases: nodes::Leases,
     pending: pending::Pending,
     counters: statistics::Counters,
+    /// Told whenever an event is stored.
+    fed: tokio::sync::Notify,
 }
 
 impl Drop for Handle {
@@ -116,6 +122,7 @@ impl Store {
             confidential: ArcSwap::default(),
             pending: pending::Pending::default(),
             counters: statistics::Counters::default(),
+            fed: tokio::sync::Notify::new(),
         });
         core.leases
             .register(&core.database)

@@ -7,7 +7,7 @@ use sea_orm::{
 use super::{
     Core, Error, Refusal, Store,
     decode::{clear_payload, stored_object},
-    entity::{managed_object, operation},
+    entity::{event, managed_object, operation},
     rows::Encoder,
 };
 use crate::model::OperationId;
@@ -16,7 +16,7 @@ use crate::model::OperationId;
 const BATCH: u64 = 200;
 
 impl Store {
-    /// Encrypts anew what is not under the first key, objects and intents; tells how many rows.
+    /// Encrypts anew what is not under the first key, objects, intents and events; tells how many rows.
     /// Changes may go on meanwhile. To change keys: put the new key first and keep the old one
     /// after it, restart every node, run this until it tells 0, then take the old key away.
     ///
@@ -29,7 +29,9 @@ impl Store {
             return Ok(0);
         };
         self.flush().await?;
-        Ok(self.reencrypt_objects(&first).await? + self.reencrypt_intents(&first).await?)
+        let objects = self.reencrypt_objects(&first).await?;
+        let intents = self.reencrypt_intents(&first).await?;
+        Ok(objects + intents + self.reencrypt_events(&first).await?)
     }
 
     async fn reencrypt_objects(&self, first: &str) -> Result<u64, Error> {
@@ -90,6 +92,50 @@ impl Store {
             }
         }
     }
+
+    async fn reencrypt_events(&self, first: &str) -> Result<u64, Error> {
+        use event::Column;
+        let step = "encrypt events anew";
+        let (core, mut count, mut after) = (self.core(), 0, 0);
+        loop {
+            let rows = event::Entity::find()
+                .filter(Expr::col(Column::Id).gt(after))
+                .filter(Expr::col(Column::SealedKey).is_not_null())
+                .filter(Expr::col(Column::SealedKey).ne(first))
+                .order_by_asc(Column::Id)
+                .limit(BATCH)
+                .all(core.database.reader())
+                .await
+                .map_err(Error::at(step))?;
+            let Some(last) = rows.last() else {
+                return Ok(count);
+            };
+            after = last.id;
+            for row in rows {
+                let resealed = reencrypt_event(core, first, &row).await;
+                count += resealed.map_err(Error::at(step))?;
+            }
+        }
+    }
+}
+
+async fn reencrypt_event(core: &Core, first: &str, row: &event::Model) -> Result<u64, Problem> {
+    let confidential = core.confidential.load();
+    let encoder = Encoder {
+        keys: &core.keys,
+        confidential: &confidential,
+        now: core.clock.now(),
+    };
+    let Some(sealed) = encoder.reseal(row, first)? else {
+        return Ok(0);
+    };
+    let update = Query::update()
+        .table(event::Entity)
+        .value(event::Column::SealedKey, sealed.key)
+        .value(event::Column::Sealed, sealed.data)
+        .and_where(Expr::col(event::Column::Id).eq(row.id))
+        .to_owned();
+    Ok(core.database.execute(&update).await?)
 }
 
 /// A row that was written meanwhile is left alone: it is under the first key already.

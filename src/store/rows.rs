@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Error, JournalEntry, ObjectWrite, Settlement,
-    entity::{audit_entry, idempotency, link, managed_object, operation},
+    entity::{audit_entry, event, idempotency, link, managed_object, operation},
     error::Refusal,
     keys::{Keyring, Place, Sealed},
 };
@@ -61,6 +61,7 @@ pub(super) struct SettlementRows {
     pub claim: Option<(String, OperationId)>,
     pub links: Vec<LinkRow>,
     pub audit: Vec<audit_entry::Model>,
+    pub event: Option<event::Model>,
     pub answer: Option<idempotency::Model>,
     pub supersedes: Option<(String, OperationId)>,
 }
@@ -154,6 +155,8 @@ impl Encoder<'_> {
             .and_then(|(name, write)| self.write(&name, write).transpose())
             .transpose()
             .map_err(Error::at(step))?;
+        let event = settlement.event.map(|event| self.event(event));
+        let event = event.transpose().map_err(Error::at(step))?;
         let answer = settlement.answer.map(|(caller, key, answer)| {
             let operation = operation_of(&settlement.records, &answer);
             let text = serde_json::to_string(&answer).unwrap_or_default();
@@ -173,6 +176,7 @@ impl Encoder<'_> {
                 .map(|(object, operation)| (object.to_string(), operation)),
             links: settlement.links.into_iter().filter_map(link_row).collect(),
             audit: settlement.audit.iter().map(audit_row).collect(),
+            event,
             answer,
             supersedes: settlement
                 .supersedes

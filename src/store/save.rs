@@ -33,7 +33,7 @@ pub(super) async fn save(
     let fresh = state.new_answers.into_values().collect();
     insert(transaction, fresh, None).await?;
     // The end of the chain is the one row that all nodes share: it is locked last and shortest.
-    chain::append(transaction, state.audit).await
+    chain::append(transaction, state.audit, state.events).await
 }
 
 async fn store_objects(

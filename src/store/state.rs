@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     JournalError,
-    entity::{audit_entry, idempotency, lane, managed_object, operation},
+    entity::{audit_entry, event, idempotency, lane, managed_object, operation},
     error::Refusal,
     rows::{EntryRows, LinkRow, PayloadRow, SettlementRows, WriteRow, audit_row, operation_row},
 };
@@ -56,6 +56,8 @@ pub(super) struct State {
     pub new_answers: BTreeMap<(String, String), idempotency::Model>,
     /// Entries to append.
     pub audit: Vec<audit_entry::Model>,
+    /// Events, each with the number of entries up to the one whose place is its id.
+    pub events: Vec<(usize, event::Model)>,
 }
 
 /// Whose an idempotency key is.
@@ -108,6 +110,7 @@ impl State {
             self.link(link);
         }
         self.audit.extend(settlement.audit.iter().cloned());
+        self.tell(settlement);
         if let Some(answer) = &settlement.answer {
             self.answer(answer);
         }
@@ -279,6 +282,20 @@ impl State {
     fn fits(&self, write: &WriteRow) -> bool {
         let key = (write.managed_type.clone(), write.id.clone());
         self.revisions.get(&key) == write.expected.as_ref()
+    }
+
+    /// Without an entry of its own an event has no place.
+    fn tell(&mut self, settlement: &SettlementRows) {
+        match &settlement.event {
+            Some(event) if settlement.audit.is_empty() => {
+                tracing::error!(
+                    event.operation,
+                    "an event without an audit entry is not told"
+                );
+            }
+            Some(event) => self.events.push((self.audit.len(), event.clone())),
+            None => {}
+        }
     }
 
     /// Keeps the answer under its key, unless the key is another change's.

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use super::{Error, writer::Command};
 use crate::model::{
     Link, LinkChange, Object, OperationId, OperationRecord, ResourceName, audit::AuditEntry,
-    change::IdempotencyKey,
+    change::IdempotencyKey, event::NewEvent,
 };
 
 /// A managed object with its times.
@@ -123,6 +123,9 @@ pub struct Settlement {
     pub links: Vec<LinkChange>,
     /// Audit entries, in order.
     pub audit: Vec<AuditEntry>,
+    /// What the change feed tells; its cursor is the place of the last of these audit entries, so
+    /// there must be one.
+    pub event: Option<NewEvent>,
     /// The answer under the caller's idempotency key.
     pub answer: Option<(String, IdempotencyKey, StoredAnswer)>,
     /// This change ended `synced`: open divergences of its object are closed as superseded, with

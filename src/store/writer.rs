@@ -314,6 +314,9 @@ fn answer(core: &Core, commands: Vec<Command>, written: Written) {
                     tracing::warn!(object = waiting.rows.release.as_ref().map(|held| held.object.as_str()), %refusal, "a settlement is void");
                 }
                 core.pending.remove(&waiting.rows);
+                if waiting.rows.event.is_some() {
+                    core.fed.notify_waiters();
+                }
                 let _ = waiting
                     .reply
                     .send(result.map_err(Error::at("settle a change")));

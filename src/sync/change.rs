@@ -11,6 +11,7 @@ use crate::{
         ChangeKind, Lineage, Object, OperationId, OperationRecord, PlannedRow, ResourceName,
         RowResult, SagaState, TargetObject,
         change::IdempotencyKey,
+        event::NewEvent,
         object::REV,
         record::{HookRun, RecordedError, WriteRecord},
         secret::{Redactor, masked},
@@ -227,6 +228,20 @@ impl Context {
             self.redactor = self.redactor.and(values);
         }
         self
+    }
+
+    /// What the change feed tells where the change stands. A change that was taken back left the
+    /// object as it was, and a record that its caller keeps is not Recant's to tell about.
+    pub(super) fn event(&self, created_at: DateTime<Utc>) -> Option<NewEvent> {
+        let change = &self.change;
+        (!change.notified).then(|| NewEvent {
+            object: change.object.clone(),
+            kind: change.kind,
+            operation: change.id,
+            created_at,
+            before: change.old.clone(),
+            after: change.new.clone(),
+        })
     }
 
     /// A copy of a managed object with its confidential attributes masked.

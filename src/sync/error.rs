@@ -128,6 +128,9 @@ impl From<store::Error> for Refusal {
         {
             return Self::new(400, asked.to_string());
         }
+        if let Some(gone @ store::Refusal::Pruned { oldest, .. }) = error.refusal() {
+            return Self::new(410, gone.to_string()).with_detail(json!({"oldest": oldest}));
+        }
         tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
         Self::new(503, error.to_string()).after(Some(Duration::from_secs(1)))
     }

@@ -149,6 +149,7 @@ impl Engine {
             links: links(journaled.rows(), &ends),
             supersedes: (outcome == Outcome::Synced)
                 .then(|| (context.change.object.clone(), context.change.id)),
+            event: context.event(self.clock().now()),
             ..Settlement::default()
         };
         let ticket = self.finish(

@@ -1,6 +1,8 @@
 //! The rows of the store's tables; they never leave this room.
 pub mod audit_entry;
 pub mod chain_head;
+pub mod event;
+pub mod feed_mark;
 pub mod idempotency;
 pub mod lane;
 pub mod link;

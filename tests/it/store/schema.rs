@@ -50,7 +50,7 @@ async fn an_unmigrated_store_says_so() {
     );
     std::fs::write(&file, "").unwrap();
     let error = Store::open(options(&url)).await.unwrap_err();
-    assert_eq!(error.refusal(), Some(&Refusal::NotMigrated(1)));
+    assert_eq!(error.refusal(), Some(&Refusal::NotMigrated(migrations())));
     let error = Store::open(options("oracle://scott:tiger@db"))
         .await
         .unwrap_err();
@@ -107,4 +107,9 @@ fn options(url: &str) -> Options {
 /// The store keeps microseconds.
 fn rounded(time: chrono::DateTime<chrono::Utc>) -> chrono::DateTime<chrono::Utc> {
     chrono::DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap()
+}
+
+/// How many migrations there are.
+fn migrations() -> usize {
+    Migrator::migrations().len()
 }
