@@ -103,7 +103,7 @@ impl Loading<'_> {
         let (document, trust) = self.project_document();
         let project = project::compile(&document, folder, &mut self.problems);
         let runtime = runtime(&project.limits);
-        let connectors = self.connectors(folder);
+        let mut connectors = self.connectors(folder);
         self.foreign_files();
         let managed = self.json(MANAGED);
         let sync = self.json(SYNC);
@@ -123,6 +123,7 @@ impl Loading<'_> {
         let mappings = self.compile(sync.as_ref(), &mut scripts, |context| {
             mappings::compile(context, known)
         });
+        connectors.note_columns(mappings.as_deref().unwrap_or_default());
         let scripts = scripts.catalog(&mut self.problems);
         Some(Configuration {
             folder: folder.to_owned(),

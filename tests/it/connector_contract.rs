@@ -1,4 +1,5 @@
 //! One suite for all connectors, against real targets.
+mod csv_faults;
 mod faults;
 mod rest_faults;
 mod sql_details;

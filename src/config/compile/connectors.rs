@@ -1,5 +1,8 @@
 //! From the files in conf/connectors to settings of target systems.
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -9,7 +12,9 @@ use crate::{
         problem::Problems,
         read::{Document, shape},
     },
-    connectors::Settings,
+    connectors::{Kind, Settings},
+    mapping::Mapping,
+    model::{Container, object::ID},
 };
 
 /// The target systems, and what mappings may name.
@@ -58,6 +63,28 @@ impl Connectors {
                     document.error(problems, &problem.pointer, problem.message);
                 }
             }
+        }
+    }
+
+    /// Tells CSV files which columns the mappings set: what a file gets that Recant makes.
+    pub(crate) fn note_columns(&mut self, mappings: &[Arc<Mapping>]) {
+        for (name, settings) in &mut self.valid {
+            let Kind::Csv(csv) = &mut settings.kind else {
+                continue;
+            };
+            let target = Container::System {
+                connector: name.clone(),
+                class: csv.class.clone(),
+            };
+            let mapped = mappings
+                .iter()
+                .filter(|mapping| mapping.target == target)
+                .flat_map(|mapping| &mapping.properties)
+                .filter_map(|property| property.target.first())
+                .filter(|column| *column != ID && *column != csv.key)
+                .map(str::to_owned)
+                .collect();
+            csv.columns.get_or_insert(mapped);
         }
     }
 }

@@ -31,6 +31,20 @@ fn told(keys: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_csv_file_that_is_made_gets_the_mapped_columns() {
+    let folder = with_mappings(
+        r#"{"name": "m", "source": "managed/user", "target": "system/crm/account", "properties": [
+            {"source": "_id", "target": "_id"}, {"source": "mail", "target": "mail"},
+            {"source": "sn", "target": "name/family"}]}"#,
+    );
+    let connectors = folder.load().configuration.unwrap().connectors;
+    let crate::connectors::Kind::Csv(csv) = &connectors["crm"].kind else {
+        panic!("a CSV file");
+    };
+    assert_eq!(csv.columns.as_deref().unwrap(), ["mail", "name"]);
+}
+
+#[test]
 fn links_begin_at_the_managed_object() {
     for (owner, user) in [("toCrm", "fromCrm"), ("fromCrm", "toCrm")] {
         let ends = |name: &str| match name {

@@ -1,4 +1,8 @@
 //! Reading and replacing a CSV file, one at a time.
+//!
+//! The lock file `NAME.csv.lock` beside it also remembers that the file has been there: a file that
+//! is missing although it was there has been moved away, and its rows with it. To take it for an
+//! empty table would tell everybody that all rows were deleted.
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Write},
@@ -16,7 +20,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{settings::Settings, wire::Table};
+use super::{
+    settings::{Missing, Settings},
+    wire::Table,
+};
 use crate::{
     connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
     model::{Object, TargetObject},
@@ -25,11 +32,16 @@ use crate::{
 /// How often another process' lock is looked at again.
 const POLL: Duration = Duration::from_millis(5);
 
+/// What the lock file says once the file has been there.
+const SEEN: &[u8] = b"The file beside this one has been there: while it is missing, Recant waits for it.\n";
+
 /// A small CSV file. Writers take turns: in this process by a mutex, among processes by a lock on
 /// the file `NAME.csv.lock` beside it.
 #[derive(Debug)]
 pub struct CsvFile {
     settings: Settings,
+    /// Whether this process has seen the file.
+    seen: Arc<AtomicBool>,
     turn: Arc<Mutex<()>>,
     patience: Duration,
 }
@@ -39,6 +51,7 @@ struct Turn {
     _inside: OwnedMutexGuard<()>,
     /// None where no lock file can be made; the file is then only read.
     outside: Option<File>,
+    seen: Arc<AtomicBool>,
 }
 
 /// Set when the caller is gone: a write that has not replaced the file yet then leaves it alone.
@@ -51,12 +64,12 @@ impl Drop for Abandon {
 }
 
 impl CsvFile {
-    /// The file, which may be missing until the first row is written. `timeout` is that of one
-    /// attempt: waiting for the lock gives up before it is over.
+    /// The file. `timeout` is that of one attempt: waiting for the lock gives up before it is over.
     #[must_use]
     pub fn new(settings: Settings, timeout: Duration) -> Self {
         Self {
             settings,
+            seen: Arc::default(),
             turn: Arc::default(),
             patience: timeout.mul_f64(0.8),
         }
@@ -78,20 +91,17 @@ impl CsvFile {
         let inside = tokio::time::timeout_at(deadline, self.turn.clone().lock_owned())
             .await
             .map_err(|_| busy())?;
+        let turn = |outside| Turn {
+            _inside: inside,
+            outside,
+            seen: Arc::clone(&self.seen),
+        };
         let Ok(lock) = lock_file(&self.settings.file) else {
-            return Ok(Turn {
-                _inside: inside,
-                outside: None,
-            });
+            return Ok(turn(None));
         };
         loop {
             match lock.try_lock() {
-                Ok(()) => {
-                    return Ok(Turn {
-                        _inside: inside,
-                        outside: Some(lock),
-                    });
-                }
+                Ok(()) => return Ok(turn(Some(lock))),
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     tokio::time::sleep(POLL).await;
                 }
@@ -107,8 +117,7 @@ impl CsvFile {
         let turn = self.turn().await?;
         let settings = self.settings.clone();
         in_background(move || {
-            let _turn = turn;
-            load(&settings)
+            load(&settings, &turn)
         })
         .await
         .unwrap_or_else(|_| Err(Error::unavailable(503, "reading the file was interrupted")))
@@ -131,10 +140,11 @@ impl CsvFile {
                 made.map_err(|error| unwritten(&settings.file, error))?;
                 return Err(Error::unavailable(503, "the file cannot be locked"));
             }
-            let mut table = load(&settings)?;
+            let mut table = load(&settings, &turn)?;
             let changed = change(&mut table)?;
             if changed.is_some() {
                 replace(&settings.file, &table.render()?, &abandoned)?;
+                turn.note_seen();
             }
             Ok(changed)
         })
@@ -160,8 +170,7 @@ impl Connector for CsvFile {
     async fn test(&self) -> Result<(), Error> {
         let folder = folder(&self.settings.file);
         if !folder.is_dir() {
-            let message = format!("the folder `{}` does not exist (`file`)", folder.display());
-            return Err(Error::refused(404, message));
+            return Err(no_folder(folder));
         }
         lock_file(&self.settings.file).map_err(|error| unwritten(&self.settings.file, error))?;
         self.load().await.map(drop).map_err(|mut error| {
@@ -200,8 +209,9 @@ impl Connector for CsvFile {
     ) -> Result<Written, Error> {
         self.check_class(class)?;
         let (id, object) = (id.map(str::to_owned), object.clone());
+        let columns = self.settings.columns.clone().unwrap_or_default();
         let created = self
-            .change(move |table| table.create(id.as_deref(), &object).map(Some))
+            .change(move |table| table.create(id.as_deref(), &object, &columns).map(Some))
             .await?;
         written(created)
     }
@@ -248,11 +258,37 @@ async fn in_background<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await
 }
 
-/// A missing file is an empty table.
-fn load(settings: &Settings) -> Result<Table, Error> {
+impl Turn {
+    /// Whether the file was there at any time that Recant remembers.
+    fn has_seen(&self) -> bool {
+        let noted = |lock: &File| lock.metadata().is_ok_and(|lock| lock.len() > 0);
+        self.seen.load(Ordering::SeqCst) || self.outside.as_ref().is_some_and(noted)
+    }
+
+    /// Remembers that the file is there: in this process, and in the lock file for those that come.
+    fn note_seen(&self) {
+        if self.seen.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let noted = self.outside.as_ref().map_or(Ok(()), |mut lock| {
+            match lock.metadata()?.len() {
+                0 => lock.write_all(SEEN),
+                _ => Ok(()),
+            }
+        });
+        if let Err(error) = noted {
+            tracing::warn!(%error, "after a restart it will not be known that a CSV file was there");
+        }
+    }
+}
+
+fn load(settings: &Settings, turn: &Turn) -> Result<Table, Error> {
     let text = match fs::read(&settings.file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Ok(text) => {
+            turn.note_seen();
+            text
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => missing(settings, turn)?,
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             return Err(Error::refused(403, "the file may not be read").because(error));
         }
@@ -261,6 +297,32 @@ fn load(settings: &Settings) -> Result<Table, Error> {
         }
     };
     Table::parse(&text, &settings.key, settings.delimiter)
+}
+
+/// The text of a file that is not there: none, where its first row may make it.
+fn missing(settings: &Settings, turn: &Turn) -> Result<Vec<u8>, Error> {
+    let folder = folder(&settings.file);
+    if !folder.is_dir() {
+        return Err(no_folder(folder));
+    }
+    let what = match settings.missing {
+        Missing::Make => return Ok(Vec::new()),
+        Missing::MakeFirst if !turn.has_seen() => return Ok(Vec::new()),
+        Missing::MakeFirst => {
+            "the file was there and is gone: put it back, or say `\"createFile\": true` where it \
+             shall begin anew with no rows"
+        }
+        Missing::Wait => {
+            "the file does not exist (`file`), and `createFile` is false: put it there with a header"
+        }
+    };
+    Err(Error::unavailable(503, what))
+}
+
+fn no_folder(folder: &Path) -> Error {
+    let folder = folder.display();
+    let message = format!("the folder `{folder}` does not exist or is not mounted (`file`)");
+    Error::unavailable(503, message)
 }
 
 /// Replaces a file whole: a crash leaves the old text or the new one.
@@ -302,9 +364,7 @@ fn unwritten(file: &Path, error: io::Error) -> Error {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             Error::refused(403, format!("`{name}` may not be written")).because(error)
         }
-        ErrorKind::NotFound | ErrorKind::NotADirectory => {
-            Error::refused(404, format!("the folder of `{name}` does not exist")).because(error)
-        }
+        ErrorKind::NotFound | ErrorKind::NotADirectory => no_folder(folder(file)).because(error),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             Error::unavailable(507, format!("no space is left for `{name}`")).because(error)
         }

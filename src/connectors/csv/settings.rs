@@ -1,6 +1,6 @@
 //! What a connector's file says about a CSV file, as written and as used.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -14,8 +14,12 @@ use crate::connectors::settings::{Problem, class_name_problems};
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub struct Raw {
-    /// The file, relative to the project folder. It is made with the first row where it is missing.
+    /// The file, relative to the project folder.
     file: String,
+    /// Whether a missing file is made with its first row: true: always; false: never, the target is
+    /// unavailable until the file is there; left out: only where it has never been there.
+    #[serde(default)]
+    create_file: Option<bool>,
     /// What stands between two cells: one ASCII character, a comma where this is left out.
     #[serde(default = "comma")]
     delimiter: String,
@@ -30,6 +34,24 @@ pub struct Raw {
 pub struct RawClass {
     /// The column that identifies a row; it shows as `_id` only.
     key: String,
+    /// The columns of a file that Recant makes, besides the key; those that the mappings set where
+    /// this is left out.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    columns: Option<Vec<String>>,
+}
+
+/// What is done about a file that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Missing {
+    /// The first row makes it where Recant has never seen it there; else somebody has moved it
+    /// away, and the target is unavailable.
+    #[default]
+    MakeFirst,
+    /// The first row makes it (`createFile: true`).
+    Make,
+    /// The target is unavailable (`createFile: false`).
+    Wait,
 }
 
 /// A CSV file as it is used.
@@ -43,6 +65,10 @@ pub struct Settings {
     pub class: String,
     /// The column that identifies a row.
     pub key: String,
+    /// What is done about a file that is missing.
+    pub missing: Missing,
+    /// The columns of a file that is made, besides the key; none: those of its first row.
+    pub columns: Option<Vec<String>>,
 }
 
 fn comma() -> String {
@@ -70,6 +96,9 @@ impl Settings {
                 let message = "expected the name of the column that identifies a row";
                 problems.push(Problem::of_class(name, "key", message));
             }
+            if let Some(message) = class.columns_problem() {
+                problems.push(Problem::of_class(name, "columns", message));
+            }
         }
         let delimiter = delimiter(&raw.delimiter);
         if delimiter.is_none() {
@@ -77,14 +106,34 @@ impl Settings {
             problems.push(Problem::new("/delimiter", message));
         }
         match (delimiter, raw.objects.into_iter().next()) {
-            (Some(delimiter), Some((class, RawClass { key }))) if problems.is_empty() => Ok(Self {
-                file: folder.join(raw.file),
-                delimiter,
-                class,
-                key,
-            }),
+            (Some(delimiter), Some((class, RawClass { key, columns }))) if problems.is_empty() => {
+                Ok(Self {
+                    file: folder.join(raw.file),
+                    delimiter,
+                    class,
+                    key,
+                    missing: match raw.create_file {
+                        None => Missing::MakeFirst,
+                        Some(true) => Missing::Make,
+                        Some(false) => Missing::Wait,
+                    },
+                    columns,
+                })
+            }
             _ => Err(problems),
         }
+    }
+}
+
+impl RawClass {
+    fn columns_problem(&self) -> Option<String> {
+        let mut seen = HashSet::from([&self.key]);
+        let twice = self.columns.iter().flatten().find(|name| !seen.insert(name))?;
+        Some(if *twice == self.key {
+            format!("`{twice}` is the key, which is a column already")
+        } else {
+            format!("the column `{twice}` stands here twice")
+        })
     }
 }
 
@@ -119,12 +168,18 @@ mod tests {
     #[test]
     fn every_problem_is_reported() {
         let problems = validate(json!({"file": "", "delimiter": "ab",
-            "objects": {"a": {"key": ""}, "b": {"key": "id"}}}))
+            "objects": {"a": {"key": ""}, "b": {"key": "id", "columns": ["x", "id"]}}}))
         .unwrap_err();
         let places: Vec<&str> = problems.iter().map(|it| it.pointer.as_str()).collect();
         assert_eq!(
             places,
-            ["/file", "/objects", "/objects/a/key", "/delimiter"]
+            [
+                "/file",
+                "/objects",
+                "/objects/a/key",
+                "/objects/b/columns",
+                "/delimiter"
+            ]
         );
     }
 }

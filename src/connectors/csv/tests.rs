@@ -42,15 +42,19 @@ fn the_first_row_makes_the_header() {
         .create(
             Some("1"),
             &map(json!({"name": "x", "age": 3, "ok": true, "gone": null})),
+            &["mail".to_owned(), "name".to_owned()],
         )
         .unwrap();
-    assert_eq!(text(&table), "id,name,age,ok\n1,x,3,true\n");
+    assert_eq!(text(&table), "id,mail,name,age,ok\n1,,x,3,true\n");
     assert_eq!(
         made.attributes,
         map(json!({"name": "x", "age": "3", "ok": "true"}))
     );
     assert_eq!(
-        table.create(Some("1"), &Object::new()).unwrap_err().code,
+        table
+            .create(Some("1"), &Object::new(), &[])
+            .unwrap_err()
+            .code,
         409
     );
 }
@@ -59,15 +63,17 @@ fn the_first_row_makes_the_header() {
 fn what_does_not_fit_is_refused_and_named() {
     let mut table = table(BADGES);
     let error = table
-        .create(Some("3"), &map(json!({"colour": "red"})))
+        .create(Some("3"), &map(json!({"colour": "red"})), &[])
         .unwrap_err();
     assert!(error.message.contains("`colour`"), "{error}");
     let error = table
-        .create(Some("3"), &map(json!({"name": ["x"]})))
+        .create(Some("3"), &map(json!({"name": ["x"]})), &[])
         .unwrap_err();
     assert!(error.message.contains("`name`"), "{error}");
-    assert!(table.create(None, &Object::new()).is_err());
-    assert!(table.create(Some("3"), &map(json!({"id": "4"}))).is_err());
+    assert!(table.create(None, &Object::new(), &[]).is_err());
+    assert!(table
+        .create(Some("3"), &map(json!({"id": "4"})), &[])
+        .is_err());
     assert_eq!(text(&table), BADGES);
 }
 

@@ -108,11 +108,17 @@ impl Table {
         })
     }
 
-    /// Adds a row and gives it as it reads now. An empty file gets its header from the row.
+    /// Adds a row and gives it as it reads now. An empty table gets its header: the key, `columns`
+    /// and what else the row has.
     ///
     /// # Errors
     /// Refused where the id is taken or there is none, or a value or a column does not fit.
-    pub fn create(&mut self, id: Option<&str>, object: &Object) -> Result<TargetObject, Error> {
+    pub fn create(
+        &mut self,
+        id: Option<&str>,
+        object: &Object,
+        columns: &[String],
+    ) -> Result<TargetObject, Error> {
         let id = id.filter(|id| !id.is_empty()).ok_or_else(|| {
             Error::refused(400, "a CSV file gives no ids: the mapping has to set `_id`")
         })?;
@@ -122,7 +128,11 @@ impl Table {
         if self.header.is_empty() {
             self.header.push(self.key.clone());
             let names = object.iter().filter(|(_, value)| !value.is_null());
-            self.header.extend(names.map(|(name, _)| name.clone()));
+            for name in columns.iter().chain(names.map(|(name, _)| name)) {
+                if self.column(name).is_none() {
+                    self.header.push(name.clone());
+                }
+            }
         }
         let mut row = vec![String::new(); self.header.len()];
         self.put(&mut row, &self.key, id.to_owned())?;

@@ -10,7 +10,7 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 
 use super::{
     MARIADB_TABLE, POSTGRES_TABLE, SQLITE_TABLE, connector, execute, sql_settings, sqlite,
-    suite::{Subject, map, person, refused},
+    suite::{Subject, person, refused},
 };
 use crate::support::{
     proxy::{Mode, Proxy},
@@ -409,101 +409,4 @@ async fn a_session_that_the_server_ends_is_no_refusal() {
         Err(error) => assert_ne!(error.kind, CauseKind::Refused, "{error:?}"),
     }
     subject.connector.test().await.expect("a good target");
-}
-
-fn csv(folder: &Path, file: &str) -> Subject {
-    let value = json!({"type": "csv", "file": file, "timeoutMs": 500,
-        "objects": {"account": {"key": "login"}}});
-    subject(connector(&value, folder))
-}
-
-#[tokio::test]
-async fn a_csv_file_that_cannot_be_written_stays_as_it_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let nowhere = csv(folder.path(), "no/such/folder.csv");
-    assert!(nowhere.read("x").await.is_none());
-    refused(
-        nowhere
-            .connector
-            .create(CLASS, Some("x"), &person("X"))
-            .await,
-    );
-    assert!(
-        refused(nowhere.connector.test().await)
-            .message
-            .contains("no/such")
-    );
-
-    let file = folder.path().join("wrong.csv");
-    std::fs::write(&file, "name,mail\nx,y\n").unwrap();
-    let wrong = csv(folder.path(), "wrong.csv");
-    assert!(
-        refused(wrong.connector.test().await)
-            .message
-            .contains("`login`")
-    );
-    refused(wrong.connector.create(CLASS, Some("x"), &person("X")).await);
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "name,mail\nx,y\n");
-
-    std::fs::create_dir(folder.path().join("folder.csv")).unwrap();
-    let is_folder = csv(folder.path(), "folder.csv");
-    let error = is_folder
-        .connector
-        .create(CLASS, Some("x"), &person("X"))
-        .await
-        .unwrap_err();
-    assert_ne!(error.kind, CauseKind::Unknown, "{error:?}");
-}
-
-#[tokio::test]
-async fn writers_of_a_csv_file_take_turns() {
-    let folder = tempfile::tempdir().unwrap();
-    // Two connectors, as two processes would have.
-    let (one, other) = (csv(folder.path(), "a.csv"), csv(folder.path(), "a.csv"));
-    let writes = (0..40).map(|number| {
-        let subject = if number % 2 == 0 { &one } else { &other };
-        async move {
-            let id = format!("{number:02}");
-            loop {
-                let result = subject
-                    .connector
-                    .create(CLASS, Some(&id), &person(&id))
-                    .await;
-                match result {
-                    Ok(_) => return,
-                    Err(error) => assert_eq!(error.kind, CauseKind::Unavailable, "{error:?}"),
-                }
-            }
-        }
-    });
-    futures::future::join_all(writes).await;
-    assert_eq!(one.all("true", 1000).await.len(), 40);
-
-    let lock = std::fs::File::create(folder.path().join("a.csv.lock")).unwrap();
-    lock.lock().unwrap();
-    let error = one
-        .connector
-        .create(CLASS, Some("late"), &person("late"))
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind, CauseKind::Unavailable, "{error:?}");
-    lock.unlock().unwrap();
-    assert!(other.read("late").await.is_none());
-}
-
-#[tokio::test]
-async fn a_csv_file_is_made_with_its_first_row() {
-    let folder = tempfile::tempdir().unwrap();
-    let subject = csv(folder.path(), "new.csv");
-    assert!(subject.all("true", 10).await.is_empty());
-    subject.create("a", &map(json!({"name": "A"}))).await;
-    let text = std::fs::read_to_string(folder.path().join("new.csv")).unwrap();
-    assert_eq!(text, "login,name\na,A\n");
-    let error = refused(
-        subject
-            .connector
-            .create(CLASS, Some("b"), &person("B"))
-            .await,
-    );
-    assert!(error.message.contains("`mail`"), "{error}");
 }
