@@ -12,6 +12,7 @@ use crate::{
     audit,
     model::{ChangeRequest, OperationId, change::IdempotencyKey},
     store::{Settlement, StoredKey},
+    sync::Refusal,
 };
 
 use super::{
@@ -132,17 +133,16 @@ impl App {
                 .map_or_else(|| request.container.to_string(), |o| o.to_string()),
         );
         let (caller, transaction) = (request.caller.clone(), request.transaction_id.clone());
-        let result = Box::pin(self.engine().dry_run(request))
-            .await
-            .map_err(Error::from);
+        let result = Box::pin(self.engine().dry_run(request)).await;
+        let is_by_store = result.as_ref().is_err_and(Refusal::is_by_store);
+        let result = result.map_err(Error::from);
         let (status, message) = match &result {
             Ok(_) => (200, "dry run"),
             Err(error) => (error.code, error.message.as_str()),
         };
         let clock = self.clock();
         let entry = audit::about_access(clock, &transaction, &caller, &described, status, message);
-        let is_by_store = |error: &Error| error.code == 503 && error.retry_after.is_some();
-        if !result.as_ref().is_err_and(is_by_store) {
+        if !is_by_store {
             let settlement = Settlement {
                 audit: vec![entry],
                 ..Settlement::default()

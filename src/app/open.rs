@@ -193,17 +193,9 @@ pub(super) fn setup(
             .filter(|(old, _)| old.connectors.get(name) == Some(settings))
             .and_then(|(_, setup)| setup.targets.get(name))
             .map(|target| Arc::clone(&target.connector));
-        let connector = match (own.0.get(name), kept) {
-            (Some(own), _) => Arc::clone(own),
-            (None, Some(kept)) => kept,
-            (None, None) => {
-                let opened =
-                    connectors::open(settings).map_err(|source| StartError::Connector {
-                        name: name.clone(),
-                        source: Box::new(source),
-                    })?;
-                connectors::measured(name, opened)
-            }
+        let connector = match kept {
+            Some(kept) => kept,
+            None => connect(name, settings, own)?,
         };
         targets.insert(name.clone(), Target::new(connector, calls));
     }
@@ -213,6 +205,25 @@ pub(super) fn setup(
         targets,
         scripts: configuration.runtime.clone(),
     })
+}
+
+fn connect(
+    name: &str,
+    settings: &connectors::Settings,
+    own: &OwnConnectors,
+) -> Result<SharedConnector, StartError> {
+    let connector = match own.0.get(name) {
+        Some(own) => Arc::clone(own),
+        None => {
+            let opened = connectors::open(settings).map_err(|source| StartError::Connector {
+                name: name.to_owned(),
+                source: Box::new(source),
+            })?;
+            connectors::measured(name, opened)
+        }
+    };
+    let (health, timeout) = (&settings.health, settings.timeout);
+    Ok(connectors::guarded(name, connector, health, timeout))
 }
 
 impl fmt::Debug for OwnConnectors {

@@ -1,10 +1,11 @@
 //! Looking at targets and mappings; nothing here writes to a target.
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::{
-    connectors::{self, Query},
+    connectors::{self, Health, Query},
     model::{CauseKind, Container, Object, ResourceName},
     store::{Found, Search},
     sync::Target,
@@ -16,7 +17,8 @@ use super::{App, Error};
 const PAGE: usize = 100;
 
 impl App {
-    /// `{name, ok, connectorType, objectTypes[, error]}` for one connector.
+    /// `{name, ok, connectorType, objectTypes[, error][, health]}` for one connector; `health` is
+    /// `{circuit, since, failures, inFlight, waiting[, lastFailure: {message, at}]}`.
     ///
     /// # Errors
     /// 404 for an unknown one.
@@ -36,6 +38,9 @@ impl App {
         let members = answer.as_object_mut();
         if let (Err(error), Some(members)) = (&result, members) {
             members.insert("error".into(), json!(error.message));
+        }
+        if let (Some(health), Some(members)) = (target.connector.health(), answer.as_object_mut()) {
+            members.insert("health".into(), health_value(&health, self.clock().now()));
         }
         if let (Some(members), Some(settings)) = (
             answer.as_object_mut(),
@@ -142,6 +147,25 @@ impl App {
             .filter(|mapping| mapping.target == *container)
             .fold(object, |object, mapping| mapping.masked(&object))
     }
+}
+
+fn health_value(health: &Health, now: DateTime<Utc>) -> Value {
+    let ago = |age: Duration| {
+        let age = TimeDelta::from_std(age).unwrap_or_default();
+        (now - age).to_rfc3339_opts(SecondsFormat::Millis, true)
+    };
+    let mut value = json!({
+        "circuit": health.circuit,
+        "since": ago(health.age),
+        "failures": health.failures,
+        "inFlight": health.in_flight,
+        "waiting": health.waiting,
+    });
+    if let (Some((message, age)), Some(members)) = (&health.last_failure, value.as_object_mut()) {
+        let failure = json!({"message": message, "at": ago(*age)});
+        members.insert("lastFailure".into(), failure);
+    }
+    value
 }
 
 fn place<'a>(

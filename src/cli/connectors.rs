@@ -50,6 +50,10 @@ fn print(results: &[Value], output: &mut Output) -> Result<()> {
             Some(error) if !error.is_null() => text_at(error, "/message").to_owned(),
             _ => classes.join(", "),
         };
+        let last = match held_off(result) {
+            Some(circuit) => format!("{last} ({circuit})"),
+            None => last,
+        };
         table.row([
             (Tone::Normal, text_at(result, "/name").to_owned()),
             (Tone::Normal, text_at(result, "/connectorType").to_owned()),
@@ -58,4 +62,16 @@ fn print(results: &[Value], output: &mut Output) -> Result<()> {
         ]);
     }
     table.print(output, 0)
+}
+
+/// What is said about a circuit that is not closed: since when, and what the target said last.
+fn held_off(result: &Value) -> Option<String> {
+    let state = match text_at(result, "/health/circuit") {
+        "open" => "changes are held off",
+        "halfOpen" => "the next change tries it again",
+        _ => return None,
+    };
+    let since = text_at(result, "/health/since");
+    let said = text_at(result, "/health/lastFailure/message");
+    Some(format!("down since {since}, {state}; last: {said}"))
 }

@@ -112,6 +112,7 @@
 //! ```
 pub mod csv;
 pub mod custom;
+pub mod health;
 pub mod http;
 mod measured;
 pub mod rest;
@@ -126,6 +127,7 @@ use serde_json::Value;
 
 use crate::model::{CauseKind, Filter, Object, TargetObject};
 
+pub use health::{Health, guarded};
 pub use measured::measured;
 pub use settings::{Kind, Problem, Settings};
 
@@ -159,6 +161,21 @@ pub trait Connector: Send + Sync + Debug {
 
     /// The object classes that it serves.
     fn classes(&self) -> Vec<String>;
+
+    /// Whether a new change may be planned on this target now. What is under way already is carried
+    /// out whatever this says.
+    ///
+    /// # Errors
+    /// *Unavailable*, with the time to stay away, while the target is known to be down or to have
+    /// more to do than it can take.
+    fn admit(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// How the target is, where somebody watches it.
+    fn health(&self) -> Option<Health> {
+        None
+    }
 
     /// Checks that the target can be reached, that the credentials are good and that every object
     /// class is there.

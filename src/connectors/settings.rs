@@ -6,7 +6,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{csv, custom, rest, sql};
+use super::{csv, custom, health, rest, sql};
 
 /// One target system as it is used. Equal settings need no reopening.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub attempts: u32,
     /// The pause before the second attempt (`retry.baseMs`).
     pub base: Duration,
+    /// How its health is watched (`circuit`, `limits`).
+    pub health: health::Settings,
 }
 
 /// The kinds of target systems.
@@ -62,6 +64,23 @@ struct Common {
     /// How often a failed call is tried again.
     #[serde(default)]
     retry: Retry,
+    /// When the target counts as down.
+    circuit: Option<health::RawCircuit>,
+    /// How it may be called.
+    limits: Option<health::RawLimits>,
+}
+
+impl Common {
+    /// A target that the program brings itself is watched only where its file asks for it.
+    fn health(&self, kind: &Kind) -> health::Settings {
+        match (kind, &self.circuit, &self.limits) {
+            (Kind::Custom(_), None, None) => health::Settings::OFF,
+            (_, circuit, limits) => health::Settings::new(
+                &circuit.clone().unwrap_or_default(),
+                &limits.clone().unwrap_or_default(),
+            ),
+        }
+    }
 }
 
 /// How often a failed call is tried again.
@@ -113,6 +132,7 @@ impl Settings {
         }?;
         Ok(Self {
             name: name.to_owned(),
+            health: common.health(&kind),
             kind,
             timeout: Duration::from_millis(common.timeout_ms),
             attempts: common.retry.attempts,
@@ -334,6 +354,7 @@ mod tests {
     fn every_problem_is_reported_at_its_place() {
         let problems = parse(&json!({
             "type": "rest", "timeoutMs": 0, "retry": {"attempts": "many"},
+            "circuit": {"openMs": 0}, "limits": {"concurrent": 0, "perSecond": 0},
             "objects": {"account": {"path": "/a", "create": "shout"}},
         }))
         .unwrap_err();
@@ -343,6 +364,9 @@ mod tests {
             places,
             [
                 "",
+                "/circuit/openMs",
+                "/limits/concurrent",
+                "/limits/perSecond",
                 "/objects/account/create",
                 "/retry/attempts",
                 "/timeoutMs"
@@ -364,6 +388,21 @@ mod tests {
         let mut places = pointers(&warnings);
         places.sort_unstable();
         assert_eq!(places, ["/colour", "/objects/badge/a~1b", "/retry/x"]);
+    }
+
+    #[test]
+    fn targets_are_watched_unless_the_file_says_no() {
+        let mut value =
+            json!({"type": "csv", "file": "a.csv", "objects": {"badge": {"key": "id"}}});
+        let circuit = |value: &Value| parse(value).unwrap().health.circuit.map(|it| it.failures);
+        assert_eq!(circuit(&value), Some(10));
+        value["limits"] = json!({"perSecond": 0.5});
+        value["circuit"] = json!({"failures": 0});
+        assert_eq!(circuit(&value), None);
+        let health = parse(&value).unwrap().health;
+        assert_eq!(health.spacing, Duration::from_secs(2));
+        let own = json!({"type": "custom", "objects": {"a": {}}});
+        assert_eq!(parse(&own).unwrap().health, health::Settings::OFF);
     }
 
     #[test]

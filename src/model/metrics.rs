@@ -19,6 +19,18 @@ pub const TARGET_CALLS: &str = "recant_target_calls_total";
 pub const TARGET_CALL_SECONDS: &str = "recant_target_call_duration_seconds";
 /// Counter: calls of targets that were repeated.
 pub const TARGET_RETRIES: &str = "recant_target_retries_total";
+/// Gauge: whether changes may be planned on a target, by `connector`: 0 closed (they may), 1 half open
+/// (one tries), 2 open (they are held off).
+pub const TARGET_CIRCUIT_STATE: &str = "recant_target_circuit_state";
+/// Counter: how often a target was found to be down, by `connector`.
+pub const TARGET_CIRCUIT_OPENED: &str = "recant_target_circuit_opened_total";
+/// Counter: changes that were held off before anything was written, by `connector` and `reason`
+/// (`circuit`, `limit`).
+pub const TARGET_HELD_OFF: &str = "recant_target_held_off_total";
+/// Gauge: calls of a target that are under way, by `connector`.
+pub const TARGET_IN_FLIGHT: &str = "recant_target_calls_in_flight";
+/// Histogram, seconds: how long a call waited for the limits of its target, by `connector`.
+pub const TARGET_WAIT_SECONDS: &str = "recant_target_wait_seconds";
 /// Counter: durable commits of the store.
 pub const STORE_COMMITS: &str = "recant_store_commits_total";
 /// Counter: journal entries made durable; over [`STORE_COMMITS`] it tells how well commits are
@@ -45,7 +57,7 @@ pub enum Kind {
 }
 
 /// Every metric with what it is and the sentence that `/metrics` shows.
-pub const ALL: [(&str, Kind, &str); 13] = [
+pub const ALL: [(&str, Kind, &str); 18] = [
     (
         CHANGES,
         Kind::Counter,
@@ -80,6 +92,31 @@ pub const ALL: [(&str, Kind, &str); 13] = [
         TARGET_RETRIES,
         Kind::Counter,
         "Calls of targets that were repeated.",
+    ),
+    (
+        TARGET_CIRCUIT_STATE,
+        Kind::Gauge,
+        "Whether changes may be planned on a target: 0 closed, 1 half open, 2 open.",
+    ),
+    (
+        TARGET_CIRCUIT_OPENED,
+        Kind::Counter,
+        "How often a target was found to be down.",
+    ),
+    (
+        TARGET_HELD_OFF,
+        Kind::Counter,
+        "Changes held off before anything was written, by connector and reason.",
+    ),
+    (
+        TARGET_IN_FLIGHT,
+        Kind::Gauge,
+        "Calls of a target that are under way.",
+    ),
+    (
+        TARGET_WAIT_SECONDS,
+        Kind::Seconds,
+        "Time a call waited for the limits of its target.",
     ),
     (
         STORE_COMMITS,

@@ -42,6 +42,18 @@ pub struct Refusal {
     pub detail: Option<Value>,
     /// How long to stay away before trying again.
     pub retry_after: Option<Duration>,
+    /// Why to try again.
+    pub(super) again: Again,
+}
+
+/// Why a caller may try again what was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Again {
+    /// Whatever the refusal says; with a 503 and a time it is the store that failed.
+    #[default]
+    AsTold,
+    /// A target is down, or has too much to do: the change itself was refused, and recorded.
+    HeldOff,
 }
 
 impl Refusal {
@@ -52,6 +64,7 @@ impl Refusal {
             message: message.into(),
             detail: None,
             retry_after: None,
+            again: Again::AsTold,
         }
     }
 
@@ -67,6 +80,19 @@ impl Refusal {
     pub fn after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
         self
+    }
+
+    /// As a refusal by a target that is left alone for a time.
+    #[must_use]
+    pub(super) fn held_off(mut self, wait: Duration) -> Self {
+        self.again = Again::HeldOff;
+        self.after(Some(wait))
+    }
+
+    /// Whether it was the store, not the change, that was refused.
+    #[must_use]
+    pub fn is_by_store(&self) -> bool {
+        self.code == 503 && self.retry_after.is_some() && self.again == Again::AsTold
     }
 
     /// The refusal of an object whose lane is full.

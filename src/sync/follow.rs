@@ -154,11 +154,6 @@ impl Asked {
     }
 }
 
-/// Whether it was the store, not the change, that was refused.
-fn is_transient(refusal: &Refusal) -> bool {
-    refusal.code == 503 && refusal.retry_after.is_some()
-}
-
 fn managed_only(container: Container, path: &str) -> Result<Container, String> {
     match container {
         Container::Managed(_) => Ok(container),
@@ -244,7 +239,7 @@ impl Engine {
                 return Ok(Ok(stored.record.outcome));
             }
             match self.carry_out(parent, one).await {
-                Err((_, refusal)) if is_transient(&refusal) => self.pause_for_store(node).await?,
+                Err((_, refusal)) if refusal.is_by_store() => self.pause_for_store(node).await?,
                 ended => return Ok(ended),
             }
         }

@@ -4,6 +4,7 @@
 //! that the one before it made; `compensate` takes a change back, `recover` carries on with what a
 //! crash left, `heal` repairs what a failed compensation left. Nothing but `apply` writes to a
 //! target, and it only takes what `journal` gives.
+mod admissions;
 mod admit;
 mod apply;
 mod calls;

@@ -1,6 +1,6 @@
 //! The plan: every target read, every mapping decided, the exact writes. Plain data; what a dry run
 //! shows is what `apply` carries out, and nothing is computed again.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ use crate::{
 
 use super::{
     Engine,
+    admissions::Admissions,
     admit::Admitted,
     calls::{cause, find, own_cause, read},
     change::{Change, Context, RowEnd},
@@ -40,6 +41,13 @@ pub(super) struct Plan {
     follow_ups: Vec<Asked>,
     latest: Option<OperationId>,
     status: Option<u16>,
+    held_off: Option<Duration>,
+}
+
+/// What rows are planned on.
+struct Ground<'a> {
+    links: &'a [Link],
+    admissions: Admissions,
 }
 
 /// One row with what else its making brought.
@@ -74,6 +82,11 @@ impl Plan {
     /// The HTTP status of the first row that could not be planned, if one could not.
     pub(super) fn failure(&self) -> Option<u16> {
         self.status
+    }
+
+    /// How long to stay away, where a target holds changes off.
+    pub(super) fn held_off(&self) -> Option<Duration> {
+        self.held_off
     }
 
     /// How the rows stand while nothing is written: failed ones failed, all others skipped.
@@ -119,7 +132,11 @@ impl Engine {
             latest,
             links,
         } = admitted;
-        let mut made = self.rows(&context, &links).await;
+        let ground = Ground {
+            links: &links,
+            admissions: Admissions::default(),
+        };
+        let mut made = self.rows(&context, &ground).await;
         refuse_second_writes(&mut made);
         let status = made.iter().find_map(|made| made.status);
         let mut rows = Vec::with_capacity(made.len());
@@ -134,10 +151,11 @@ impl Engine {
             follow_ups,
             latest,
             status,
+            held_off: ground.admissions.longest_wait(),
         }
     }
 
-    async fn rows(&self, context: &Context, links: &[Link]) -> Vec<Made> {
+    async fn rows(&self, context: &Context, ground: &Ground<'_>) -> Vec<Made> {
         let change = &context.change;
         if change.notified && is_without_difference(change) {
             return Vec::new();
@@ -162,7 +180,7 @@ impl Engine {
             .mappings
             .iter()
             .filter(|mapping| mapping.is_immediate_for(&change.object.container));
-        let made = mappings.map(|mapping| self.mapping(context, mapping, source, scripts, links));
+        let made = mappings.map(|mapping| self.mapping(context, mapping, source, scripts, ground));
         join_all(made.map(Box::pin))
             .await
             .into_iter()
@@ -176,7 +194,7 @@ impl Engine {
         mapping: &Mapping,
         source: Source<'_>,
         scripts: Scripts<'_>,
-        links: &[Link],
+        ground: &Ground<'_>,
     ) -> Vec<Made> {
         let case = |qualifier| Case {
             mapping,
@@ -201,7 +219,7 @@ impl Engine {
             return vec![made(case(DEFAULT_QUALIFIER).failed(cause), Some(503))];
         };
         join_all(qualifiers.iter().map(|qualifier| {
-            let link = links.iter().find(|link| {
+            let link = ground.links.iter().find(|link| {
                 link.link_type == mapping.link_type && link.link_qualifier == *qualifier
             });
             self.row_of(
@@ -210,8 +228,8 @@ impl Engine {
                     link,
                     ..case(qualifier)
                 },
-                target,
-                class,
+                (target, class),
+                &ground.admissions,
             )
         }))
         .await
@@ -221,8 +239,8 @@ impl Engine {
         &self,
         context: &Context,
         case: Case<'_>,
-        target: &Target,
-        class: &str,
+        (target, class): (&Target, &str),
+        admissions: &Admissions,
     ) -> Made {
         let prepared = match case.prepare().await {
             Ok(prepared) => prepared,
@@ -232,6 +250,11 @@ impl Engine {
             let status = failure_status(error.kind);
             made(case.failed(cause(&error, &context.redactor)), Some(status))
         };
+        let admit = || admissions.ask(&case.mapping.target, target);
+        let reads = prepared.lookup().id.is_some() || prepared.lookup().candidates.is_some();
+        if let Some(error) = reads.then(admit).and_then(Result::err) {
+            return unread(error);
+        }
         let found = match self.look_up(&prepared, target, class).await {
             Ok(found) => found,
             Err(LookUp::Target(error)) => return unread(error),
@@ -240,6 +263,10 @@ impl Engine {
             }
         };
         let mut decision = prepared.decide(found).await;
+        let writes = matches!(decision.row.step, Step::Write { .. });
+        if let Some(error) = writes.then(admit).and_then(Result::err) {
+            return unread(error);
+        }
         if let Some(id) = decision.unread.clone() {
             match read(target, class, &id).await {
                 Ok(None) => {}

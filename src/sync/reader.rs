@@ -4,12 +4,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
+    connectors::health::{Health, State},
     hooks,
     model::{Container, Filter, Object, ResourceName},
     store::{Count, Search, Store},
 };
 
-use super::{calls, setup::Setup};
+use super::{
+    calls,
+    setup::{Setup, Target},
+};
 
 /// How many objects a hook's `query` gives at most; more is an error, not a silent cut.
 const MOST: usize = 1_000;
@@ -69,6 +73,7 @@ impl HookReader {
             page_size: MOST + 1,
             cursor: None,
         };
+        answering(container, target)?;
         let call = target.connector.query(class, &query);
         let page = calls::limited(&target.calls, call)
             .await
@@ -95,6 +100,7 @@ impl hooks::Reader for HookReader {
     async fn read(&self, path: &str) -> Result<Option<Object>, String> {
         let name: ResourceName = path.parse().map_err(|error| format!("{error}"))?;
         if let Some((target, class)) = self.setup.target(&name.container) {
+            answering(&name.container, target)?;
             let found = calls::read(target, class, &name.id)
                 .await
                 .map_err(|error| format!("{name} cannot be read: {error}"))?;
@@ -124,6 +130,15 @@ impl hooks::Reader for HookReader {
             ));
         }
         Ok(found)
+    }
+}
+
+/// A hook does not wait for a target that is known to be down.
+fn answering(container: &Container, target: &Target) -> Result<(), String> {
+    let is_down = |health: &Health| health.circuit == State::Open;
+    match target.connector.health().filter(is_down) {
+        Some(_) => Err(format!("{container} cannot be read: the target is down")),
+        None => Ok(()),
     }
 }
 

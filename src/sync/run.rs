@@ -506,7 +506,11 @@ fn not_plannable(plan: &Plan, status: u16) -> Refusal {
     };
     let mut facts = failed_row(plan.rows(), &ends);
     facts.insert("syncDetails".into(), sync_details(plan.rows(), &ends));
-    Refusal::new(status, message).with_detail(Value::Object(facts))
+    let refusal = Refusal::new(status, message).with_detail(Value::Object(facts));
+    match plan.held_off() {
+        Some(wait) => refusal.held_off(wait),
+        None => refusal,
+    }
 }
 
 /// What is known of a change that was refused before it was looked at.

@@ -25,3 +25,4 @@ mod repeats;
 mod simulation;
 mod store;
 mod support;
+mod target_health;

@@ -33,7 +33,8 @@ use crate::{
 const POLL: Duration = Duration::from_millis(5);
 
 /// What the lock file says once the file has been there.
-const SEEN: &[u8] = b"The file beside this one has been there: while it is missing, Recant waits for it.\n";
+const SEEN: &[u8] =
+    b"The file beside this one has been there: while it is missing, Recant waits for it.\n";
 
 /// A small CSV file. Writers take turns: in this process by a mutex, among processes by a lock on
 /// the file `NAME.csv.lock` beside it.
@@ -116,11 +117,9 @@ impl CsvFile {
     async fn load(&self) -> Result<Table, Error> {
         let turn = self.turn().await?;
         let settings = self.settings.clone();
-        in_background(move || {
-            load(&settings, &turn)
-        })
-        .await
-        .unwrap_or_else(|_| Err(Error::unavailable(503, "reading the file was interrupted")))
+        in_background(move || load(&settings, &turn))
+            .await
+            .unwrap_or_else(|_| Err(Error::unavailable(503, "reading the file was interrupted")))
     }
 
     /// Changes the table and replaces the file, where `change` says that there is a new text.
@@ -270,12 +269,13 @@ impl Turn {
         if self.seen.swap(true, Ordering::SeqCst) {
             return;
         }
-        let noted = self.outside.as_ref().map_or(Ok(()), |mut lock| {
-            match lock.metadata()?.len() {
+        let noted = self
+            .outside
+            .as_ref()
+            .map_or(Ok(()), |mut lock| match lock.metadata()?.len() {
                 0 => lock.write_all(SEEN),
                 _ => Ok(()),
-            }
-        });
+            });
         if let Err(error) = noted {
             tracing::warn!(%error, "after a restart it will not be known that a CSV file was there");
         }

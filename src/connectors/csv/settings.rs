@@ -128,7 +128,11 @@ impl Settings {
 impl RawClass {
     fn columns_problem(&self) -> Option<String> {
         let mut seen = HashSet::from([&self.key]);
-        let twice = self.columns.iter().flatten().find(|name| !seen.insert(name))?;
+        let twice = self
+            .columns
+            .iter()
+            .flatten()
+            .find(|name| !seen.insert(name))?;
         Some(if *twice == self.key {
             format!("`{twice}` is the key, which is a column already")
         } else {

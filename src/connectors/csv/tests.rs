@@ -71,9 +71,11 @@ fn what_does_not_fit_is_refused_and_named() {
         .unwrap_err();
     assert!(error.message.contains("`name`"), "{error}");
     assert!(table.create(None, &Object::new(), &[]).is_err());
-    assert!(table
-        .create(Some("3"), &map(json!({"id": "4"})), &[])
-        .is_err());
+    assert!(
+        table
+            .create(Some("3"), &map(json!({"id": "4"})), &[])
+            .is_err()
+    );
     assert_eq!(text(&table), BADGES);
 }
 
