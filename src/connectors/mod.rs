@@ -114,6 +114,7 @@ pub mod csv;
 pub mod custom;
 pub mod health;
 pub mod http;
+pub mod ldap;
 mod measured;
 pub mod rest;
 pub mod settings;
@@ -142,6 +143,7 @@ pub fn open(settings: &Settings) -> Result<SharedConnector, Error> {
         Kind::Sql(settings) => Arc::new(sql::Sql::open(settings.clone(), timeout)?),
         Kind::Csv(settings) => Arc::new(csv::CsvFile::new(settings.clone(), timeout)),
         Kind::Rest(settings) => Arc::new(rest::Rest::open(settings.clone(), timeout)?),
+        Kind::Ldap(settings) => Arc::new(ldap::Ldap::open(settings.clone(), timeout)?),
         Kind::Custom(_) => {
             let message = "this program does not bring the connector; it is of type custom";
             return Err(Error::refused(501, message));

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{csv, custom, health, rest, sql};
+use super::{csv, custom, health, ldap, rest, sql};
 
 /// One target system as it is used. Equal settings need no reopening.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +34,8 @@ pub enum Kind {
     Csv(csv::Settings),
     /// A service that speaks JSON over HTTP.
     Rest(rest::Settings),
+    /// An LDAP directory.
+    Ldap(ldap::Settings),
     /// What the embedding program brings.
     Custom(custom::Settings),
 }
@@ -105,7 +107,7 @@ impl Default for Retry {
 }
 
 /// The words that `type` knows.
-const TYPES: [&str; 4] = ["sql", "csv", "rest", "custom"];
+const TYPES: [&str; 5] = ["sql", "csv", "rest", "ldap", "custom"];
 
 fn default_timeout() -> u64 {
     10_000
@@ -128,6 +130,7 @@ impl Settings {
             "sql" => sql::Settings::validate(read(value)?, folder).map(Kind::Sql),
             "csv" => csv::Settings::validate(read(value)?, folder).map(Kind::Csv),
             "rest" => rest::Settings::validate(read(value)?).map(Kind::Rest),
+            "ldap" => ldap::Settings::validate(read(value)?, folder).map(Kind::Ldap),
             _ => custom::Settings::validate(read(value)?).map(Kind::Custom),
         }?;
         Ok(Self {
@@ -156,17 +159,19 @@ impl Settings {
             Kind::Sql(settings) => settings.classes.keys().map(String::as_str).collect(),
             Kind::Csv(settings) => vec![settings.class.as_str()],
             Kind::Rest(settings) => settings.classes.keys().map(String::as_str).collect(),
+            Kind::Ldap(settings) => settings.classes.keys().map(String::as_str).collect(),
             Kind::Custom(settings) => settings.classes.iter().map(String::as_str).collect(),
         }
     }
 
-    /// The word of `type`: `sql`, `csv`, `rest` or `custom`.
+    /// The word of `type`: `sql`, `csv`, `rest`, `ldap` or `custom`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match &self.kind {
             Kind::Sql(_) => "sql",
             Kind::Csv(_) => "csv",
             Kind::Rest(_) => "rest",
+            Kind::Ldap(_) => "ldap",
             Kind::Custom(_) => "custom",
         }
     }
@@ -253,7 +258,7 @@ fn escape(token: &str) -> String {
 }
 
 fn type_of(value: &Value) -> Result<&'static str, Vec<Problem>> {
-    let expected = "expected one of `sql`, `csv`, `rest`";
+    let expected = "expected one of `sql`, `csv`, `rest`, `ldap`";
     match value.get("type") {
         Some(found) => TYPES
             .into_iter()
@@ -277,6 +282,7 @@ fn schema(word: &str) -> Value {
         "sql" => inline_schema::<sql::Raw>(),
         "csv" => inline_schema::<csv::Raw>(),
         "rest" => inline_schema::<rest::Raw>(),
+        "ldap" => inline_schema::<ldap::Raw>(),
         _ => inline_schema::<custom::Raw>(),
     };
     let mut common = inline_schema::<Common>();

@@ -1,6 +1,7 @@
 //! One suite for all connectors, against real targets.
 mod csv_faults;
 mod faults;
+mod ldap;
 mod rest_faults;
 mod sql_details;
 mod suite;

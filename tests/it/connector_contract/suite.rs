@@ -46,8 +46,21 @@ pub fn map(value: Value) -> Object {
 
 pub fn person(name: &str) -> Object {
     map(
-        json!({"name": name, "mail": format!("{name}@example.com"), "note": "line 1\nline 2; \"x\", 'y'"}),
+        json!({"name": name, "mail": format!("{}@example.com", plain_letters(name)), "note": "line 1\nline 2; \"x\", 'y'"}),
     )
+}
+
+/// A directory takes no other letters in an address (RFC 4524, 2.16).
+fn plain_letters(name: &str) -> String {
+    name.replace(|letter: char| !letter.is_ascii(), "_")
+}
+
+/// The attributes without those that a directory has besides.
+pub fn plain(object: &Object) -> Object {
+    let own = |name: &str| !matches!(name, "dn" | "objectClass" | "uid");
+    let kept = object.iter().filter(|(name, _)| own(name));
+    kept.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 impl Subject {
@@ -155,7 +168,7 @@ async fn creates_reads_and_refuses_twins(subject: &Subject) {
     assert!(subject.read("ann").await.is_none());
     let created = subject.create("ann", &person("Ann")).await;
     assert!(
-        same_object(&created.attributes, &person("Ann")),
+        same_object(&plain(&created.attributes), &person("Ann")),
         "{created:?}"
     );
     let twin = person("Twin");
@@ -220,7 +233,7 @@ async fn renames(subject: &Subject) {
     }
     let renamed = renamed.expect("a new id");
     assert_eq!(renamed.id, "new name");
-    assert!(same_object(&renamed.attributes, &after));
+    assert!(same_object(&plain(&renamed.attributes), &plain(&after)));
     assert!(subject.read("old/name").await.is_none());
     refused(subject.update(&renamed, &after, Some("ann")).await);
     assert_eq!(subject.existing("new name").await, renamed);
@@ -296,7 +309,7 @@ async fn keeps_values(subject: &Subject) {
     }
     let before = subject.create("gus", &object).await;
     assert!(
-        same_object(&before.attributes, &expected),
+        same_object(&plain(&before.attributes), &expected),
         "{:?}",
         short(&before)
     );

@@ -7,5 +7,6 @@ pub mod proxy;
 pub mod rest;
 pub mod server;
 pub mod servers;
+pub mod slapd;
 pub mod target;
 pub mod world;

@@ -19,6 +19,15 @@ pub fn mariadb_url() -> Option<String> {
     server("RECANT_TEST_MARIADB_URL", "MariaDB")
 }
 
+/// The program of an LDAP server (OpenLDAP's slapd), which a test starts for itself; none where it
+/// is left out.
+///
+/// # Panics
+/// Where `RECANT_TEST_REQUIRE=1` and there is none.
+pub fn slapd_program() -> Option<String> {
+    server("RECANT_TEST_SLAPD", "slapd")
+}
+
 /// The URL of a new and empty database on the server at `url`.
 ///
 /// # Panics

@@ -1,0 +1,482 @@
+//! The calls to a directory.
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use ldap3::Scope;
+use serde_json::Value;
+
+use super::{
+    dn::Dn,
+    filter, naming,
+    pages::Searches,
+    server::Server,
+    session::{Entry, Pool},
+    settings::{Class, Settings},
+    steps::{Request, Step, carry_out},
+    wire::{DN, View},
+};
+use crate::{
+    connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
+    model::{Filter, Object, TargetObject, filter::Operator, object::Difference},
+};
+
+/// How many ids a connector remembers the place of.
+const PLACES: usize = 50_000;
+
+/// One directory.
+#[derive(Debug)]
+pub struct Ldap {
+    settings: Settings,
+    pool: Arc<Pool>,
+    /// What the server said about itself; asked again by `test`.
+    server: RwLock<Option<Arc<Server>>>,
+    /// Where entries were seen last, by class and id: a hint that saves a search of the whole tree.
+    places: Mutex<BTreeMap<(String, String), String>>,
+    searches: Searches,
+}
+
+impl Ldap {
+    /// The directory. `timeout` is that of one attempt.
+    ///
+    /// # Errors
+    /// Refused where the CA file cannot be used.
+    pub fn open(settings: Settings, timeout: Duration) -> Result<Self, Error> {
+        Ok(Self {
+            pool: Arc::new(Pool::new(settings.clone(), timeout)?),
+            settings,
+            server: RwLock::default(),
+            places: Mutex::default(),
+            searches: Searches::default(),
+        })
+    }
+
+    fn class(&self, class: &str) -> Result<&Class, Error> {
+        let missing = || Error::refused(404, format!("there is no object class `{class}`"));
+        self.settings.classes.get(class).ok_or_else(missing)
+    }
+
+    /// What the server said about itself; it is asked once.
+    async fn server(&self) -> Result<Arc<Server>, Error> {
+        let known = self.known_server();
+        if let Some(server) = known {
+            return Ok(server);
+        }
+        let server = Server::ask(&self.pool).await?;
+        let server = Arc::new(server);
+        self.know_server(Some(Arc::clone(&server)));
+        Ok(server)
+    }
+
+    fn known_server(&self) -> Option<Arc<Server>> {
+        let known = self.server.read().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
+    }
+
+    fn know_server(&self, server: Option<Arc<Server>>) {
+        *self.server.write().unwrap_or_else(PoisonError::into_inner) = server;
+    }
+
+    fn place(&self, class: &str, id: &str) -> Option<String> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.get(&(class.to_owned(), id.to_owned())).cloned()
+    }
+
+    fn remember(&self, class: &str, object: &TargetObject) {
+        let Some(Value::String(dn)) = object.attributes.get(DN) else {
+            return;
+        };
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() >= PLACES {
+            places.clear();
+        }
+        places.insert((class.to_owned(), object.id.clone()), dn.clone());
+    }
+
+    /// The entry that goes by this id: by its value, by its whole name, or by what names it below
+    /// its parent.
+    async fn find(
+        &self,
+        view: &View<'_>,
+        class: &str,
+        id: &str,
+    ) -> Result<Option<TargetObject>, Error> {
+        let found = match self.by_id(view, class, id).await? {
+            Some(found) => Some(found),
+            None => self.by_name(view, id).await?,
+        };
+        let object = found.map(|entry| view.object(&entry)).transpose()?;
+        if let Some(object) = &object {
+            self.remember(class, object);
+        }
+        Ok(object)
+    }
+
+    async fn by_id(&self, view: &View<'_>, class: &str, id: &str) -> Result<Option<Entry>, Error> {
+        let name = &view.class.id_attribute;
+        // A server takes a wrong value for one that nothing has, or complains.
+        if name.eq_ignore_ascii_case("entryUUID") && uuid::Uuid::parse_str(id).is_err() {
+            return Ok(None);
+        }
+        let Ok(value) = view.bytes(name, &Value::String(id.to_owned())) else {
+            return Ok(None);
+        };
+        let filter = equal(view, name, &value);
+        if let Some(dn) = self.place(class, id)
+            && let Some(entry) = exact(view, self.at(view, &dn, &filter).await?, id)
+        {
+            return Ok(Some(entry));
+        }
+        Ok(exact(view, self.below(view, &filter).await?, id))
+    }
+
+    async fn by_name(&self, view: &View<'_>, id: &str) -> Result<Option<Entry>, Error> {
+        if let Some(dn) = naming::own_dn(view.class, id) {
+            return Ok(self.at(view, &dn, &view.class.filter).await?.pop());
+        }
+        if view.class.is_id_the_name() {
+            return Ok(None);
+        }
+        let name = &view.class.rdn_attribute;
+        let value = view.bytes(name, &Value::String(id.to_owned()))?;
+        let entries = self.below(view, &equal(view, name, &value)).await?;
+        let named = |entry: &Entry| {
+            let dn = Dn::parse(&entry.dn);
+            dn.is_some_and(|dn| dn.first().and_then(|rdn| rdn.value(name)) == Some(id))
+        };
+        let mut entries: Vec<Entry> = entries.into_iter().filter(named).collect();
+        // Of several with that name none is meant for certain.
+        let found = entries.pop();
+        Ok(found.filter(|_| entries.is_empty()))
+    }
+
+    async fn at(&self, view: &View<'_>, dn: &str, filter: &str) -> Result<Vec<Entry>, Error> {
+        let wanted = view.wanted();
+        self.pool.search(dn, Scope::Base, filter, &wanted).await
+    }
+
+    async fn below(&self, view: &View<'_>, filter: &str) -> Result<Vec<Entry>, Error> {
+        let (base, wanted) = (&view.class.base, view.wanted());
+        self.pool
+            .search(base, Scope::Subtree, filter, &wanted)
+            .await
+    }
+
+    /// What the target says after a write: what came with the answer, or what a look shows.
+    async fn written(
+        &self,
+        view: &View<'_>,
+        class: &str,
+        dn: &str,
+        told: Option<Entry>,
+    ) -> Result<Written, Error> {
+        let entry = match told {
+            Some(entry) => Ok(Some(entry)),
+            None => self
+                .at(view, dn, "(objectClass=*)")
+                .await
+                .map(|mut entries| entries.pop()),
+        };
+        match entry.and_then(|entry| entry.map(|entry| view.object(&entry)).transpose()) {
+            Ok(Some(object)) => {
+                self.remember(class, &object);
+                Ok(as_written(object))
+            }
+            Ok(None) => {
+                let message = format!("{dn} cannot be found again after it was written");
+                Err(Error::unknown(504, message))
+            }
+            Err(error) => {
+                let message = format!("{dn} was written, but cannot be read: {}", error.message);
+                Err(Error::unknown(504, message).because(error))
+            }
+        }
+    }
+
+    async fn carry_out(&self, view: &View<'_>, steps: Vec<Step>) -> Result<Option<Entry>, Error> {
+        let mut lease = self.pool.lease().await?;
+        let wanted = view.wanted();
+        let result = carry_out(&mut lease, view.server, &wanted, steps).await;
+        lease.give_back();
+        result
+    }
+
+    async fn update_entry(
+        &self,
+        view: &View<'_>,
+        class: &str,
+        update: &Update<'_>,
+    ) -> Result<Written, Error> {
+        let before = update.before;
+        let Some(dn) = self.dn(view, class, before).await? else {
+            return Err(gone(&before.id));
+        };
+        let (dn, steps) = naming::update_steps(view, &dn, update)?;
+        if steps.is_empty() {
+            let now = self.find(view, class, &before.id).await?;
+            return now.map(as_written).ok_or_else(|| gone(&before.id));
+        }
+        match self.carry_out(view, steps).await {
+            Ok(told) => self.written(view, class, &dn, told).await,
+            Err(error) if error.code == 32 => match self.find(view, class, &before.id).await {
+                Ok(None) => Err(gone(&before.id)),
+                Ok(Some(_)) => Err(moved()),
+                Err(_) => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete_entry(
+        &self,
+        view: &View<'_>,
+        class: &str,
+        before: &TargetObject,
+    ) -> Result<(), Error> {
+        let Some(dn) = self.dn(view, class, before).await? else {
+            return Ok(());
+        };
+        if !view.server.asserts() {
+            self.compare(view, class, before).await?;
+        }
+        let step = Step::last(Request::Delete { dn }, view.as_read(before));
+        match self.carry_out(view, vec![step]).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code == 32 => match self.find(view, class, &before.id).await {
+                Ok(None) => Ok(()),
+                Ok(Some(_)) => Err(moved()),
+                Err(_) => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where an object was read, or is now where that is not known.
+    async fn dn(
+        &self,
+        view: &View<'_>,
+        class: &str,
+        object: &TargetObject,
+    ) -> Result<Option<String>, Error> {
+        if let Some(Value::String(dn)) = object.attributes.get(DN) {
+            return Ok(Some(dn.clone()));
+        }
+        let found = self.find(view, class, &object.id).await?;
+        let dn = found.and_then(|mut found| found.attributes.shift_remove(DN));
+        Ok(dn.and_then(|dn| dn.as_str().map(str::to_owned)))
+    }
+
+    /// Whether an entry is what was read, for servers that cannot be told to look themselves.
+    async fn compare(
+        &self,
+        view: &View<'_>,
+        class: &str,
+        before: &TargetObject,
+    ) -> Result<(), Error> {
+        let now = self.find(view, class, &before.id).await?;
+        let is_other = |now: &TargetObject| {
+            !Difference::between(&now.attributes, &before.attributes).is_empty()
+        };
+        match now.as_ref().filter(|now| is_other(now)) {
+            Some(_) => Err(Error::refused(412, "the entry is not what was read")),
+            None => Ok(()),
+        }
+    }
+
+    async fn test_class(&self, name: &str, class: &Class) -> Result<(), Error> {
+        let server = self.server().await?;
+        let view = View {
+            class,
+            server: &server,
+        };
+        let everything = "(objectClass=*)";
+        let there = self
+            .pool
+            .search(&class.base, Scope::Base, everything, &["1.1"])
+            .await?;
+        if there.is_empty() {
+            let message = format!(
+                "object class `{name}`: there is no entry `{}` (`baseDn`), or `bindDn` may not \
+                 see it",
+                class.base
+            );
+            return Err(Error::refused(32, message));
+        }
+        known_words(name, &view)?;
+        let none = filter::of_class(&view, "(!(objectClass=*))");
+        self.pool
+            .search(&class.base, Scope::Subtree, &none, &["1.1"])
+            .await
+            .map(drop)
+    }
+}
+
+#[async_trait]
+impl Connector for Ldap {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            precondition: true,
+            recreate_with_id: true,
+            changes: false,
+        }
+    }
+
+    fn classes(&self) -> Vec<String> {
+        self.settings.classes.keys().cloned().collect()
+    }
+
+    async fn test(&self) -> Result<(), Error> {
+        self.know_server(None);
+        self.pool.forget();
+        for (name, class) in &self.settings.classes {
+            self.test_class(name, class).await?;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, class: &str, id: &str) -> Result<Option<TargetObject>, Error> {
+        let (settings, server) = (self.class(class)?, self.server().await?);
+        let view = View {
+            class: settings,
+            server: &server,
+        };
+        self.find(&view, class, id).await
+    }
+
+    async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {
+        let (settings, server) = (self.class(class)?, self.server().await?);
+        let view = View {
+            class: settings,
+            server: &server,
+        };
+        if let Some(dn) = asked_dn(&query.filter) {
+            let found = self.find(&view, class, dn).await?;
+            let meets = |object: &TargetObject| query.filter.matches(&object.to_object());
+            return Ok(Page {
+                objects: found.into_iter().filter(meets).collect(),
+                cursor: None,
+            });
+        }
+        let wider = filter::wider(&view, &query.filter);
+        let text = filter::of_class(&view, &wider.text);
+        self.searches.page(&view, query, &self.pool, &text).await
+    }
+
+    async fn create(
+        &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+    ) -> Result<Written, Error> {
+        let (settings, server) = (self.class(class)?, self.server().await?);
+        let view = View {
+            class: settings,
+            server: &server,
+        };
+        let (dn, naming) = naming::new_name(&view, id, object)?;
+        let attributes = view.entry(object, &naming)?;
+        let request = Request::Add {
+            dn: dn.clone(),
+            attributes,
+        };
+        let told = self
+            .carry_out(&view, vec![Step::last(request, Vec::new())])
+            .await?;
+        self.written(&view, class, &dn, told).await
+    }
+
+    async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error> {
+        let (settings, server) = (self.class(class)?, self.server().await?);
+        let view = View {
+            class: settings,
+            server: &server,
+        };
+        self.update_entry(&view, class, update).await
+    }
+
+    async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {
+        let (settings, server) = (self.class(class)?, self.server().await?);
+        let view = View {
+            class: settings,
+            server: &server,
+        };
+        self.delete_entry(&view, class, before).await
+    }
+}
+
+fn as_written(object: TargetObject) -> Written {
+    Written {
+        id: object.id,
+        version: object.version,
+        attributes: Some(object.attributes),
+    }
+}
+
+fn moved() -> Error {
+    Error::refused(412, "the entry was moved meanwhile")
+}
+
+fn gone(id: &str) -> Error {
+    Error::refused(404, format!("there is no entry `{id}` any more"))
+}
+
+/// The class' entries with this value.
+fn equal(view: &View<'_>, name: &str, value: &[u8]) -> String {
+    filter::of_class(view, &format!("({name}={})", filter::escaped(value)))
+}
+
+/// The entry whose id is exactly this; the server may hold more ids for equal than Recant does.
+fn exact(view: &View<'_>, entries: Vec<Entry>, id: &str) -> Option<Entry> {
+    let same = |entry: &Entry| {
+        view.object(entry).is_ok_and(|object| {
+            object.id == id
+                || (uuid::Uuid::parse_str(id).is_ok() && object.id.eq_ignore_ascii_case(id))
+        })
+    };
+    entries.into_iter().find(same)
+}
+
+/// The name that a query asks for, where it asks for nothing else.
+fn asked_dn(filter: &Filter) -> Option<&str> {
+    match filter {
+        Filter::Compare {
+            field,
+            operator: Operator::Equal,
+            value: Value::String(dn),
+        } if matches!(field.tokens(), [name] if name == DN) => Some(dn),
+        _ => None,
+    }
+}
+
+/// Whether the server's schema knows the words of the settings.
+fn known_words(name: &str, view: &View<'_>) -> Result<(), Error> {
+    let (class, schema) = (view.class, &view.server.schema);
+    if !schema.is_known() {
+        return Ok(());
+    }
+    let unknown = |what: &str, word: &str, key: &str| {
+        let message = format!(
+            "object class `{name}`: the directory's schema knows no {what} `{word}` (`{key}`)"
+        );
+        Err(Error::refused(17, message))
+    };
+    for word in &class.object_classes {
+        if !schema.has_class(word) {
+            return unknown("object class", word, "objectClasses");
+        }
+    }
+    let words = [
+        ("rdnAttribute", &class.rdn_attribute),
+        ("idAttribute", &class.id_attribute),
+    ];
+    let operational = class.operational.iter().map(|word| ("operational", word));
+    for (key, word) in words.into_iter().chain(operational) {
+        if schema.attribute(word).is_none() {
+            return unknown("attribute", word, key);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! Searches that are taken page by page, each on a connection of its own while it lasts.
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use ldap3::controls::PagedResults;
+
+use super::{
+    session::{Lease, Pool},
+    wire::View,
+};
+use crate::{
+    connectors::{Error, Page, Query},
+    model::TargetObject,
+};
+
+/// How many searches are kept open; the one that waited longest makes room.
+const OPEN: usize = 8;
+/// How many entries the server is asked for at least.
+const BATCH: usize = 200;
+
+/// A search that is under way.
+struct Search {
+    lease: Lease,
+    filter: String,
+    /// What was read and not given yet.
+    waiting: VecDeque<TargetObject>,
+    /// What the server wants to see for its next page; none once it has given all.
+    cookie: Option<Vec<u8>>,
+}
+
+/// Searches that wait for their next page.
+#[derive(Debug, Default)]
+pub struct Searches {
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    count: u64,
+    searches: VecDeque<(u64, Search)>,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Open")
+            .field("searches", &self.searches.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a page ended: the search, where it is still open, and the last object that was given,
+/// with which it is found again where it is not.
+struct Cursor<'a> {
+    number: u64,
+    last: &'a str,
+}
+
+impl<'a> Cursor<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (number, last) = text.split_once(':')?;
+        Some(Self {
+            number: number.parse().ok()?,
+            last,
+        })
+    }
+}
+
+impl Search {
+    async fn begin(pool: &Arc<Pool>, filter: &str) -> Result<Self, Error> {
+        Ok(Self {
+            lease: pool.lease().await?,
+            filter: filter.to_owned(),
+            waiting: VecDeque::new(),
+            cookie: Some(Vec::new()),
+        })
+    }
+
+    /// The next object that meets the filter; none after the last.
+    async fn next(
+        &mut self,
+        view: &View<'_>,
+        query: &Query,
+    ) -> Result<Option<TargetObject>, Error> {
+        while self.waiting.is_empty() {
+            let Some(cookie) = self.cookie.take() else {
+                return Ok(None);
+            };
+            self.fetch(view, query, cookie).await?;
+        }
+        Ok(self.waiting.pop_front())
+    }
+
+    async fn fetch(
+        &mut self,
+        view: &View<'_>,
+        query: &Query,
+        cookie: Vec<u8>,
+    ) -> Result<(), Error> {
+        let wanted = view.wanted();
+        let base = &view.class.base;
+        let found = if view.server.pages() {
+            let size = i32::try_from(query.page_size.clamp(BATCH, 1000)).unwrap_or(1000);
+            let page = PagedResults { size, cookie };
+            self.lease.page(base, &self.filter, &wanted, page).await?
+        } else {
+            let scope = ldap3::Scope::Subtree;
+            super::session::Found {
+                entries: self
+                    .lease
+                    .search(base, scope, &self.filter, &wanted)
+                    .await?,
+                cookie: Vec::new(),
+            }
+        };
+        for entry in &found.entries {
+            let object = view.object(entry)?;
+            if query.filter.matches(&object.to_object()) {
+                self.waiting.push_back(object);
+            }
+        }
+        self.cookie = Some(found.cookie).filter(|cookie| !cookie.is_empty());
+        Ok(())
+    }
+
+    /// Goes on after an object that was given before; whether it was found.
+    async fn skip(&mut self, view: &View<'_>, query: &Query, last: &str) -> Result<bool, Error> {
+        while let Some(object) = self.next(view, query).await? {
+            if object.id == last {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Searches {
+    /// The page after `query.cursor`, of what an LDAP filter finds.
+    ///
+    /// # Errors
+    /// Refused where the cursor is none of this query, or the object that it stood at is gone and
+    /// the search that knew its place is over.
+    pub async fn page(
+        &self,
+        view: &View<'_>,
+        query: &Query,
+        pool: &Arc<Pool>,
+        filter: &str,
+    ) -> Result<Page, Error> {
+        let mut search = match query.cursor.as_deref() {
+            None => Search::begin(pool, filter).await?,
+            Some(text) => {
+                let cursor = Cursor::parse(text)
+                    .ok_or_else(|| Error::refused(400, "this is no cursor of this query"))?;
+                match self.take(cursor.number) {
+                    Some(search) => search,
+                    None => {
+                        let mut search = Search::begin(pool, filter).await?;
+                        if !search.skip(view, query, cursor.last).await? {
+                            let message = "the place of this cursor is gone: begin again";
+                            return Err(Error::refused(410, message));
+                        }
+                        search
+                    }
+                }
+            }
+        };
+        let mut page = Page::default();
+        while page.objects.len() < query.page_size {
+            match search.next(view, query).await? {
+                Some(object) => page.objects.push(object),
+                None => break,
+            }
+        }
+        if let Some(ahead) = search.next(view, query).await? {
+            search.waiting.push_front(ahead);
+            let last = page.objects.last().map(|object| object.id.clone());
+            page.cursor = last.map(|last| {
+                let number = self.keep(search);
+                format!("{number}:{last}")
+            });
+        } else {
+            search.lease.give_back();
+        }
+        Ok(page)
+    }
+
+    fn take(&self, number: u64) -> Option<Search> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = open.searches.iter().position(|(own, _)| *own == number)?;
+        open.searches.remove(place).map(|(_, search)| search)
+    }
+
+    fn keep(&self, search: Search) -> u64 {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.count += 1;
+        let number = open.count;
+        open.searches.push_back((number, search));
+        if open.searches.len() > OPEN {
+            open.searches.pop_front();
+        }
+        number
+    }
+}

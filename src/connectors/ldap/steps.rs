@@ -1,0 +1,203 @@
+//! Writes of one or more requests: each is carried out, or those before it are taken back.
+use std::collections::HashSet;
+
+use ldap3::{
+    LdapResult, Mod, SearchEntry,
+    controls::{
+        Assertion, Control, ControlType, MakeCritical as _, PostRead, RawControl, ReadEntryResp,
+    },
+};
+
+use super::{
+    failure::{PASSWORD_POLICY, Stage, answered, is_stale},
+    server::Server,
+    session::{Entry, Lease},
+    wire::ENTRY_DN,
+};
+use crate::{connectors::Error, model::CauseKind};
+
+/// One request.
+#[derive(Debug)]
+pub enum Request {
+    /// A new entry.
+    Add {
+        /// Where.
+        dn: String,
+        /// Its attributes.
+        attributes: Vec<(Vec<u8>, HashSet<Vec<u8>>)>,
+    },
+    /// Other values.
+    Modify {
+        /// Where.
+        dn: String,
+        /// What changes.
+        mods: Vec<Mod<Vec<u8>>>,
+    },
+    /// Another name or another place.
+    Rename {
+        /// Where it is.
+        dn: String,
+        /// What names it below its parent from now on.
+        rdn: String,
+        /// The new parent, where it moves.
+        parent: Option<String>,
+        /// Whether the values that named it go.
+        forget_old: bool,
+    },
+    /// No entry any more.
+    Delete {
+        /// Where.
+        dn: String,
+    },
+}
+
+/// A request, what takes it back, and what must hold before it.
+#[derive(Debug)]
+pub struct Step {
+    /// The request.
+    pub request: Request,
+    /// What takes it back; none where nothing follows that could ask for that.
+    pub undo: Option<Request>,
+    /// What must hold of the entry (RFC 4515); all of it.
+    pub conditions: Vec<String>,
+}
+
+impl Step {
+    /// A request that nothing follows.
+    #[must_use]
+    pub fn last(request: Request, conditions: Vec<String>) -> Self {
+        Self {
+            request,
+            undo: None,
+            conditions,
+        }
+    }
+}
+
+/// Carries steps out in order; gives the entry after the last of them, where the server told.
+///
+/// # Errors
+/// *Refused* and *unavailable* where nothing happened, or everything that had happened was taken
+/// back; otherwise *unknown*.
+pub async fn carry_out(
+    lease: &mut Lease,
+    server: &Server,
+    wanted: &[&str],
+    steps: Vec<Step>,
+) -> Result<Option<Entry>, Error> {
+    let mut undos = Vec::new();
+    let mut entry = None;
+    for step in steps {
+        match send(lease, server, wanted, step.request, &step.conditions).await {
+            Ok(found) => entry = found,
+            Err(error) if undos.is_empty() => return Err(error),
+            Err(error) => return Err(taken_back(lease, server, undos, error).await),
+        }
+        undos.extend(step.undo);
+    }
+    Ok(entry)
+}
+
+/// The error of a step after those before it were taken back: the same where that succeeded.
+async fn taken_back(
+    lease: &mut Lease,
+    server: &Server,
+    undos: Vec<Request>,
+    error: Error,
+) -> Error {
+    let half = |error: Error| {
+        let message = format!(
+            "{}; what was done before it could not be taken back",
+            error.message
+        );
+        Error::unknown(error.code, message)
+    };
+    // Where the connection is gone or the step may have happened, only a look tells.
+    if error.kind == CauseKind::Unknown {
+        return error;
+    }
+    for undo in undos.into_iter().rev() {
+        if send(lease, server, &[], undo, &[]).await.is_err() {
+            return half(error);
+        }
+    }
+    error
+}
+
+async fn send(
+    lease: &mut Lease,
+    server: &Server,
+    wanted: &[&str],
+    request: Request,
+    conditions: &[String],
+) -> Result<Option<Entry>, Error> {
+    let controls = controls(server, wanted, &request, conditions);
+    let ldap = lease.with_controls(controls);
+    let is_modify = matches!(request, Request::Modify { .. });
+    let outcome = match request {
+        Request::Add { dn, attributes } => ldap.add(&dn, attributes).await,
+        Request::Modify { dn, mods } => ldap.modify(&dn, mods).await,
+        Request::Rename {
+            dn,
+            rdn,
+            parent,
+            forget_old,
+        } => {
+            ldap.modifydn(&dn, &rdn, forget_old, parent.as_deref())
+                .await
+        }
+        Request::Delete { dn } => ldap.delete(&dn).await,
+    };
+    let result = lease.outcome(outcome)?;
+    if result.rc == 0 {
+        return Ok(after(&result));
+    }
+    let error = answered(&result, Stage::Write);
+    if is_modify && is_stale(&result) {
+        let message = format!("the entry is not what was read: {}", error.message);
+        return Err(Error::refused(412, message));
+    }
+    Err(error)
+}
+
+fn controls(
+    server: &Server,
+    wanted: &[&str],
+    request: &Request,
+    conditions: &[String],
+) -> Vec<RawControl> {
+    let mut controls = Vec::new();
+    let is_delete = matches!(request, Request::Delete { .. });
+    if server.asserts() && !conditions.is_empty() {
+        let filter = format!("(&{})", conditions.concat());
+        controls.push(Assertion { filter }.critical().into());
+    }
+    if server.reads_after_writes() && !is_delete && !wanted.is_empty() {
+        controls.push(PostRead::new(wanted.to_vec()));
+    }
+    if server.knows(PASSWORD_POLICY) && !is_delete {
+        controls.push(RawControl {
+            ctype: PASSWORD_POLICY.to_owned(),
+            crit: false,
+            val: None,
+        });
+    }
+    controls
+}
+
+/// The entry in the answer to a write. One that does not say its own name is of no use.
+fn after(result: &LdapResult) -> Option<Entry> {
+    let read = result.ctrls.iter().find_map(|control| match control {
+        Control(Some(ControlType::PostReadResp), raw) if raw.val.is_some() => {
+            Some(raw.parse::<ReadEntryResp>())
+        }
+        _ => None,
+    })?;
+    let mut entry = Entry::new(SearchEntry {
+        dn: String::new(),
+        attrs: read.attrs,
+        bin_attrs: read.bin_attrs,
+    });
+    entry.dn = entry.texts(ENTRY_DN).into_iter().next()?;
+    Some(entry)
+}
