@@ -103,6 +103,22 @@ impl Connector for Measured {
         call.ended(self.connector.create(class, id, object).await)
     }
 
+    async fn create_once(
+        &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+        key: &str,
+    ) -> Result<Written, Error> {
+        let call = self.call("create");
+        let created = self.connector.create_once(class, id, object, key);
+        call.ended(created.await)
+    }
+
+    fn repeats_creates(&self, class: &str) -> bool {
+        self.connector.repeats_creates(class)
+    }
+
     async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error> {
         let call = self.call("update");
         call.ended(self.connector.update(class, update).await)

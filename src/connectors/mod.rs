@@ -210,6 +210,30 @@ pub trait Connector: Send + Sync + Debug {
         object: &Object,
     ) -> Result<Written, Error>;
 
+    /// Creates an object as [`Connector::create`] does, for a target that carries a request out
+    /// once only. `key` is the same for every attempt at this one write, after a crash too, and no
+    /// other write has it.
+    ///
+    /// # Errors
+    /// As [`Connector::create`].
+    async fn create_once(
+        &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+        key: &str,
+    ) -> Result<Written, Error> {
+        let _ = key;
+        self.create(class, id, object).await
+    }
+
+    /// Whether [`Connector::create_once`] under the same key makes one object only, however often
+    /// it is repeated within a day.
+    fn repeats_creates(&self, class: &str) -> bool {
+        let _ = class;
+        false
+    }
+
     /// Changes an object, only if it still is what `update.before` says, as far as the target can
     /// check that.
     ///

@@ -16,6 +16,18 @@ use super::{
 #[serde(transparent)]
 pub struct OperationId(pub Uuid);
 
+impl OperationId {
+    /// The key of the write at a place in the change's plan, for targets that carry a request out
+    /// once only: the same for every attempt at it, after a crash too, and no other write's.
+    #[must_use]
+    pub fn write_key(self, index: usize) -> String {
+        // The low 62 bits of a UUIDv7 are random: neighbouring places land far apart in them.
+        let place = u64::try_from(index).unwrap_or(u64::MAX).wrapping_add(1);
+        let mixed = place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 2;
+        Uuid::from_u128(self.0.as_u128() ^ u128::from(mixed)).to_string()
+    }
+}
+
 /// What happens to the managed object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -236,5 +248,28 @@ impl FromStr for OperationId {
     type Err = uuid::Error;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_write_of_each_change_has_a_key_of_its_own_that_stays() {
+        let ids = [
+            "01975f6e-7f00-7000-8000-000000000000",
+            "01975f6e-7f00-7000-8000-000000000001",
+        ];
+        let ids = ids.map(|id| id.parse::<OperationId>().unwrap());
+        let keys = ids.map(|id| (0..1_000).map(move |index| id.write_key(index)));
+        let all: HashSet<String> = keys.into_iter().flatten().collect();
+        assert_eq!(all.len(), 2_000);
+        assert!(ids.iter().all(|id| !all.contains(&id.to_string())));
+        // It goes into journals of other programs: it may never change.
+        assert_eq!(ids[0].write_key(0), "01975f6e-7f00-7000-a78d-de6e5fd29f05");
+        assert!(all.iter().all(|key| Uuid::parse_str(key).is_ok()));
     }
 }

@@ -1,11 +1,13 @@
 //! Target writes, in order, each to a known end. The only place that writes to a target.
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
+
 use crate::{
     connectors::{Error, Update},
     model::{
-        Cause, CauseKind, Filter, PlannedRow, RowResult, Step, TargetObject, TargetWrite,
-        record::HookRun, secret::Redactor,
+        Cause, CauseKind, Filter, OperationId, PlannedRow, RowResult, Step, TargetObject,
+        TargetWrite, record::HookRun, secret::Redactor,
     },
 };
 
@@ -20,6 +22,10 @@ use super::{
     journal::Journaled,
     setup::Target,
 };
+
+/// How long after its beginning a change counts on a target to remember the key of a write: targets
+/// forget them after a day at the earliest.
+const KEY_LIFE: TimeDelta = TimeDelta::hours(12);
 
 /// How often a lease that is about to end is looked at.
 const LEASE_PAUSE: Duration = Duration::from_millis(10);
@@ -45,20 +51,25 @@ pub(super) struct Place<'a> {
     pub node: &'a str,
     /// What is known of an object that is created again here.
     pub recreates: Recreates,
+    /// What tells the target that an attempt is one at the same write.
+    pub key: String,
+    /// Whether the target carries a create out once only, however often it is asked under the key.
+    pub repeats_creates: bool,
 }
 
 /// Under which id a target creates an object again that was deleted there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recreates {
-    /// Under its own: it is found there.
+    /// Under its own, or under the one that it got when it was first asked: it is found there.
     UnderItsId,
     /// It assigns another one: if its answer is lost, nothing tells whether the object is there.
     UnderAnotherId,
 }
 
 impl Recreates {
-    pub(super) fn of(target: &Target) -> Self {
-        if target.connector.capabilities().recreate_with_id {
+    pub(super) fn of(place: &Place<'_>) -> Self {
+        let keeps_ids = place.target.connector.capabilities().recreate_with_id;
+        if keeps_ids || place.repeats_creates {
             Self::UnderItsId
         } else {
             Self::UnderAnotherId
@@ -133,7 +144,7 @@ impl Engine {
             Step::Write { write } => write,
         };
         let context = journaled.context();
-        let place = match place(context, row) {
+        let place = match self.place(context, row, (context.change.id, index)) {
             Ok(place) => place,
             Err(cause) => return Ok(failed_end(cause)),
         };
@@ -171,6 +182,14 @@ impl Engine {
                             break failed_end(cause(&error, place.redactor));
                         }
                         LookBack::NotDone(error) => error,
+                        LookBack::Repeatable(error) => {
+                            match pause(&place.target.calls, attempt, &error) {
+                                Some(pause) => tokio::time::sleep(pause).await,
+                                None => break unknown_end(unfindable(&error, place.redactor)),
+                            }
+                            attempt += 1;
+                            continue;
+                        }
                     }
                 }
             };
@@ -209,6 +228,7 @@ impl Engine {
         }
         let found = match look(place, write, None).await {
             Ok(Some(found)) => found,
+            Ok(None) if place.repeats_creates => return LookBack::Repeatable(error),
             Ok(None) => return LookBack::Unknown(unfindable(&error, place.redactor)),
             Err(unread) => return LookBack::Unknown(unreadable(&error, &unread, place.redactor)),
         };
@@ -229,6 +249,34 @@ impl Engine {
         }
     }
 
+    /// Where a row's write goes; `id` is the change that writes, and the row's place in its plan.
+    pub(super) fn place<'a>(
+        &self,
+        context: &'a Context,
+        row: &'a PlannedRow,
+        (change, index): (OperationId, usize),
+    ) -> Result<Place<'a>, Cause> {
+        let (target, class) = context.setup.target(&row.target).ok_or_else(|| {
+            let message = format!("{} is not configured any more", row.target);
+            own_cause(CauseKind::Unavailable, 503, message)
+        })?;
+        let find = row
+            .find
+            .as_deref()
+            .and_then(|text| Filter::parse(text).ok());
+        let age = self.clock().now() - context.change.started_at;
+        Ok(Place {
+            target,
+            class,
+            find,
+            redactor: &context.redactor,
+            node: &context.node,
+            recreates: Recreates::UnderItsId,
+            key: change.write_key(index),
+            repeats_creates: age < KEY_LIFE && target.connector.repeats_creates(class),
+        })
+    }
+
     /// Marks a crash window.
     pub(super) async fn reach(&self, point: Point) {
         checkpoint(self.store().node(), point).await;
@@ -238,27 +286,9 @@ impl Engine {
 enum LookBack {
     Done(Option<Written>),
     NotDone(Error),
+    /// Nothing tells where the object would be, but the target makes no second one.
+    Repeatable(Error),
     Unknown(Cause),
-}
-
-/// Where a row's write goes.
-pub(super) fn place<'a>(context: &'a Context, row: &'a PlannedRow) -> Result<Place<'a>, Cause> {
-    let (target, class) = context.setup.target(&row.target).ok_or_else(|| {
-        let message = format!("{} is not configured any more", row.target);
-        own_cause(CauseKind::Unavailable, 503, message)
-    })?;
-    let find = row
-        .find
-        .as_deref()
-        .and_then(|text| Filter::parse(text).ok());
-    Ok(Place {
-        target,
-        class,
-        find,
-        redactor: &context.redactor,
-        node: &context.node,
-        recreates: Recreates::UnderItsId,
-    })
 }
 
 /// Reads what stands where a write was meant to go; none where the id is not known and nothing
@@ -303,7 +333,7 @@ async fn send(place: &Place<'_>, write: &TargetWrite, left: Duration) -> Result<
     let limit = place.target.calls.timeout.min(left);
     match write {
         TargetWrite::Create { id, after } => {
-            let call = connector.create(place.class, id.as_deref(), after);
+            let call = connector.create_once(place.class, id.as_deref(), after, &place.key);
             let written = within(limit, call).await.map(Written::from)?;
             if let Some(id) = id {
                 place.target.note_id(place.class, id, &written.id);

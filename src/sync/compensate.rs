@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     Engine,
-    apply::{Found, LeaseLost, Recreates, failed_end, look, maybe_recreated, place, unknown_end},
+    apply::{Found, LeaseLost, Recreates, failed_end, look, maybe_recreated, unknown_end},
     calls::{cause, own_cause},
     change::{Change, Context, Intent, RowEnd, revision},
     checkpoint::{Point, Sabotage, is_sabotaged},
@@ -123,7 +123,11 @@ impl Engine {
         if is_sabotaged(self.store().node(), Sabotage::UndoOrder) {
             open.reverse();
         }
-        let looks = join_all(open.iter().map(|index| look_at(context, &intent, *index))).await;
+        let looks = join_all(
+            open.iter()
+                .map(|index| self.look_at(context, &intent, *index)),
+        )
+        .await;
         let mut done = Vec::with_capacity(open.len());
         for (index, found) in open.into_iter().zip(looks) {
             done.push(self.undo_row(context, &intent, index, found).await?);
@@ -199,12 +203,12 @@ impl Engine {
                 });
             }
         };
-        let mut place = match place(context, row) {
+        let mut place = match self.place(context, row, (intent.change.id, index)) {
             Ok(place) => place,
             Err(cause) => return Ok(nothing(index, failed_end(cause))),
         };
         if matches!(inverse, TargetWrite::Create { .. }) {
-            place.recreates = Recreates::of(place.target);
+            place.recreates = Recreates::of(&place);
             if place.recreates == Recreates::UnderAnotherId && intent.doubtful.contains(&index) {
                 return Ok(nothing(index, unknown_end(maybe_recreated())));
             }
@@ -225,6 +229,24 @@ impl Engine {
             actual,
             link,
         })
+    }
+
+    async fn look_at(
+        &self,
+        context: &Context,
+        intent: &Intent,
+        index: usize,
+    ) -> Result<Option<Found>, Cause> {
+        let (Some(row), Some(end)) = (intent.rows.get(index), intent.ended.get(index)) else {
+            return Ok(None);
+        };
+        let Step::Write { write } = &row.step else {
+            return Ok(None);
+        };
+        let place = self.place(context, row, (intent.change.id, index))?;
+        look(&place, write, end.written.as_ref())
+            .await
+            .map_err(|error: Error| cause(&error, &context.redactor))
     }
 
     /// Journals the nested change; a store that fails is asked until it answers.
@@ -351,19 +373,6 @@ fn open_rows(intent: &Intent) -> Vec<usize> {
         .filter(|(index, end)| end.touched && !intent.undone.contains(index))
         .map(|(index, _)| index)
         .collect()
-}
-
-async fn look_at(context: &Context, intent: &Intent, index: usize) -> Result<Option<Found>, Cause> {
-    let (Some(row), Some(end)) = (intent.rows.get(index), intent.ended.get(index)) else {
-        return Ok(None);
-    };
-    let Step::Write { write } = &row.step else {
-        return Ok(None);
-    };
-    let place = place(context, row)?;
-    look(&place, write, end.written.as_ref())
-        .await
-        .map_err(|error: Error| cause(&error, &context.redactor))
 }
 
 /// What the compensation does to the repository: the old object comes back under a new revision.

@@ -11,7 +11,7 @@ use crate::{
 
 use super::{
     Engine,
-    apply::{LeaseLost, failed_end, look, place, unknown_end},
+    apply::{LeaseLost, failed_end, look, unknown_end},
     calls::{cause, own_cause},
     change::{Context, Intent, RowEnd, Written},
     compare::{Sight, judge},
@@ -60,6 +60,8 @@ enum Seen {
     Unreadable(crate::model::Cause),
     /// The target assigns ids, and nothing tells how to find the object.
     Unfindable,
+    /// As `Unfindable`, but the target makes no second object of a write that is repeated.
+    Repeatable,
     NothingToWrite,
 }
 
@@ -242,11 +244,13 @@ impl Engine {
 
     async fn look_at_rows(&self, journaled: &Journaled) -> Vec<Seen> {
         let context = journaled.context();
-        join_all(journaled.rows().iter().map(|row| async move {
+        let rows = journaled.rows().iter().enumerate();
+        join_all(rows.map(|(index, row)| async move {
             let Step::Write { write } = &row.step else {
                 return Seen::NothingToWrite;
             };
-            let place = match place(context, row) {
+            let id = (context.change.id, index);
+            let place = match self.place(context, row, id) {
                 Ok(place) => place,
                 Err(cause) => return Seen::Unreadable(cause),
             };
@@ -255,6 +259,7 @@ impl Engine {
                     let sight = judge(write, None, found.at_new.as_ref(), found.at_old.as_ref());
                     Seen::Is(sight, found.at_new.as_ref().map(Written::from))
                 }
+                Ok(None) if place.repeats_creates => Seen::Repeatable,
                 Ok(None) => Seen::Unfindable,
                 Err(error) => Seen::Unreadable(cause(&error, &context.redactor)),
             }
@@ -364,7 +369,7 @@ fn classify(seen: Vec<Seen>) -> Vec<Option<RowEnd>> {
     let mut begun = true;
     seen.into_iter()
         .map(|seen| match seen {
-            Seen::NothingToWrite => None,
+            Seen::NothingToWrite | Seen::Repeatable => None,
             Seen::Is(Sight::After, written) => Some(RowEnd {
                 written,
                 touched: true,

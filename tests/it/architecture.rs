@@ -85,7 +85,12 @@ const LIBRARIES: &[(&str, &[&str])] = &[
 
 /// The methods by which a connector writes, each with its number of arguments, and the one file
 /// that calls them.
-const WRITES: &[(&str, usize)] = &[("create", 3), ("update", 2), ("delete", 2)];
+const WRITES: &[(&str, usize)] = &[
+    ("create", 3),
+    ("create_once", 4),
+    ("update", 2),
+    ("delete", 2),
+];
 const WRITER: &str = "src/sync/apply.rs";
 
 const LINES: usize = 600;

@@ -54,6 +54,8 @@ pub struct Memory {
     state: Mutex<State>,
     /// Whether it assigns the ids of what is created from now on.
     pub assigns_ids: std::sync::atomic::AtomicBool,
+    /// Whether it carries a create out once only, however often it is asked under one key.
+    pub remembers_keys: std::sync::atomic::AtomicBool,
     /// Writes of one object at the same time mean that its lane leaks.
     pub overlaps: Mutex<usize>,
 }
@@ -69,6 +71,8 @@ struct State {
     /// How long a write takes.
     pause: Duration,
     asked: BTreeMap<String, usize>,
+    /// What came of creates, by their keys.
+    created: BTreeMap<String, Written>,
 }
 
 impl Memory {
@@ -137,6 +141,17 @@ impl Memory {
     /// Makes each write take this long.
     pub fn slow_down(&self, pause: Duration) {
         self.state.lock().unwrap().pause = pause;
+    }
+
+    /// From now on it makes no second object of a create that is repeated.
+    pub fn remember_keys(&self) {
+        self.remembers_keys
+            .store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn remembers_keys(&self) -> bool {
+        self.remembers_keys
+            .load(std::sync::atomic::Ordering::SeqCst)
     }
 
     fn assigns(&self) -> bool {
@@ -282,9 +297,23 @@ impl Connector for Memory {
 
     async fn create(
         &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+    ) -> Result<Written, Error> {
+        self.create_once(class, id, object, "").await
+    }
+
+    fn repeats_creates(&self, _class: &str) -> bool {
+        self.remembers_keys()
+    }
+
+    async fn create_once(
+        &self,
         _class: &str,
         id: Option<&str>,
         object: &Object,
+        key: &str,
     ) -> Result<Written, Error> {
         let given = match id.filter(|_| !self.assigns()) {
             Some(id) => id.to_owned(),
@@ -294,15 +323,21 @@ impl Connector for Memory {
                 format!("assigned-{}", state.versions)
             }
         };
-        let object = object.clone();
+        let (object, key) = (object.clone(), key.to_owned());
+        let remembers = self.remembers_keys() && !key.is_empty();
         self.write(Ask::Create, &given.clone(), move |state| {
+            if let Some(written) = state.created.get(&key).filter(|_| remembers) {
+                return Ok(written.clone());
+            }
             if state.objects.contains_key(&given) {
                 return Err(Error::refused(409, format!("{given} exists already")));
             }
             state
                 .log
                 .push((Ask::Create, given.clone(), Some(object.clone())));
-            Ok(state.store(&given, object))
+            let written = state.store(&given, object);
+            state.created.insert(key, written.clone());
+            Ok(written)
         })
         .await
     }
