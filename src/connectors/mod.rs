@@ -117,6 +117,7 @@ pub mod http;
 pub mod ldap;
 mod measured;
 pub mod rest;
+pub mod scim;
 pub mod settings;
 pub mod sql;
 
@@ -144,6 +145,7 @@ pub fn open(settings: &Settings) -> Result<SharedConnector, Error> {
         Kind::Csv(settings) => Arc::new(csv::CsvFile::new(settings.clone(), timeout)),
         Kind::Rest(settings) => Arc::new(rest::Rest::open(settings.clone(), timeout)?),
         Kind::Ldap(settings) => Arc::new(ldap::Ldap::open(settings.clone(), timeout)?),
+        Kind::Scim(settings) => Arc::new(scim::Scim::open(settings.clone(), timeout)?),
         Kind::Custom(_) => {
             let message = "this program does not bring the connector; it is of type custom";
             return Err(Error::refused(501, message));

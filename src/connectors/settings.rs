@@ -6,7 +6,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{csv, custom, health, ldap, rest, sql};
+use super::{csv, custom, health, ldap, rest, scim, sql};
 
 /// One target system as it is used. Equal settings need no reopening.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,8 @@ pub enum Kind {
     Rest(rest::Settings),
     /// An LDAP directory.
     Ldap(ldap::Settings),
+    /// A service that speaks SCIM 2.0.
+    Scim(scim::Settings),
     /// What the embedding program brings.
     Custom(custom::Settings),
 }
@@ -107,7 +109,7 @@ impl Default for Retry {
 }
 
 /// The words that `type` knows.
-const TYPES: [&str; 5] = ["sql", "csv", "rest", "ldap", "custom"];
+const TYPES: [&str; 6] = ["sql", "csv", "rest", "ldap", "scim", "custom"];
 
 fn default_timeout() -> u64 {
     10_000
@@ -131,6 +133,7 @@ impl Settings {
             "csv" => csv::Settings::validate(read(value)?, folder).map(Kind::Csv),
             "rest" => rest::Settings::validate(read(value)?).map(Kind::Rest),
             "ldap" => ldap::Settings::validate(read(value)?, folder).map(Kind::Ldap),
+            "scim" => scim::Settings::validate(read(value)?).map(Kind::Scim),
             _ => custom::Settings::validate(read(value)?).map(Kind::Custom),
         }?;
         Ok(Self {
@@ -160,11 +163,12 @@ impl Settings {
             Kind::Csv(settings) => vec![settings.class.as_str()],
             Kind::Rest(settings) => settings.classes.keys().map(String::as_str).collect(),
             Kind::Ldap(settings) => settings.classes.keys().map(String::as_str).collect(),
+            Kind::Scim(settings) => settings.classes.keys().map(String::as_str).collect(),
             Kind::Custom(settings) => settings.classes.iter().map(String::as_str).collect(),
         }
     }
 
-    /// The word of `type`: `sql`, `csv`, `rest`, `ldap` or `custom`.
+    /// The word of `type`: `sql`, `csv`, `rest`, `ldap`, `scim` or `custom`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match &self.kind {
@@ -172,6 +176,7 @@ impl Settings {
             Kind::Csv(_) => "csv",
             Kind::Rest(_) => "rest",
             Kind::Ldap(_) => "ldap",
+            Kind::Scim(_) => "scim",
             Kind::Custom(_) => "custom",
         }
     }
@@ -258,7 +263,7 @@ fn escape(token: &str) -> String {
 }
 
 fn type_of(value: &Value) -> Result<&'static str, Vec<Problem>> {
-    let expected = "expected one of `sql`, `csv`, `rest`, `ldap`";
+    let expected = "expected one of `sql`, `csv`, `rest`, `ldap`, `scim`";
     match value.get("type") {
         Some(found) => TYPES
             .into_iter()
@@ -283,6 +288,7 @@ fn schema(word: &str) -> Value {
         "csv" => inline_schema::<csv::Raw>(),
         "rest" => inline_schema::<rest::Raw>(),
         "ldap" => inline_schema::<ldap::Raw>(),
+        "scim" => inline_schema::<scim::Raw>(),
         _ => inline_schema::<custom::Raw>(),
     };
     let mut common = inline_schema::<Common>();

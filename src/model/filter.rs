@@ -7,7 +7,10 @@ use std::{cmp::Ordering, fmt, str::FromStr};
 
 use serde_json::{Number, Value};
 
-use super::{object::Object, object::same, pointer::Pointer};
+use super::{
+    object::{ID, Object, same},
+    pointer::Pointer,
+};
 
 /// A condition on an object.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,6 +103,20 @@ impl Filter {
             Self::And(parts) => parts.iter().all(|part| part.holds(read)),
             Self::Or(parts) => parts.iter().any(|part| part.holds(read)),
             Self::Not(part) => !part.holds(read),
+        }
+    }
+
+    /// The id that the filter asks for, where no object with another one can meet it.
+    #[must_use]
+    pub fn wanted_id(&self) -> Option<&str> {
+        match self {
+            Self::Compare {
+                field,
+                operator: Operator::Equal,
+                value: Value::String(id),
+            } if matches!(field.tokens(), [name] if name == ID) => Some(id),
+            Self::And(all) => all.iter().find_map(Self::wanted_id),
+            _ => None,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
         Capabilities, Connector, Error, Page, Query, Update, Written,
         http::{Call, Http, failure, is_addressable, last_segment, only_if},
     },
-    model::{Filter, Object, TargetObject, filter::Operator, object::ID},
+    model::{Object, TargetObject},
 };
 
 /// A service that speaks JSON over HTTP.
@@ -212,7 +212,7 @@ impl Connector for Rest {
 
     async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {
         let class = self.class(class)?;
-        if let Some(id) = wanted_id(&query.filter) {
+        if let Some(id) = query.filter.wanted_id() {
             let found = self.read_at(class, id).await?;
             let matching = found.filter(|object| query.filter.matches(&object.to_object()));
             return Ok(Page {
@@ -324,19 +324,6 @@ fn body_of<'a>(class: &'a Class, id: Option<&'a str>, object: &'a Object) -> wir
         id_attribute: &class.id_attribute,
         id,
         object,
-    }
-}
-
-/// The id that a filter asks for, where no other can meet it.
-fn wanted_id(filter: &Filter) -> Option<&str> {
-    match filter {
-        Filter::Compare {
-            field,
-            operator: Operator::Equal,
-            value: Value::String(id),
-        } if matches!(field.tokens(), [name] if name == ID) => Some(id),
-        Filter::And(all) => all.iter().find_map(wanted_id),
-        _ => None,
     }
 }
 

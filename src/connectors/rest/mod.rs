@@ -5,3 +5,4 @@ mod wire;
 
 pub use connector::Rest;
 pub use settings::*;
+pub(super) use wire::Place;

@@ -5,6 +5,7 @@ pub mod hr;
 pub mod people;
 pub mod proxy;
 pub mod rest;
+pub mod scim;
 pub mod server;
 pub mod servers;
 pub mod slapd;

@@ -28,6 +28,14 @@ pub fn slapd_program() -> Option<String> {
     server("RECANT_TEST_SLAPD", "slapd")
 }
 
+/// The program of a SCIM server, which a test starts for itself; none where it is left out.
+///
+/// # Panics
+/// Where `RECANT_TEST_REQUIRE=1` and there is none.
+pub fn scim_server() -> Option<String> {
+    server("RECANT_TEST_SCIM_SERVER", "SCIM server")
+}
+
 /// The URL of a new and empty database on the server at `url`.
 ///
 /// # Panics
