@@ -35,7 +35,8 @@
 //! | [`store`] | objects, links, journal and audit on disk; nothing else knows sea-orm | `model`, `clock` |
 //! | [`audit`] | audit entries and their masking | `model`, `clock`, `store` |
 //! | [`sync`] | the engine, a file per phase; only its `apply` writes to targets | everything above |
-//! | [`config`] | the project folder, from text to values, gathering every problem | everything above but `audit` |
+//! | [`feed`] | integration events, in and out: their turns and when they are tried again | everything above |
+//! | [`config`] | the project folder, from text to values, gathering every problem | everything above but `audit` and `feed` |
 //! | [`app`] | the use-cases; the one place that wires | everything above |
 //! | [`api`] | the HTTP API: JSON in and out | `app`, `model`, `clock` |
 //! | [`server`] | listening, draining, metrics | everything above |
@@ -47,6 +48,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connectors;
+pub mod feed;
 pub mod hooks;
 pub mod managed;
 pub mod mapping;

@@ -60,3 +60,20 @@ names!(
     /// How far the change feed was pruned and read.
     FeedMark { Name, Position }
 );
+names!(
+    /// Integration events, in and out.
+    IntegrationEvent {
+        Id, Direction, Connector, Lane, Active, ExternalId, UpdatedAt, Kind, CachedId, CachedType,
+        RecordId, RecordType, Mapping, State, CanceledBy, DuplicateOf, IgnoredForId, IgnoredForType,
+        Attempts, NextAttemptAt, Operation, Node, CreatedAt, StartedAt, EndedAt, Delivery,
+        PayloadKey, LastError, Payload,
+    }
+);
+names!(
+    /// Our copies of external records.
+    IntegrationRecord { Lane, Id, UpdatedAt, Event, RecordId, RecordType, BodyKey, Body }
+);
+names!(
+    /// How far live sync has read an external system.
+    LiveToken { Connector, Class, MovedAt, Token }
+);

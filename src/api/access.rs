@@ -5,7 +5,10 @@ use axum::http::{
 };
 
 use super::error::{Failure, Result};
-use crate::app::{App, Identity};
+use crate::{
+    app::{App, Identity},
+    model::event::Shown,
+};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +83,14 @@ pub(super) const RULES: &[Rule] = &[
     get("/operations/{id}", AUDITOR.or(CALLER)),
     post("/operations/{id}", "heal", ADMIN),
     post("/operations/{id}", "resolve", ADMIN),
+
+    // Who may read no objects sees which attributes there are, not their values.
+    get("/events", CALLER.or(AUDITOR).or(HOOK_ADMIN)),
+
+    get("/integrations/{connector}/events", HOOK_ADMIN.or(AUDITOR)),
+    get("/integrations/{connector}/events/{id}", HOOK_ADMIN.or(AUDITOR)),
+    post("/integrations/{connector}/events/{id}", "retry", HOOK_ADMIN),
+    post("/integrations/{connector}/events/{id}", "cancel", HOOK_ADMIN),
 
     get("/audit", AUDITOR),
     post("/audit", "verify", AUDITOR),
@@ -167,6 +178,16 @@ impl Caller {
         Self {
             name: ANONYMOUS.to_owned(),
             roles: Roles(0),
+        }
+    }
+
+    /// How much of an event's data the caller may see: who reads objects or the audit trail sees
+    /// values.
+    pub(super) fn sees_values(&self) -> Shown {
+        if self.roles.meets(CALLER.or(AUDITOR).or(ADMIN)) {
+            Shown::Values
+        } else {
+            Shown::Names
         }
     }
 

@@ -30,12 +30,12 @@ use super::{
     access::{Effect, RULES, actions_at},
     audit,
     call::Call,
-    config, health, managed, operations, script, sync, system,
+    config, events, health, integrations, managed, operations, script, sync, system,
 };
 
 const TOKEN: &str = "token";
 
-const TAGS: [(&str, &str); 8] = [
+const TAGS: [(&str, &str); 9] = [
     (
         "managed",
         "Managed objects: every change of one goes to all targets, or to none.",
@@ -45,6 +45,10 @@ const TAGS: [(&str, &str); 8] = [
         "Changes of records that the caller keeps itself, and the mappings.",
     ),
     ("operations", "Every change with its outcome."),
+    (
+        "events",
+        "The change feed: every settled change of a managed object.",
+    ),
     (
         "audit",
         "What happened, in a chain that shows any tampering.",
@@ -77,6 +81,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(managed::routes())
         .merge(sync::routes())
         .merge(operations::routes())
+        .merge(events::routes())
+        .merge(integrations::routes())
         .merge(audit::routes())
         .merge(script::routes())
         .merge(system::routes())

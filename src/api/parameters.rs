@@ -13,7 +13,7 @@ use crate::{
 
 /// Parameters that mean something somewhere. Each may be given once; whatever else is given reaches
 /// nothing but the `request` variable of hooks.
-pub(super) const KNOWN: [&str; 15] = [
+pub(super) const KNOWN: [&str; 20] = [
     "_action",
     "_fields",
     "_format",
@@ -26,9 +26,14 @@ pub(super) const KNOWN: [&str; 15] = [
     "_queryId",
     "_sortKeys",
     "_totalPagedResultsPolicy",
+    "after",
+    "limit",
     "operation",
+    "rangeEnd",
+    "rangeStart",
     "resourceContainer",
     "resourceId",
+    "types",
 ];
 
 /// The parameters of one request.

@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     audit,
     config::{self, Configuration, Loaded, Problem, State},
+    feed::Worker,
     model::audit::AuditEntry,
     store::Settlement,
     sync::Waiting,
 };
 
-use super::{App, open::setup};
+use super::{App, Error, open::setup};
 
 /// How often dead nodes are looked for and waiting changes are tried again.
 const RECOVERY: Duration = Duration::from_secs(2);
@@ -27,6 +28,7 @@ impl App {
             tokio::spawn(self.clone().keep_recovering()),
             tokio::spawn(self.clone().keep_tokens()),
             tokio::spawn(self.clone().keep_forgetting()),
+            tokio::spawn(self.worker().run(self.parts.stop.clone())),
             tokio::spawn(self.clone().keep_configured(state, load)),
         ];
         let mut background = self
@@ -35,6 +37,10 @@ impl App {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         background.extend(tasks);
+    }
+
+    fn worker(&self) -> Worker {
+        Worker::new(self.engine().clone(), Arc::clone(&self.parts.clock))
     }
 
     async fn keep_recovering(self) {
@@ -71,7 +77,7 @@ impl App {
         }
     }
 
-    async fn forget(&self) -> Result<(), crate::store::Error> {
+    async fn forget(&self) -> Result<(), Error> {
         let now = self.clock().now();
         let kept = chrono::Duration::from_std(self.configuration().journal.keep)
             .unwrap_or(chrono::Duration::MAX);
@@ -86,6 +92,10 @@ impl App {
         }
         if let Some(before) = now.checked_sub_signed(KEYS_KEPT) {
             self.store().forget_keys(before).await?;
+        }
+        let dropped = self.forget_events().await?;
+        if dropped > 0 {
+            tracing::info!(dropped, "dropped old events of the change feed");
         }
         Ok(())
     }

@@ -3,6 +3,8 @@ pub mod access;
 mod background;
 mod changes;
 mod error;
+mod events;
+mod integrations;
 mod objects;
 mod open;
 mod operations;
@@ -25,9 +27,10 @@ use crate::{
     sync::Engine,
 };
 
-pub use crate::store::{Count, Found, Search, SortKey, Token, Verification};
+pub use crate::store::{Count, EventSearch, Found, Search, SortKey, Token, Verification};
 pub use access::{Attempt, Identity};
 pub use error::Error;
+pub use events::Events;
 pub use open::{Builder, StartError};
 
 /// Recant at work on one project folder. Cheap to clone.

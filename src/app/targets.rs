@@ -126,19 +126,6 @@ impl App {
         setup.mappings.iter().map(|mapping| row(mapping)).collect()
     }
 
-    /// Changes queued for mappings with `queuedSync`.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    #[expect(clippy::unused_async, reason = "the queue will be read from the store")]
-    pub async fn queue(&self, _search: &Search) -> Result<Found<Value>, Error> {
-        Ok(Found {
-            results: Vec::new(),
-            cookie: None,
-            total: Some(0),
-        })
-    }
-
     fn hidden(&self, container: &Container, object: Object) -> Object {
         let setup = self.engine().setup();
         setup

@@ -1,6 +1,7 @@
 //! The words of the command line: verbs, their arguments, and the help that explains them.
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use secrecy::SecretString;
@@ -79,6 +80,9 @@ pub enum Verb {
     /// Look at changes, and end the diverged ones
     #[command(subcommand)]
     Ops(Ops),
+    /// Read the change feed, as it is or as it comes
+    #[command(subcommand)]
+    Events(Events),
     /// Read, export and verify the audit log
     #[command(subcommand)]
     Audit(Audit),
@@ -246,6 +250,43 @@ pub enum OutcomeWord {
     Diverged,
     /// It is still running, or waits for recovery.
     Unfinished,
+}
+
+/// `recant events`
+#[derive(Debug, Subcommand)]
+pub enum Events {
+    /// List events, oldest first
+    List {
+        /// Which events.
+        #[command(flatten)]
+        which: EventArguments,
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Print each event as it comes, one line each; from now on if no cursor or time is given
+    Follow {
+        /// Which events.
+        #[command(flatten)]
+        which: EventArguments,
+    },
+}
+
+/// Which events of the change feed.
+#[derive(Debug, Args)]
+pub struct EventArguments {
+    /// Only those behind this cursor, the id of an event
+    #[arg(long, value_name = "CURSOR")]
+    pub after: Option<i64>,
+    /// Only those from this time on, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub range_start: Option<DateTime<Utc>>,
+    /// Only those before this time
+    #[arg(long, value_name = "TIME")]
+    pub range_end: Option<DateTime<Utc>>,
+    /// Only those of these types, such as user.created
+    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    pub types: Vec<String>,
 }
 
 /// `recant audit`

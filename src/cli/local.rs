@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::{
     output::{Failure, Result},
-    service::{Answer, Ask, Page, PatchForm, Search, Service, Wish},
+    service::{Answer, Ask, EventAsk, Page, PatchForm, Search, Service, Wish},
 };
 use crate::{
     app::{self, App, Count, SortKey},
     clock::{Clock, SystemClock},
     model::{
         ChangeRequest, Container, Filter, Object, OperationId, Precondition, Requested,
-        audit::Topic, patch::Patch, pointer::Pointer,
+        audit::Topic, event::Shown, patch::Patch, pointer::Pointer,
     },
 };
 
@@ -93,6 +93,19 @@ impl Service for Local {
             results: found.results.iter().map(|entry| entry.to_value()).collect(),
             cursor: found.cookie,
         })
+    }
+
+    async fn events(&self, ask: &EventAsk) -> Result<Value> {
+        let search = app::EventSearch {
+            after: ask.after,
+            from: ask.range_start,
+            until: ask.range_end,
+            types: ask.types.clone(),
+            limit: ask.limit,
+            ..app::EventSearch::default()
+        };
+        let page = self.app.events(&search, Shown::Values).await?;
+        Ok(json!({"result": page.events, "cursor": page.cursor, "more": page.more}))
     }
 
     async fn verify(&self) -> Result<Value> {

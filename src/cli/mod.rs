@@ -5,6 +5,7 @@ mod change;
 mod check;
 mod connectors;
 mod demo;
+mod events;
 mod hooks;
 mod init;
 mod local;
@@ -79,6 +80,12 @@ async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
         Verb::Ops(verb) => {
             asking(globals, async |service| {
                 ops::run(service, verb, output).await
+            })
+            .await
+        }
+        Verb::Events(verb) => {
+            asking(globals, async |service| {
+                events::run(service, verb, output).await
             })
             .await
         }

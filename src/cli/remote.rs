@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::{
     Client, Method, RequestBuilder,
     header::{CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH},
@@ -12,7 +13,7 @@ use url::Url;
 
 use super::{
     output::{Failure, Result, with_causes},
-    service::{Answer, Ask, Page, Search, Service, Wish},
+    service::{Answer, Ask, EventAsk, Page, Search, Service, Wish},
     table::{list_at, text_at},
 };
 use crate::model::{OperationId, Outcome, audit::Topic};
@@ -195,6 +196,19 @@ impl Service for Remote {
     async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page> {
         let path = ["audit"].into_iter().chain(topic.map(Topic::as_str));
         self.page(self.request(Method::GET, path), search).await
+    }
+
+    async fn events(&self, ask: &EventAsk) -> Result<Value> {
+        let mut parameters = vec![("limit", ask.limit.to_string())];
+        let time = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        parameters.extend(ask.after.map(|after| ("after", after.to_string())));
+        parameters.extend(ask.range_start.iter().map(|at| ("rangeStart", time(at))));
+        parameters.extend(ask.range_end.iter().map(|at| ("rangeEnd", time(at))));
+        if !ask.types.is_empty() {
+            parameters.push(("types", ask.types.join(",")));
+        }
+        let request = self.request(Method::GET, ["events"]).query(&parameters);
+        self.json(request).await
     }
 
     async fn verify(&self) -> Result<Value> {

@@ -1,5 +1,6 @@
 //! What verbs ask for, whoever answers: the folder's store or a running server.
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::output::Result;
@@ -22,6 +23,8 @@ pub trait Service: Send + Sync {
     async fn resolve(&self, id: OperationId, reason: &str) -> Result<Value>;
     /// Audit entries of a topic, or of all.
     async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page>;
+    /// A part of the change feed: `{result, cursor, more}`.
+    async fn events(&self, ask: &EventAsk) -> Result<Value>;
     /// Verifies the audit chain: `{entries, broken}`.
     async fn verify(&self) -> Result<Value>;
     /// `{name, ok, …}` for each connector.
@@ -80,6 +83,21 @@ pub struct Answer {
     pub outcome: Option<Outcome>,
     /// The object.
     pub body: Value,
+}
+
+/// Which events are asked for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EventAsk {
+    /// The cursor behind which to begin.
+    pub after: Option<i64>,
+    /// Those from this time on.
+    pub range_start: Option<DateTime<Utc>>,
+    /// Those before this time.
+    pub range_end: Option<DateTime<Utc>>,
+    /// Those of these types; none: all.
+    pub types: Vec<String>,
+    /// How many at most; 0: only the newest cursor.
+    pub limit: usize,
 }
 
 /// Which entries are asked for.

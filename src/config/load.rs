@@ -134,6 +134,7 @@ impl Loading<'_> {
             limits: project.limits,
             journal: project.journal,
             changes: project.changes,
+            events: project.events,
             telemetry: project.telemetry,
             mappings: mappings?,
             types: types?.valid,

@@ -37,6 +37,8 @@ pub struct Configuration {
     pub journal: Journal,
     /// How changes wait for each other.
     pub changes: Changes,
+    /// How long the change feed is kept.
+    pub events: Events,
     /// Logs and traces.
     pub telemetry: Telemetry,
     /// Managed types by name.
@@ -125,6 +127,15 @@ pub struct Changes {
     pub max_waiting: usize,
     /// How long one waits.
     pub max_wait: Duration,
+}
+
+/// How long the change feed is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Events {
+    /// For how long an event is kept.
+    pub keep: Duration,
+    /// How many are kept.
+    pub count: u64,
 }
 
 /// Logs and traces.

@@ -19,8 +19,7 @@ pub struct Mapping {
     pub target: Container,
     /// Whether a change of the source runs it.
     pub enable_sync: bool,
-    /// Set where an admin asks for queued changes. They are not carried out yet: such a mapping runs
-    /// inside the change like any other.
+    /// Set where changes are queued: the mapping is carried out after the change, on its own.
     pub queued_sync: Option<QueuedSync>,
     /// The link type: its own name, or that of the mapping named in `links`.
     pub link_type: String,
@@ -175,7 +174,13 @@ impl Mapping {
     /// Whether a change of an object in `container` runs this mapping at once.
     #[must_use]
     pub fn is_immediate_for(&self, container: &Container) -> bool {
-        self.enable_sync && self.source == *container
+        self.enable_sync && self.queued_sync.is_none() && self.source == *container
+    }
+
+    /// Whether a change of an object in `container` is queued for this mapping.
+    #[must_use]
+    pub fn is_queued_for(&self, container: &Container) -> bool {
+        self.enable_sync && self.queued_sync.is_some() && self.source == *container
     }
 
     /// A copy of a target object with what is confidential masked.

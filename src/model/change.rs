@@ -50,6 +50,8 @@ pub enum Purpose {
     Compensation,
     /// A hook of its parent asked for it.
     FollowUp,
+    /// A mapping with `queuedSync` is carried out; the object itself has changed before.
+    Queued,
 }
 
 /// Where a change comes from. Kept in the journal; the recursion guard reads nothing else.
@@ -64,6 +66,9 @@ pub struct Lineage {
     pub depth: u32,
     /// Why this change exists.
     pub purpose: Purpose,
+    /// The external records that it was brought from: it is not written back there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_from: Option<Container>,
 }
 
 /// What must be true of the stored object for the change to be admitted.
@@ -185,6 +190,7 @@ impl Lineage {
             parent: None,
             depth: 0,
             purpose: Purpose::Request,
+            came_from: None,
         }
     }
 
@@ -196,6 +202,7 @@ impl Lineage {
             parent: Some(parent),
             depth: self.depth + 1,
             purpose,
+            came_from: None,
         }
     }
 }

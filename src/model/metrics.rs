@@ -40,6 +40,8 @@ pub const STORE_JOURNAL_ENTRIES: &str = "recant_store_journal_entries_total";
 pub const STORE_SETTLEMENTS: &str = "recant_store_settlements_total";
 /// Counter: commits that were repeated because the store failed.
 pub const STORE_RETRIES: &str = "recant_store_retries_total";
+/// Counter: integration events that came to the end of an attempt, by `direction` and `state`.
+pub const INTEGRATION_EVENTS: &str = "recant_integration_events_total";
 /// Counter: answers of the HTTP API, by `method`, `route` and class of `status` (`2xx`).
 pub const HTTP_REQUESTS: &str = "recant_http_requests_total";
 /// Histogram, seconds: one HTTP request, by `route`.
@@ -57,7 +59,7 @@ pub enum Kind {
 }
 
 /// Every metric with what it is and the sentence that `/metrics` shows.
-pub const ALL: [(&str, Kind, &str); 18] = [
+pub const ALL: [(&str, Kind, &str); 19] = [
     (
         CHANGES,
         Kind::Counter,
@@ -137,6 +139,11 @@ pub const ALL: [(&str, Kind, &str); 18] = [
         STORE_RETRIES,
         Kind::Counter,
         "Commits that were repeated because the store failed.",
+    ),
+    (
+        INTEGRATION_EVENTS,
+        Kind::Counter,
+        "Integration events that came to the end of an attempt, by direction and state.",
     ),
     (
         HTTP_REQUESTS,

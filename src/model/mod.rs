@@ -3,6 +3,7 @@ pub mod audit;
 pub mod change;
 pub mod event;
 pub mod filter;
+pub mod integration;
 pub mod link;
 pub mod metrics;
 pub mod object;

@@ -209,6 +209,7 @@ impl OperationRecord {
             parent: self.parent,
             depth: self.depth,
             purpose: self.purpose,
+            came_from: None,
         }
     }
 

@@ -6,7 +6,9 @@ use sea_orm::{
 
 use super::{
     connection::Transaction,
-    entity::{audit_entry, event, idempotency, lane, link, managed_object, operation},
+    entity::{
+        audit_entry, event, idempotency, integration_event, lane, link, managed_object, operation,
+    },
 };
 
 /// Most rows in one statement. Every table stays far below the parameter limits (32,766 on
@@ -121,6 +123,12 @@ row!(audit_entry {
 row!(event {
     id, r#type, object_type, object_id, kind, operation, created_at, sealed_key, body, sealed
 }, weight: |row| row.body.len() + row.sealed.as_ref().map_or(0, String::len));
+row!(integration_event {
+    id, direction, connector, lane, active, external_id, updated_at, kind, cached_id, cached_type,
+    record_id, record_type, mapping, state, canceled_by, duplicate_of, ignored_for_id,
+    ignored_for_type, attempts, next_attempt_at, operation, node, created_at, started_at, ended_at,
+    delivery, payload_key, last_error, payload
+}, weight: |row| row.payload.as_ref().map_or(0, String::len));
 row!(idempotency { caller, key, request_digest, operation, created_at, answer },
     weight: |row| row.answer.as_ref().map_or(0, String::len));
 

@@ -86,7 +86,7 @@ impl Store {
             };
             return Err(Error::at(step)(refusal));
         }
-        let more = rows.len() >= search.limit;
+        let more = search.limit > 0 && rows.len() >= search.limit;
         let begin = search.after.unwrap_or(pruned);
         let last = rows.last().map(|row| row.id);
         let cursor = match last {

@@ -14,6 +14,9 @@ mod event_rows;
 mod events;
 mod filter;
 mod idempotency;
+mod integration_list;
+mod integration_rows;
+mod integrations;
 mod journal;
 mod keys;
 mod links;
@@ -51,6 +54,9 @@ use connection::{CommitError, Database, Missing};
 pub use error::{Error, Refusal};
 pub use event_rows::Confidential;
 pub use events::{EventPage, EventSearch};
+pub use integration_list::IntegrationList;
+pub use integration_rows::Arrival;
+pub use integrations::Ending;
 pub use keys::{KeyError, Keyring};
 pub use options::Options;
 pub use search::{Count, Found, Search, SortKey};
@@ -92,6 +98,8 @@ struct Core {
     counters: statistics::Counters,
     /// Told whenever an event is stored.
     fed: tokio::sync::Notify,
+    /// Told whenever an integration event is stored that is to be carried out.
+    queued: tokio::sync::Notify,
 }
 
 impl Drop for Handle {
@@ -123,6 +131,7 @@ impl Store {
             pending: pending::Pending::default(),
             counters: statistics::Counters::default(),
             fed: tokio::sync::Notify::new(),
+            queued: tokio::sync::Notify::new(),
         });
         core.leases
             .register(&core.database)

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Error, JournalEntry, ObjectWrite, Settlement,
-    entity::{audit_entry, event, idempotency, link, managed_object, operation},
+    entity::{audit_entry, event, idempotency, integration_event, link, managed_object, operation},
     error::Refusal,
     keys::{Keyring, Place, Sealed},
 };
@@ -62,6 +62,7 @@ pub(super) struct SettlementRows {
     pub links: Vec<LinkRow>,
     pub audit: Vec<audit_entry::Model>,
     pub event: Option<event::Model>,
+    pub outbound: Vec<integration_event::Model>,
     pub answer: Option<idempotency::Model>,
     pub supersedes: Option<(String, OperationId)>,
 }
@@ -155,6 +156,11 @@ impl Encoder<'_> {
             .and_then(|(name, write)| self.write(&name, write).transpose())
             .transpose()
             .map_err(Error::at(step))?;
+        let outbound = settlement.outbound.into_iter();
+        let outbound = outbound.map(|arrival| self.arrival(arrival));
+        let outbound = outbound
+            .collect::<Result<_, _>>()
+            .map_err(Error::at(step))?;
         let event = settlement.event.map(|event| self.event(event));
         let event = event.transpose().map_err(Error::at(step))?;
         let answer = settlement.answer.map(|(caller, key, answer)| {
@@ -177,6 +183,7 @@ impl Encoder<'_> {
             links: settlement.links.into_iter().filter_map(link_row).collect(),
             audit: settlement.audit.iter().map(audit_row).collect(),
             event,
+            outbound,
             answer,
             supersedes: settlement
                 .supersedes

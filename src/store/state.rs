@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     JournalError,
-    entity::{audit_entry, event, idempotency, lane, managed_object, operation},
+    entity::{audit_entry, event, idempotency, integration_event, lane, managed_object, operation},
     error::Refusal,
     rows::{EntryRows, LinkRow, PayloadRow, SettlementRows, WriteRow, audit_row, operation_row},
 };
@@ -58,6 +58,8 @@ pub(super) struct State {
     pub audit: Vec<audit_entry::Model>,
     /// Events, each with the number of entries up to the one whose place is its id.
     pub events: Vec<(usize, event::Model)>,
+    /// Integration events that go out, in order.
+    pub outbound: Vec<integration_event::Model>,
 }
 
 /// Whose an idempotency key is.
@@ -111,6 +113,7 @@ impl State {
         }
         self.audit.extend(settlement.audit.iter().cloned());
         self.tell(settlement);
+        self.outbound.extend(settlement.outbound.iter().cloned());
         if let Some(answer) = &settlement.answer {
             self.answer(answer);
         }

@@ -107,7 +107,7 @@ impl Store {
 }
 
 /// Runs a transaction again where others were in its way.
-async fn retried<T, F: Future<Output = Result<T, DbErr>>>(
+pub(super) async fn retried<T, F: Future<Output = Result<T, DbErr>>>(
     attempt: impl Fn() -> F,
 ) -> Result<T, DbErr> {
     let mut tries = 0;

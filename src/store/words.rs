@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
-use super::{Error, writer::Command};
+use super::{Arrival, Error, writer::Command};
 use crate::model::{
     Link, LinkChange, Object, OperationId, OperationRecord, ResourceName, audit::AuditEntry,
     change::IdempotencyKey, event::NewEvent,
@@ -126,6 +126,8 @@ pub struct Settlement {
     /// What the change feed tells; its cursor is the place of the last of these audit entries, so
     /// there must be one.
     pub event: Option<NewEvent>,
+    /// Integration events that go out; each takes the place of those of its object that wait.
+    pub outbound: Vec<Arrival>,
     /// The answer under the caller's idempotency key.
     pub answer: Option<(String, IdempotencyKey, StoredAnswer)>,
     /// This change ended `synced`: open divergences of its object are closed as superseded, with

@@ -317,6 +317,9 @@ fn answer(core: &Core, commands: Vec<Command>, written: Written) {
                 if waiting.rows.event.is_some() {
                     core.fed.notify_waiters();
                 }
+                if !waiting.rows.outbound.is_empty() {
+                    core.queued.notify_one();
+                }
                 let _ = waiting
                     .reply
                     .send(result.map_err(Error::at("settle a change")));

@@ -19,6 +19,7 @@ use super::{
     error::Refusal,
     follow::Asked,
     hook::constant,
+    queue,
     setup::Setup,
 };
 use std::sync::Arc;
@@ -101,8 +102,7 @@ impl Engine {
         setup: &Setup,
     ) -> Result<Change, Refusal> {
         let container = &attempt.object.container;
-        let managed = setup
-            .managed(container)
+        let managed = queue::type_of(setup, &attempt.lineage, container)
             .ok_or_else(|| Refusal::new(404, format!("there is no {container}")))?;
         let (kind, old, new, notified) = match &attempt.request.requested {
             Requested::Notify { kind, old, new, .. } => {

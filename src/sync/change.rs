@@ -19,7 +19,7 @@ use crate::{
     store::{Holder, ObjectWrite},
 };
 
-use super::{error::Refusal, follow::Asked, setup::Setup};
+use super::{error::Refusal, follow::Asked, queue, setup::Setup};
 
 /// The facts of a change. They go into the journal as they are, so that another process can carry on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -207,7 +207,7 @@ impl Context {
     }
 
     pub(super) fn new(change: Change, setup: Arc<Setup>) -> Self {
-        let managed = setup.managed(&change.object.container).cloned();
+        let managed = queue::type_of(&setup, &change.lineage, &change.object.container);
         let redactor = managed.as_ref().map_or_else(Redactor::default, |managed| {
             redactor(managed, [change.old.as_ref(), change.new.as_ref()])
         });

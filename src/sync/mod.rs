@@ -21,6 +21,7 @@ mod hook;
 mod journal;
 pub mod lane;
 mod plan;
+mod queue;
 mod reader;
 mod recover;
 mod run;
@@ -41,6 +42,7 @@ use crate::{
 
 pub use error::{Accepted, Answer, Refusal, reason};
 pub use lane::Bounds;
+pub use queue::Queued;
 pub use recover::Waiting;
 pub use setup::{CallPolicy, Setup, Target};
 

@@ -10,7 +10,7 @@ use crate::{
     hooks::Reader,
     mapping::{self, Candidates, Case, Decision, Found, Hit, Mapping, ScriptRun, Scripts, Source},
     model::{
-        CauseKind, Container, Link, Object, OperationId, PlannedRow, RowResult, Step,
+        CauseKind, Container, Link, Object, OperationId, PlannedRow, Purpose, RowResult, Step,
         link::DEFAULT_QUALIFIER,
         object::same_record,
         record::HookRun,
@@ -28,6 +28,7 @@ use super::{
     details::failure_status,
     follow::Asked,
     hook::surroundings,
+    queue,
     reader::HookReader,
     setup::Target,
 };
@@ -157,7 +158,8 @@ impl Engine {
 
     async fn rows(&self, context: &Context, ground: &Ground<'_>) -> Vec<Made> {
         let change = &context.change;
-        if change.notified && is_without_difference(change) {
+        let queued = change.lineage.purpose == Purpose::Queued;
+        if change.notified && !queued && is_without_difference(change) {
             return Vec::new();
         }
         let source = Source {
@@ -175,11 +177,7 @@ impl Engine {
             reader: Some(&reader),
             context: &surroundings,
         };
-        let mappings = context
-            .setup
-            .mappings
-            .iter()
-            .filter(|mapping| mapping.is_immediate_for(&change.object.container));
+        let mappings = mappings_of(context).into_iter();
         let made = mappings.map(|mapping| self.mapping(context, mapping, source, scripts, ground));
         join_all(made.map(Box::pin))
             .await
@@ -343,6 +341,19 @@ fn made(decision: Decision, status: Option<u16>) -> Made {
         runs: decision.runs,
         status,
     }
+}
+
+/// The mappings that a change runs: the immediate ones of its object, or the one that was queued.
+fn mappings_of(context: &Context) -> Vec<&Arc<Mapping>> {
+    let (change, setup) = (&context.change, &context.setup);
+    if change.lineage.purpose == Purpose::Queued {
+        let queued = queue::mapping_of(setup, &change.lineage, &change.object.container);
+        return queued.into_iter().collect();
+    }
+    let mappings = setup.mappings.iter();
+    mappings
+        .filter(|mapping| mapping.is_immediate_for(&change.object.container))
+        .collect()
 }
 
 /// Fails each row that would write what a row before it writes already: it was planned from what

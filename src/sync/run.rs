@@ -55,11 +55,19 @@ impl Engine {
 
     /// The same under an id of [`Engine::fresh_operation`], which no other change has.
     pub async fn change_as(&self, id: OperationId, request: ChangeRequest) -> Answer {
+        self.change_in(id, Lineage::root(id), request).await
+    }
+
+    /// The same for a change that does not come from outside.
+    pub(super) async fn change_in(
+        &self,
+        id: OperationId,
+        lineage: Lineage,
+        request: ChangeRequest,
+    ) -> Answer {
         let engine = self.clone();
-        let task = self
-            .parts
-            .tasks
-            .spawn(async move { engine.run(id, Lineage::root(id), request, None).await });
+        let tasks = &self.parts.tasks;
+        let task = tasks.spawn(async move { engine.run(id, lineage, request, None).await });
         task.await.unwrap_or_else(|_| interrupted(id))
     }
 

@@ -150,6 +150,7 @@ impl Engine {
             supersedes: (outcome == Outcome::Synced)
                 .then(|| (context.change.object.clone(), context.change.id)),
             event: context.event(self.clock().now()),
+            outbound: self.left_to_queues(context),
             ..Settlement::default()
         };
         let ticket = self.finish(

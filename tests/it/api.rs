@@ -2,6 +2,7 @@
 mod access;
 mod bad_input;
 mod change;
+mod events;
 mod look;
 mod serving;
 

@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["model", "clock"]),
     ("audit", &["model", "clock", "store"]),
     ("sync", ENGINE),
+    ("feed", FEED),
     ("config", CONFIG),
     ("app", APP),
     ("api", &["model", "clock", "app"]),
@@ -35,6 +36,17 @@ const ENGINE: &[&str] = &[
     "connectors",
     "store",
     "audit",
+];
+const FEED: &[&str] = &[
+    "model",
+    "clock",
+    "hooks",
+    "managed",
+    "mapping",
+    "connectors",
+    "store",
+    "audit",
+    "sync",
 ];
 const CONFIG: &[&str] = &[
     "model",
@@ -56,6 +68,7 @@ const APP: &[&str] = &[
     "store",
     "audit",
     "sync",
+    "feed",
     "config",
 ];
 const EVERYTHING: &[&str] = &[
@@ -68,6 +81,7 @@ const EVERYTHING: &[&str] = &[
     "store",
     "audit",
     "sync",
+    "feed",
     "config",
     "app",
     "api",

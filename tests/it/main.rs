@@ -21,6 +21,7 @@ mod licences;
 mod malformed;
 mod metrics;
 mod nodes;
+mod queued;
 mod repeats;
 mod simulation;
 mod store;

@@ -50,6 +50,22 @@ pub(crate) struct ConnectorPath {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
+pub(crate) struct SystemPath {
+    /// The connector's name
+    connector: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct IntegrationPath {
+    /// The connector's name
+    connector: String,
+    /// The event's id
+    id: uuid::Uuid,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct ClassPath {
     /// The connector's name
     name: String,
@@ -142,6 +158,32 @@ pub(crate) struct ExportParameters {
     /// `json`, `jsonl` or `csv`; the `Accept` header can ask for the same
     #[param(rename = "_format")]
     format: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+pub(crate) struct EventParameters {
+    /// The cursor behind which to begin: `cursor` of an earlier answer, or the `id` of an event;
+    /// absent: the oldest event that is kept
+    #[param(minimum = 0)]
+    after: Option<i64>,
+    /// Events from this time on
+    range_start: Option<chrono::DateTime<chrono::Utc>>,
+    /// Events before this time
+    range_end: Option<chrono::DateTime<chrono::Utc>>,
+    /// Types of events, separated by commas: `user.created`, `user.updated`, `user.deleted`
+    types: Option<String>,
+    /// How many events at most, up to 1000; 100 if absent, 0: only the newest cursor
+    #[param(minimum = 0, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(crate) struct EventHeaders {
+    /// The `id` of the last event that a live reader has seen
+    #[param(rename = "Last-Event-ID", minimum = 0)]
+    last_event_id: Option<i64>,
 }
 
 #[derive(IntoParams)]

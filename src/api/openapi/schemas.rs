@@ -39,6 +39,103 @@ pub(crate) struct QueryResult {
     remaining_paged_results: i64,
 }
 
+/// A part of the change feed.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct EventPage {
+    /// Oldest first
+    result: Vec<ChangeEvent>,
+    /// How many there are
+    result_count: u64,
+    /// The `after` of the next request
+    cursor: i64,
+    /// Whether there may be more already
+    more: bool,
+}
+
+/// A settled change of a managed object.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct ChangeEvent {
+    /// The cursor: larger than that of every event that was settled before
+    id: i64,
+    /// `TYPE.created`, `TYPE.updated` or `TYPE.deleted`
+    r#type: String,
+    /// When the change was settled
+    created_at: DateTime<Utc>,
+    /// The change, to be found under `/operations`
+    operation: Uuid,
+    /// `managed/TYPE/ID`
+    object: String,
+    /// The object, confidential attributes masked
+    data: EventData,
+}
+
+/// The object of an event.
+#[derive(ToSchema)]
+pub(crate) struct EventData {
+    /// Before the change; null for a create
+    before: Option<BTreeMap<String, Value>>,
+    /// After the change; null for a delete
+    after: Option<BTreeMap<String, Value>>,
+}
+
+/// An event from or to an external system.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct IntegrationEvent {
+    /// Its id
+    #[schema(rename = "_id")]
+    id: Uuid,
+    /// `inbound` or `outbound`
+    direction: String,
+    /// The connector
+    connector: String,
+    /// The id of the record in the external system; outbound: that of the managed object
+    integration_external_id: String,
+    /// When the record was changed
+    integration_updated_at: DateTime<Utc>,
+    /// Our copy of the external record
+    integration_record_id: Option<Uuid>,
+    /// The object class of the external record
+    integration_record_type: Option<String>,
+    /// The managed object
+    record_id: Option<String>,
+    /// `managed/TYPE`
+    record_type: Option<String>,
+    /// The mapping that carries it out
+    mapping: Option<String>,
+    /// `create`, `update` or `delete`
+    kind: String,
+    /// `queued`, `processing`, `completed`, `errored`, `canceled`, `ignored`, `duplicate` or
+    /// `disabled`
+    state: String,
+    /// The event that took its place
+    canceled_by: Option<Uuid>,
+    /// The event that brought the same before
+    duplicate_of: Option<Uuid>,
+    /// What is newer
+    ignored_for_id: Option<String>,
+    /// `integrationEvent` or `managed/TYPE`
+    ignored_for_type: Option<String>,
+    /// How often it was tried
+    attempts: u32,
+    /// When it is tried again
+    next_attempt_at: Option<DateTime<Utc>>,
+    /// Whether it failed for good
+    dead_letter: bool,
+    /// Why the last attempt failed
+    last_error: Option<String>,
+    /// The change that carried it out
+    operation: Option<Uuid>,
+    /// When it arrived
+    created_at: DateTime<Utc>,
+    /// When the last attempt began
+    started_at: Option<DateTime<Utc>>,
+    /// When it ended
+    ended_at: Option<DateTime<Utc>>,
+}
+
 /// Why a request failed.
 #[derive(ToSchema)]
 pub(crate) struct ErrorBody {

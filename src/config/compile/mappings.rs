@@ -186,12 +186,6 @@ impl<'a, 'b> One<'a, 'b> {
             let pointer = step(&self.at("queuedSync"), "postRetryAction");
             self.context.warning(&pointer, message);
         }
-        if written.enabled.unwrap_or_default() {
-            let message =
-                "is not carried out yet: the mapping runs inside the change, all or nothing";
-            let pointer = step(&self.at("queuedSync"), "enabled");
-            self.context.warning(&pointer, message);
-        }
         let milliseconds = |value: Option<u64>| Duration::from_millis(value.unwrap_or(1000));
         written.enabled.unwrap_or_default().then(|| QueuedSync {
             page_size: written.page_size.unwrap_or(100),

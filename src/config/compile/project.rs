@@ -9,7 +9,7 @@ use crate::{
     config::{
         problem::Problems,
         read::{Document, shape},
-        settings::{Auth, Changes, Journal, Oidc, Server, Store, Telemetry, Tls},
+        settings::{Auth, Changes, Events, Journal, Oidc, Server, Store, Telemetry, Tls},
         written::project as written,
     },
     hooks::Limits,
@@ -26,6 +26,7 @@ pub(crate) struct Project {
     pub(crate) limits: Limits,
     pub(crate) journal: Journal,
     pub(crate) changes: Changes,
+    pub(crate) events: Events,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn compile(document: &Document, folder: &Path, problems: &mut Problem
         limits: limits(&written.limits.unwrap_or_default()),
         journal: journal(&written.journal.unwrap_or_default()),
         changes: changes(&written.changes.unwrap_or_default()),
+        events: events(&written.events.unwrap_or_default()),
         telemetry: work.telemetry(written.telemetry.unwrap_or_default()),
     }
 }
@@ -238,6 +240,14 @@ fn changes(written: &written::Changes) -> Changes {
     Changes {
         max_waiting: written.max_waiting.unwrap_or(64),
         max_wait: seconds(written.max_wait_seconds, 30),
+    }
+}
+
+fn events(written: &written::Events) -> Events {
+    let days = u64::from(written.keep_days.unwrap_or(30));
+    Events {
+        keep: Duration::from_secs(days * 24 * 60 * 60),
+        count: written.keep_count.unwrap_or(1_000_000),
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) struct Project {
     /// How changes wait for each other.
     #[serde(default)]
     pub(crate) changes: Option<Changes>,
+    /// How long the change feed is kept.
+    #[serde(default)]
+    pub(crate) events: Option<Events>,
     /// Logs and traces.
     #[serde(default)]
     pub(crate) telemetry: Option<Telemetry>,
@@ -143,6 +146,17 @@ pub(crate) struct Changes {
     /// Seconds that a change waits for its turn before it gets 409; 30 if left out.
     #[schemars(range(min = 1, max = 3_600))]
     pub(crate) max_wait_seconds: Option<u64>,
+}
+
+/// How long the change feed is kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(crate) struct Events {
+    /// Days for which an event is kept; 30 if left out.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub(crate) keep_days: Option<u32>,
+    /// How many events are kept, the newest ones; 1000000 if left out.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub(crate) keep_count: Option<u64>,
 }
 
 /// Logs and traces.

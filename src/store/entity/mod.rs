@@ -4,6 +4,8 @@ pub mod chain_head;
 pub mod event;
 pub mod feed_mark;
 pub mod idempotency;
+pub mod integration_event;
+pub mod integration_record;
 pub mod lane;
 pub mod link;
 pub mod managed_object;

@@ -8,7 +8,7 @@ use crate::support::{
     server::{Client, Running},
 };
 
-async fn client(app: &App, anybody: &Client, roles: &[&str]) -> Client {
+pub async fn client(app: &App, anybody: &Client, roles: &[&str]) -> Client {
     let roles: Vec<String> = roles.iter().map(|&role| role.to_owned()).collect();
     let name = format!("test-{}", roles.join("-"));
     let (token, _) = app.make_token(&name, &roles, None).await.unwrap();

@@ -1,0 +1,186 @@
+//! `/events`: the change feed by cursor, and live as server-sent events.
+use std::{collections::VecDeque, convert::Infallible, str::FromStr, time::Duration};
+
+use axum::{
+    extract::State,
+    http::header::ACCEPT,
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use chrono::{DateTime, Utc};
+use futures::stream;
+use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Api,
+    call::{Call, has_word},
+    error::{Failure, Result},
+    openapi::{self, EventHeaders, EventParameters},
+    parameters::wrong,
+};
+use crate::{
+    app::{EventSearch, Events},
+    model::event::Shown,
+};
+
+/// How many events one answer holds where the caller does not say.
+const LIMIT: usize = 100;
+/// The most that it may hold.
+const LARGEST: usize = 1_000;
+/// How often a silent stream says that it is alive.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// The routes of this resource.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(read))
+}
+
+/// Read the change feed
+///
+/// Oldest first. `cursor` of the answer is the `after` of the next request; it never skips an event
+/// that is stored later. 410 where events behind the cursor are kept no more. With
+/// `Accept: text/event-stream` the answer goes on with every new event: from the cursor that `after`
+/// or `Last-Event-ID` names, else from now on.
+#[utoipa::path(get, path = "/events", tag = "events", operation_id = "readEvents",
+    params(EventParameters, EventHeaders),
+    responses((status = 200, description = "A part of the feed", content(
+        (openapi::EventPage = "application/json"),
+        (String = "text/event-stream")))))]
+async fn read(State(api): State<Api>, call: Call) -> Result<Response> {
+    let mut search = search(&call)?;
+    let shown = call.caller().sees_values();
+    if !has_word(call.headers.get_all(ACCEPT), "text/event-stream") {
+        let page = api.app.events(&search, shown).await?;
+        return Ok(call.ok(&json!({
+            "result": page.events,
+            "resultCount": page.events.len(),
+            "cursor": page.cursor,
+            "more": page.more,
+        })));
+    }
+    if let Some(last) = call.header("last-event-id")? {
+        search.after = Some(number("Last-Event-ID", last)?);
+    }
+    if search.after.is_none() && search.from.is_none() {
+        search.after = Some(newest(&api, &search).await?);
+    }
+    search.limit = LARGEST;
+    // What is wrong with the cursor is a proper error; only what comes later is told in the stream.
+    let first = api.app.events(&search, shown).await?;
+    Ok(live(api, search, shown, first).into_response())
+}
+
+async fn newest(api: &Api, search: &EventSearch) -> Result<i64> {
+    let nothing = EventSearch {
+        limit: 0,
+        ..search.clone()
+    };
+    Ok(api.app.events(&nothing, Shown::Names).await?.cursor)
+}
+
+/// Where a live stream stands.
+struct Live {
+    api: Api,
+    search: EventSearch,
+    shown: Shown,
+    waiting: VecDeque<Value>,
+    ended: bool,
+}
+
+fn live(api: Api, search: EventSearch, shown: Shown, first: Events) -> impl IntoResponse {
+    let mut live = Live {
+        api,
+        search,
+        shown,
+        waiting: VecDeque::new(),
+        ended: false,
+    };
+    live.take(first);
+    let events = stream::unfold(live, |mut live| async move {
+        let event = live.next().await?;
+        Some((Ok::<_, Infallible>(event), live))
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE))
+}
+
+impl Live {
+    fn take(&mut self, page: Events) {
+        self.search.after = Some(page.cursor);
+        self.search.from = None;
+        self.waiting.extend(page.events);
+    }
+
+    /// The next event; none once the server stops, or the stream has told why it cannot go on.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Some(told(&event));
+            }
+            if self.ended || self.api.is_draining() {
+                return None;
+            }
+            self.api.app.event_may_have_come().await;
+            match self.api.app.events(&self.search, self.shown).await {
+                Ok(page) => self.take(page),
+                Err(error) if error.code == 503 => {}
+                Err(error) => {
+                    self.ended = true;
+                    return Some(
+                        Event::default()
+                            .event("error")
+                            .data(error.body().to_string()),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn told(event: &Value) -> Event {
+    let kind = event.get("type").and_then(Value::as_str);
+    Event::default()
+        .id(event.get("id").map(Value::to_string).unwrap_or_default())
+        .event(kind.unwrap_or("message"))
+        .data(event.to_string())
+}
+
+fn search(call: &Call) -> Result<EventSearch> {
+    let parameters = call.parameters();
+    let time = |name: &str| {
+        let text = parameters.get(name);
+        text.map(|text| self::time(name, text)).transpose()
+    };
+    let types = parameters.get("types").unwrap_or_default().split(',');
+    let types = types.map(str::trim).filter(|word| !word.is_empty());
+    Ok(EventSearch {
+        after: parameters
+            .get("after")
+            .filter(|text| !text.is_empty())
+            .map(|text| number("after", text))
+            .transpose()?,
+        from: time("rangeStart")?,
+        until: time("rangeEnd")?,
+        types: types.map(str::to_owned).collect(),
+        limit: match parameters.get("limit") {
+            Some(text) => number::<usize>("limit", text)?.min(LARGEST),
+            None => LIMIT,
+        },
+        ..EventSearch::default()
+    })
+}
+
+fn number<T: FromStr>(name: &str, text: &str) -> Result<T> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| digits);
+    number.ok_or_else(|| wrong(name, "a whole number from 0", text))
+}
+
+fn time(name: &str, text: &str) -> Result<DateTime<Utc>> {
+    // A `+` of an offset arrives as a space where the caller did not encode it.
+    DateTime::parse_from_rfc3339(&text.replace(' ', "+"))
+        .map(|time| time.with_timezone(&Utc))
+        .map_err(|_| -> Failure { wrong(name, "a time such as 2026-01-31T12:00:00Z", text) })
+}

@@ -1,0 +1,73 @@
+//! `/integrations/CONNECTOR/events`: integration events, in and out.
+use axum::{extract::State, response::Response};
+use serde_json::json;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    Api,
+    call::Call,
+    error::{Failure, Result},
+    openapi::{self, ActionParameters, IntegrationPath, QueryParameters, SystemPath},
+    page,
+};
+use crate::model::integration::rules::Request;
+
+/// The routes of this resource.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(query))
+        .routes(routes!(read, act))
+}
+
+/// Query integration events
+///
+/// Events from and to the external system of a connector, oldest first unless sorted otherwise.
+#[utoipa::path(get, path = "/integrations/{connector}/events", tag = "events",
+    operation_id = "queryIntegrationEvents",
+    params(SystemPath, QueryParameters),
+    responses((status = 200, description = "One page of events", body = openapi::QueryResult)))]
+async fn query(State(api): State<Api>, call: Call) -> Result<Response> {
+    let query = call.parameters().query_or_all()?;
+    let found = api
+        .app
+        .integrations(call.segment(1)?, &query.search)
+        .await?;
+    Ok(page::answered(&call, &query, found))
+}
+
+/// Read an integration event
+#[utoipa::path(get, path = "/integrations/{connector}/events/{id}", tag = "events",
+    operation_id = "readIntegrationEvent",
+    params(IntegrationPath),
+    responses((status = 200, description = "The event", body = openapi::IntegrationEvent)))]
+async fn read(State(api): State<Api>, call: Call) -> Result<Response> {
+    let event = api.app.integration(call.segment(1)?, id(&call)?).await?;
+    Ok(call.ok(&event.to_value()))
+}
+
+/// Try an integration event again, or cancel it
+///
+/// `_action=retry` takes up what failed, was canceled or arrived while the integration was switched
+/// off; `_action=cancel` ends what waits or failed. 409 where the event's state does not allow it.
+#[utoipa::path(post, path = "/integrations/{connector}/events/{id}", tag = "events",
+    operation_id = "actOnIntegrationEvent",
+    params(IntegrationPath, ActionParameters),
+    responses((status = 200, description = "The event as it is now", body = openapi::IntegrationEvent)))]
+async fn act(State(api): State<Api>, call: Call) -> Result<Response> {
+    let request = match call.action() {
+        "cancel" => Request::Cancel,
+        _ => Request::Retry,
+    };
+    let (connector, id) = (call.segment(1)?, id(&call)?);
+    let event = api.app.move_integration(connector, id, request).await?;
+    Ok(call.ok(&event.to_value()))
+}
+
+fn id(call: &Call) -> Result<Uuid> {
+    let text = call.segment(3)?;
+    text.parse().map_err(|_| {
+        Failure::new(404, format!("there is no event `{text}`"))
+            .detail(json!({"expected": "a UUID"}))
+    })
+}

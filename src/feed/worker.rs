@@ -1,0 +1,91 @@
+//! Takes up events whose turn has come, many at a time, one at a time for each external id.
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{clock::SharedClock, model::integration::IntegrationEvent, sync::Engine};
+
+use super::turn::Turn;
+
+/// How many events are carried out at once.
+const AT_ONCE: usize = 32;
+/// How often other nodes' events and those whose pause is over are looked for.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Carries out integration events on one node.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    engine: Engine,
+    clock: SharedClock,
+    room: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+impl Worker {
+    /// A worker on an engine.
+    #[must_use]
+    pub fn new(engine: Engine, clock: SharedClock) -> Self {
+        Self {
+            engine,
+            clock,
+            room: Arc::new(Semaphore::new(AT_ONCE)),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Works until told to stop, then finishes what it has begun.
+    pub async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let full = match self.look().await {
+                Ok(found) => found >= AT_ONCE,
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "integration events wait for the store"
+                    );
+                    false
+                }
+            };
+            if full {
+                continue;
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.engine.store().queued() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Takes up what can be taken up; tells how many were found.
+    async fn look(&self) -> Result<usize, crate::store::Error> {
+        let store = self.engine.store();
+        for event in store.adopt_integrations().await? {
+            self.begin(event, true).await;
+        }
+        let due = store.due_integrations(AT_ONCE).await?;
+        let found = due.len();
+        for event in due {
+            self.begin(event, false).await;
+        }
+        Ok(found)
+    }
+
+    async fn begin(&self, event: IntegrationEvent, adopted: bool) {
+        let Ok(room) = Arc::clone(&self.room).acquire_owned().await else {
+            return;
+        };
+        let turn = Turn::new(self.engine.clone(), Arc::clone(&self.clock), event);
+        self.tasks.spawn(async move {
+            let _room = room;
+            if adopted {
+                turn.go_on().await;
+            } else {
+                turn.take().await;
+            }
+        });
+    }
+}

@@ -1,0 +1,224 @@
+//! Mappings with `queuedSync`: they leave the all-or-nothing set, and nothing of them is lost.
+use std::time::Duration;
+
+use recant::{
+    app::{App, Count, Search},
+    model::{
+        Filter, Outcome,
+        integration::{State, rules::Request},
+    },
+};
+use serde_json::{Value, json};
+
+use crate::support::{
+    server::eventually,
+    target::{Ask, Fault},
+    world::{Process, Shape, World, delete, put},
+};
+
+/// `t1` at once, `t2` queued with these keys beside `enabled`.
+fn world(keys: Value) -> World {
+    let world = World::new(&Shape {
+        targets: 2,
+        ..Shape::default()
+    });
+    let properties = ["name", "mail", "department"];
+    let properties = properties.map(|name| json!({"source": name, "target": name}));
+    let mut queued = json!({"enabled": true, "retryDelay": 20});
+    for (key, value) in keys.as_object().unwrap() {
+        queued[key] = value.clone();
+    }
+    let mapping = |number: usize| {
+        json!({
+            "name": format!("user_t{number}"), "source": "managed/user",
+            "target": format!("system/t{number}/account"), "properties": properties,
+        })
+    };
+    let mut later = mapping(2);
+    later["queuedSync"] = queued;
+    let mappings = json!({"mappings": [later, mapping(1)]});
+    world.write("conf/sync.json", &mappings.to_string());
+    world
+}
+
+fn everything() -> Search {
+    Search {
+        filter: Filter::Literal(true),
+        sort: Vec::new(),
+        page_size: None,
+        cookie: None,
+        offset: 0,
+        count: Count::None,
+    }
+}
+
+async fn queue(app: &App) -> Vec<Value> {
+    app.queue(&everything()).await.unwrap().results
+}
+
+async fn events(app: &App) -> Vec<Value> {
+    let found = app.integrations("t2", &everything()).await;
+    found.unwrap().results
+}
+
+fn states(events: &[Value]) -> Vec<&str> {
+    let states = events.iter().map(|event| event["state"].as_str().unwrap());
+    states.collect()
+}
+
+fn synced(process: &Process, id: &str, content: Value) {
+    let changed = process.change(put(id, content)).unwrap();
+    assert_eq!(changed.outcome, Outcome::Synced);
+}
+
+/// Waits until `t2` holds this, and nothing waits any more.
+fn until(world: &World, process: &Process, expected: &Value) {
+    process.run(eventually("the queue is empty", || async {
+        queue(&process.app).await.is_empty()
+    }));
+    assert_eq!(json!(world.targets[1].dump()), *expected);
+}
+
+#[test]
+fn a_queued_mapping_fails_no_change_and_catches_up() {
+    let world = world(json!({}));
+    let process = world.start();
+    synced(&process, "a", json!({"name": "one"}));
+    until(&world, &process, &json!({"a": {"name": "one"}}));
+    world.targets[1].fail(None, 0, 1_000, Fault::Unavailable);
+    for name in ["two", "three", "four"] {
+        synced(&process, "a", json!({"name": name}));
+        assert_eq!(world.targets[0].dump()["a"], json!({"name": name}));
+    }
+    process.run(eventually("it is tried again and again", || async {
+        let queue = queue(&process.app).await;
+        queue
+            .iter()
+            .any(|event| event["attempts"].as_u64() > Some(2))
+    }));
+    let waiting = process.run(queue(&process.app));
+    let waiting = waiting.last().unwrap();
+    assert_eq!(waiting["integrationExternalId"], "a");
+    assert_eq!(waiting["mapping"], "user_t2");
+    assert!(waiting["lastError"].is_string(), "{waiting}");
+    world.targets[1].mend();
+    until(&world, &process, &json!({"a": {"name": "four"}}));
+    let all = process.run(events(&process.app));
+    let last = all.last().unwrap();
+    assert_eq!(last["state"], "completed");
+    for event in &all[..all.len() - 1] {
+        let state = event["state"].as_str().unwrap();
+        assert!(
+            ["completed", "canceled", "ignored"].contains(&state),
+            "{event}"
+        );
+    }
+    process.change(delete("a")).unwrap();
+    until(&world, &process, &json!({}));
+    let diverged = process.operations();
+    assert!(
+        diverged
+            .iter()
+            .all(|record| record.outcome != Some(Outcome::Diverged))
+    );
+}
+
+#[test]
+fn what_is_compensated_is_not_queued_and_what_is_not_changed_is_caught_up() {
+    let world = world(json!({}));
+    let process = world.start();
+    synced(&process, "a", json!({"name": "one"}));
+    until(&world, &process, &json!({"a": {"name": "one"}}));
+    world.targets[0].fail(Some(Ask::Update), 0, 1, Fault::Refused);
+    process.change(put("a", json!({"name": "no"}))).unwrap_err();
+    assert_eq!(process.run(events(&process.app)).len(), 1);
+    world.targets[1].fail(None, 0, 1, Fault::Refused);
+    synced(&process, "a", json!({"name": "two"}));
+    synced(&process, "a", json!({"name": "two"}));
+    until(&world, &process, &json!({"a": {"name": "two"}}));
+}
+
+#[test]
+fn a_dead_letter_waits_for_somebody_and_an_old_one_overwrites_nothing() {
+    let world = world(json!({"maxRetries": 1}));
+    let process = world.start();
+    world.targets[1].fail(None, 0, 2, Fault::Refused);
+    synced(&process, "a", json!({"name": "one"}));
+    process.run(eventually("it is a dead letter", || async {
+        let queue = queue(&process.app).await;
+        queue
+            .first()
+            .is_some_and(|event| event["deadLetter"] == true)
+    }));
+    let letter = process.run(queue(&process.app)).remove(0);
+    assert_eq!(letter["attempts"], 2);
+    let id = letter["_id"].as_str().unwrap().parse().unwrap();
+    let act = |request| process.run(process.app.move_integration("t2", id, request));
+    assert_eq!(act(Request::Retry).unwrap().state, State::Queued);
+    until(&world, &process, &json!({"a": {"name": "one"}}));
+    assert_eq!(act(Request::Cancel).unwrap_err().code, 409);
+    synced(&process, "a", json!({"name": "two"}));
+    until(&world, &process, &json!({"a": {"name": "two"}}));
+    world.targets[1].slow_down(Duration::from_millis(300));
+    synced(&process, "a", json!({"name": "three"}));
+    synced(&process, "a", json!({"name": "four"}));
+    synced(&process, "a", json!({"name": "five"}));
+    until(&world, &process, &json!({"a": {"name": "five"}}));
+    let all = process.run(events(&process.app));
+    let canceled = all
+        .iter()
+        .find(|event| event["state"] == "canceled")
+        .unwrap();
+    let id = canceled["_id"].as_str().unwrap().parse().unwrap();
+    let act = |request| process.run(process.app.move_integration("t2", id, request));
+    act(Request::Retry).unwrap();
+    until(&world, &process, &json!({"a": {"name": "five"}}));
+    let again = process.run(process.app.integration("t2", id)).unwrap();
+    assert_eq!(again.state, State::Ignored);
+    assert_eq!(again.ignored_for_type.as_deref(), Some("integrationEvent"));
+}
+
+#[test]
+fn a_slow_target_holds_up_neither_changes_nor_other_objects() {
+    let world = world(json!({}));
+    let process = world.start();
+    world.targets[1].slow_down(Duration::from_millis(1_500));
+    let began = std::time::Instant::now();
+    for number in 0..20 {
+        synced(&process, &format!("x{number}"), json!({"name": "a"}));
+        synced(&process, &format!("x{number}"), json!({"name": "b"}));
+    }
+    let queue = process.run(queue(&process.app));
+    assert!(states(&queue).contains(&"processing"), "{queue:?}");
+    let expected: serde_json::Map<String, Value> = (0..20)
+        .map(|number| (format!("x{number}"), json!({"name": "b"})))
+        .collect();
+    until(&world, &process, &Value::Object(expected));
+    let one_by_one = Duration::from_millis(1_500 * 20);
+    assert!(
+        began.elapsed() < one_by_one,
+        "objects waited for each other"
+    );
+    assert_eq!(*world.targets[1].overlaps.lock().unwrap(), 0);
+}
+
+#[test]
+fn a_crash_loses_nothing_of_the_queue() {
+    let world = world(json!({}));
+    for round in 0..6 {
+        let process = world.start();
+        world.targets[1].slow_down(Duration::from_millis(30 * round));
+        for id in ["a", "b", "c"] {
+            synced(&process, id, json!({"name": format!("{id}{round}")}));
+        }
+        process.crash();
+    }
+    world.targets[1].slow_down(Duration::ZERO);
+    let process = world.start();
+    let expected = json!({"a": {"name": "a5"}, "b": {"name": "b5"}, "c": {"name": "c5"}});
+    until(&world, &process, &expected);
+    let all = process.run(events(&process.app));
+    assert_eq!(all.len(), 18);
+    let verified = process.run(process.app.verify_audit()).unwrap();
+    assert_eq!(verified.broken, None);
+}
