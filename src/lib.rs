@@ -36,7 +36,8 @@
 //! | [`audit`] | audit entries and their masking | `model`, `clock`, `store` |
 //! | [`sync`] | the engine, a file per phase; only its `apply` writes to targets | everything above |
 //! | [`feed`] | integration events, in and out: their turns and when they are tried again | everything above |
-//! | [`config`] | the project folder, from text to values, gathering every problem | everything above but `audit` and `feed` |
+//! | [`recon`] | reconciliation: comparing the two sides of a mapping and putting right what differs | everything above but `feed` |
+//! | [`config`] | the project folder, from text to values, gathering every problem | everything above but `audit`, `feed` and `recon` |
 //! | [`app`] | the use-cases; the one place that wires | everything above |
 //! | [`api`] | the HTTP API: JSON in and out | `app`, `model`, `clock` |
 //! | [`server`] | listening, draining, metrics | everything above |
@@ -53,6 +54,7 @@ pub mod hooks;
 pub mod managed;
 pub mod mapping;
 pub mod model;
+pub mod recon;
 pub mod server;
 pub mod store;
 pub mod sync;

@@ -6,6 +6,7 @@ mod dialect;
 mod m20261101_000001_foundation;
 mod m20261121_000001_change_feed;
 mod m20261121_000003_integration_events;
+mod m20261121_000004_reconciliation;
 mod tables;
 
 /// Every migration, in order.
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261101_000001_foundation::Migration),
             Box::new(m20261121_000001_change_feed::Migration),
             Box::new(m20261121_000003_integration_events::Migration),
+            Box::new(m20261121_000004_reconciliation::Migration),
         ]
     }
 }

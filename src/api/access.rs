@@ -92,6 +92,14 @@ pub(super) const RULES: &[Rule] = &[
     post("/integrations/{connector}/events/{id}", "retry", HOOK_ADMIN),
     post("/integrations/{connector}/events/{id}", "cancel", HOOK_ADMIN),
 
+    get("/recon", AUDITOR),
+    post("/recon", "recon", ADMIN),
+    post("/recon", "reconById", ADMIN),
+    get("/recon/{id}", AUDITOR),
+    post("/recon/{id}", "cancel", ADMIN),
+    post("/recon/{id}", "approve", ADMIN),
+    get("/recon/{id}/entries", AUDITOR),
+
     get("/audit", AUDITOR),
     post("/audit", "verify", AUDITOR),
     get("/audit/{topic}", AUDITOR),

@@ -1,16 +1,15 @@
 //! `/audit`: the audit trail, to read, to take away and to verify.
-use axum::{extract::State, http::header::ACCEPT, response::Response};
+use axum::{extract::State, response::Response};
 use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Api,
-    call::{Call, has_word},
+    call::Call,
     error::{Failure, Result},
-    export::{self, Format},
+    export::{self, Source},
     openapi::{self, ActionParameters, EntryPath, ExportParameters, QueryParameters, TopicPath},
     page,
-    parameters::wrong,
 };
 use crate::{
     app::Found,
@@ -93,33 +92,13 @@ async fn act(State(api): State<Api>, call: Call) -> Result<Response> {
 
 async fn entries(api: &Api, call: &Call, topic: Option<Topic>) -> Result<Response> {
     let query = call.parameters().query_or_all()?;
-    if let Some(format) = format(call)? {
-        return export::stream(api.app.clone(), topic, query, format).await;
+    if let Some(format) = export::format(call)? {
+        let source = Source::Audit(topic);
+        return export::stream(api.app.clone(), source, query, format).await;
     }
     let found: Found<ChainedEntry> = api.app.audit(topic, &query.search).await?;
     let found: Found<Value> = page::values(found, |entry| entry.to_value());
     Ok(page::answered(call, &query, found))
-}
-
-/// The format of an export; none: an ordinary answer.
-fn format(call: &Call) -> Result<Option<Format>> {
-    match call.parameters().get("_format") {
-        Some("json") => return Ok(None),
-        Some("jsonl" | "ndjson") => return Ok(Some(Format::JsonLines)),
-        Some("csv") => return Ok(Some(Format::Csv)),
-        Some(other) => return Err(wrong("_format", "json, jsonl or csv", other)),
-        None => {}
-    }
-    let accepts = |media| has_word(call.headers.get_all(ACCEPT), media);
-    Ok(
-        if accepts("application/x-ndjson") || accepts("application/jsonl") {
-            Some(Format::JsonLines)
-        } else if accepts("text/csv") {
-            Some(Format::Csv)
-        } else {
-            None
-        },
-    )
 }
 
 fn topic(call: &Call) -> Result<Topic> {

@@ -1,21 +1,29 @@
-//! Exports of the audit trail: as many entries as there are, page by page, in bounded memory.
+//! Exports of the audit trail and of what reconciliations found: as many entries as there are, page
+//! by page, in bounded memory.
 use axum::{
     body::{Body, Bytes},
     http::{
         HeaderValue,
-        header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+        header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE},
     },
     response::Response,
 };
 use futures::stream;
 use serde_json::Value;
 
-use super::{answer, error::Result, parameters::Query};
+use super::{
+    answer,
+    call::{Call, has_word},
+    error::Result,
+    page,
+    parameters::{Query, wrong},
+};
 use crate::{
     app::{App, Error, Found, Search},
     model::{
         audit::{ChainedEntry, Topic},
         pointer::Pointer,
+        recon::Entry,
     },
 };
 
@@ -63,10 +71,35 @@ const COLUMNS: [&str; 27] = [
     "digest",
 ];
 
+/// The columns of what a reconciliation found.
+const RECON_COLUMNS: [&str; 12] = [
+    "_id",
+    "reconId",
+    "reconciling",
+    "situation",
+    "action",
+    "operation",
+    "status",
+    "sourceObjectId",
+    "targetObjectId",
+    "linkQualifier",
+    "change",
+    "message",
+];
+
+/// What is exported.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    /// The audit trail, or one topic of it.
+    Audit(Option<Topic>),
+    /// What a reconciliation found.
+    Recon(uuid::Uuid),
+}
+
 /// Where an export stands.
 struct Export {
     app: App,
-    topic: Option<Topic>,
+    source: Source,
     search: Search,
     fields: Vec<Pointer>,
     format: Format,
@@ -78,13 +111,13 @@ struct Export {
 /// that what is wrong with the query is a proper error.
 pub(super) async fn stream(
     app: App,
-    topic: Option<Topic>,
+    source: Source,
     query: Query,
     format: Format,
 ) -> Result<Response> {
     let mut export = Export {
         app,
-        topic,
+        source,
         left: query.search.page_size,
         search: query.search,
         fields: query.fields,
@@ -94,7 +127,7 @@ pub(super) async fn stream(
     let head = export.head();
     let pages = stream::try_unfold((export, Some(first)), |(mut export, page)| async move {
         let Some(page) = page else { return Ok(None) };
-        let text = export.lines(&page.results);
+        let text = export.lines(page.results.clone());
         let next = export.after(page).await?;
         Ok::<_, Error>(Some((text, (export, next))))
     });
@@ -104,15 +137,24 @@ pub(super) async fn stream(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(
         CONTENT_DISPOSITION,
-        HeaderValue::from_static(format.disposition()),
+        HeaderValue::from_static(format.disposition(source)),
     );
     Ok(response)
 }
 
 impl Export {
-    async fn page(&mut self) -> std::result::Result<Found<ChainedEntry>, Error> {
+    async fn page(&mut self) -> std::result::Result<Found<Value>, Error> {
         self.search.page_size = Some(self.left.map_or(PAGE, |left| left.min(PAGE)));
-        let page = self.app.audit(self.topic, &self.search).await?;
+        let page = match self.source {
+            Source::Audit(topic) => {
+                let found = self.app.audit(topic, &self.search).await?;
+                page::values(found, |entry: ChainedEntry| entry.to_value())
+            }
+            Source::Recon(id) => {
+                let found = self.app.recon_entries(id, &self.search).await?;
+                page::values(found, |entry: Entry| entry.to_value())
+            }
+        };
         self.search.offset = 0;
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(page.results.len());
@@ -123,8 +165,8 @@ impl Export {
     /// The page after this one; none after the last.
     async fn after(
         &mut self,
-        page: Found<ChainedEntry>,
-    ) -> std::result::Result<Option<Found<ChainedEntry>>, Error> {
+        page: Found<Value>,
+    ) -> std::result::Result<Option<Found<Value>>, Error> {
         if page.cookie.is_none() || self.left == Some(0) {
             return Ok(None);
         }
@@ -133,17 +175,54 @@ impl Export {
     }
 
     fn head(&self) -> Option<Bytes> {
-        let names = COLUMNS.iter().copied().chain(["other"]).map(str::to_owned);
+        let names = self
+            .source
+            .columns()
+            .iter()
+            .copied()
+            .chain(["other"])
+            .map(str::to_owned);
         (self.format == Format::Csv).then(|| csv_lines([names.collect()]))
     }
 
-    fn lines(&self, entries: &[ChainedEntry]) -> Bytes {
-        let entries = entries.iter().map(ChainedEntry::to_value);
+    fn lines(&self, entries: Vec<Value>) -> Bytes {
+        let entries = entries.into_iter();
+        let columns = self.source.columns();
         match self.format {
             Format::JsonLines => json_lines(entries, &self.fields),
-            Format::Csv => csv_lines(entries.map(row)),
+            Format::Csv => csv_lines(entries.map(|entry| row(columns, entry))),
         }
     }
+}
+
+impl Source {
+    fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Audit(_) => &COLUMNS,
+            Self::Recon(_) => &RECON_COLUMNS,
+        }
+    }
+}
+
+/// The format of an export; none: an ordinary answer.
+pub(super) fn format(call: &Call) -> Result<Option<Format>> {
+    match call.parameters().get("_format") {
+        Some("json") => return Ok(None),
+        Some("jsonl" | "ndjson") => return Ok(Some(Format::JsonLines)),
+        Some("csv") => return Ok(Some(Format::Csv)),
+        Some(other) => return Err(wrong("_format", "json, jsonl or csv", other)),
+        None => {}
+    }
+    let accepts = |media| has_word(call.headers.get_all(ACCEPT), media);
+    Ok(
+        if accepts("application/x-ndjson") || accepts("application/jsonl") {
+            Some(Format::JsonLines)
+        } else if accepts("text/csv") {
+            Some(Format::Csv)
+        } else {
+            None
+        },
+    )
 }
 
 impl Format {
@@ -154,10 +233,12 @@ impl Format {
         }
     }
 
-    fn disposition(self) -> &'static str {
-        match self {
-            Self::JsonLines => "attachment; filename=\"audit.jsonl\"",
-            Self::Csv => "attachment; filename=\"audit.csv\"",
+    fn disposition(self, source: Source) -> &'static str {
+        match (source, self) {
+            (Source::Audit(_), Self::JsonLines) => "attachment; filename=\"audit.jsonl\"",
+            (Source::Audit(_), Self::Csv) => "attachment; filename=\"audit.csv\"",
+            (Source::Recon(_), Self::JsonLines) => "attachment; filename=\"recon.jsonl\"",
+            (Source::Recon(_), Self::Csv) => "attachment; filename=\"recon.csv\"",
         }
     }
 }
@@ -175,11 +256,11 @@ fn json_lines(entries: impl Iterator<Item = Value>, fields: &[Pointer]) -> Bytes
     text.into()
 }
 
-fn row(entry: Value) -> Vec<String> {
+fn row(columns: &[&str], entry: Value) -> Vec<String> {
     let Value::Object(mut entry) = entry else {
         return Vec::new();
     };
-    let mut cells: Vec<String> = COLUMNS
+    let mut cells: Vec<String> = columns
         .iter()
         .map(|name| entry.shift_remove(*name).map_or_else(String::new, cell))
         .collect();
@@ -220,7 +301,7 @@ mod tests {
     fn a_row_keeps_everything_and_quotes_what_needs_it() {
         let entry = json!({"position": 1, "_id": "a", "message": "x, \"y\"\nz",
             "before": {"a": 1}, "own": true});
-        let text = csv_lines([row(entry)]);
+        let text = csv_lines([row(&COLUMNS, entry)]);
         let text = String::from_utf8(text.to_vec()).unwrap();
         assert!(text.starts_with("1,a,,"), "{text}");
         assert!(

@@ -21,6 +21,7 @@ mod openapi;
 mod operations;
 mod page;
 mod parameters;
+mod recon;
 mod script;
 mod sync;
 mod system;

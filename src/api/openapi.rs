@@ -1,5 +1,6 @@
 //! `/openapi.json`: the description of this API, made from its routes and its table of rights.
 mod parameters;
+mod recon;
 mod schemas;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) use parameters::*;
+pub(super) use recon::*;
 pub(super) use schemas::*;
 
 use super::{
@@ -35,7 +37,7 @@ use super::{
 
 const TOKEN: &str = "token";
 
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     (
         "managed",
         "Managed objects: every change of one goes to all targets, or to none.",
@@ -48,6 +50,10 @@ const TAGS: [(&str, &str); 9] = [
     (
         "events",
         "The change feed: every settled change of a managed object.",
+    ),
+    (
+        "recon",
+        "Comparing the two sides of a mapping, and putting right what differs.",
     ),
     (
         "audit",
@@ -83,6 +89,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(operations::routes())
         .merge(events::routes())
         .merge(integrations::routes())
+        .merge(super::recon::routes())
         .merge(audit::routes())
         .merge(script::routes())
         .merge(system::routes())

@@ -26,6 +26,7 @@ impl App {
     pub(super) fn start(&self, state: State, load: impl Fn() -> Loaded + Send + Sync + 'static) {
         let tasks = vec![
             tokio::spawn(self.clone().keep_recovering()),
+            tokio::spawn(self.clone().keep_reconciling()),
             tokio::spawn(self.clone().keep_tokens()),
             tokio::spawn(self.clone().keep_forgetting()),
             tokio::spawn(self.worker().run(self.parts.stop.clone())),
@@ -54,6 +55,17 @@ impl App {
             }
             if self.stopped_within(RECOVERY).await {
                 return;
+            }
+        }
+    }
+
+    async fn keep_reconciling(self) {
+        while !self.stopped_within(RECOVERY).await {
+            if let Err(error) = self.reconciler().take_up().await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "reconciliations that wait cannot be looked for"
+                );
             }
         }
     }

@@ -8,6 +8,7 @@ mod integrations;
 mod objects;
 mod open;
 mod operations;
+mod recon;
 mod scripts;
 mod targets;
 mod tokens;
@@ -23,6 +24,7 @@ use crate::{
     clock::{Clock, SharedClock},
     config::{Configuration, Problem},
     model::{OperationId, Outcome},
+    recon::Reconciler,
     store::Store,
     sync::Engine,
 };
@@ -42,6 +44,7 @@ pub struct App {
 #[derive(Debug)]
 struct Parts {
     engine: Engine,
+    reconciler: Reconciler,
     clock: SharedClock,
     configuration: ArcSwap<Configuration>,
     problems: ArcSwap<Vec<Problem>>,
@@ -106,6 +109,12 @@ impl App {
     /// finished by the next start.
     pub async fn close(&self, patience: Duration) {
         self.parts.stop.cancel();
+        if tokio::time::timeout(patience, self.reconciler().close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("a reconciliation is still at work; the next start goes on with it");
+        }
         if tokio::time::timeout(patience, self.engine().drain())
             .await
             .is_err()
@@ -130,6 +139,10 @@ impl App {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         std::mem::take(&mut *tasks)
+    }
+
+    fn reconciler(&self) -> &Reconciler {
+        &self.parts.reconciler
     }
 
     fn store(&self) -> &Store {

@@ -15,6 +15,7 @@ use crate::{
     config::{self, Configuration, Loaded, State},
     connectors::{self, SharedConnector},
     hooks::{Limits, Runtime},
+    recon::Reconciler,
     store::{self, Keyring, Store},
     sync::{Bounds, CallPolicy, Engine, Setup, Target},
 };
@@ -104,6 +105,7 @@ impl Builder {
         let engine = Engine::new(store, Arc::clone(&self.clock), setup, bounds);
         let app = App {
             parts: Arc::new(Parts {
+                reconciler: Reconciler::new(engine.clone(), Arc::clone(&self.clock)),
                 engine,
                 clock: self.clock,
                 configuration: ArcSwap::new(Arc::clone(&configuration)),

@@ -1,7 +1,9 @@
 //! Audit entries: what is written about a change, and the words for it (SPEC 5).
 mod entries;
+mod recon;
 
 pub use entries::{
     about_access, about_change, about_compensation, about_configuration, about_divergence_end,
     about_refusal, about_undo,
 };
+pub use recon::{about_recon, about_recon_entry};

@@ -83,6 +83,8 @@ pub enum Verb {
     /// Read the change feed, as it is or as it comes
     #[command(subcommand)]
     Events(Events),
+    /// Compare the two sides of a mapping, and put right what differs
+    Recon(super::recon::Recon),
     /// Read, export and verify the audit log
     #[command(subcommand)]
     Audit(Audit),

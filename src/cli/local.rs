@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     output::{Failure, Result},
@@ -85,6 +86,38 @@ impl Service for Local {
 
     async fn resolve(&self, id: OperationId, reason: &str) -> Result<Value> {
         Ok(self.app.resolve(id, reason, &self.caller).await?.to_value())
+    }
+
+    async fn start_recon(&self, wanted: &Value) -> Result<Value> {
+        let wanted = serde_json::from_value(wanted.clone())
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let transaction = SystemClock.fresh_id().to_string();
+        let run = self.app.start_recon(wanted, &self.caller, &transaction);
+        Ok(run.await?.to_value())
+    }
+
+    async fn recons(&self) -> Result<Vec<Value>> {
+        let runs = self.app.recons(None).await?;
+        Ok(runs.iter().map(|run| run.to_value()).collect())
+    }
+
+    async fn recon(&self, id: Uuid) -> Result<Value> {
+        Ok(self.app.recon(id).await?.to_value())
+    }
+
+    async fn recon_entries(&self, id: Uuid, search: &Search) -> Result<Page> {
+        let found = self.app.recon_entries(id, &stored(search)?).await?;
+        Ok(Page {
+            results: found.results.iter().map(|entry| entry.to_value()).collect(),
+            cursor: found.cookie,
+        })
+    }
+
+    async fn act_on_recon(&self, id: Uuid, action: &str) -> Result<Value> {
+        Ok(match action {
+            "cancel" => self.app.cancel_recon(id).await?,
+            _ => self.app.approve_recon(id, &self.caller).await?.to_value(),
+        })
     }
 
     async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page> {

@@ -12,6 +12,7 @@ mod local;
 mod migrate;
 mod ops;
 mod output;
+mod recon;
 mod record;
 mod remote;
 mod serve;
@@ -86,6 +87,12 @@ async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
         Verb::Events(verb) => {
             asking(globals, async |service| {
                 events::run(service, verb, output).await
+            })
+            .await
+        }
+        Verb::Recon(verb) => {
+            asking(globals, async |service| {
+                recon::run(service, verb, output).await
             })
             .await
         }

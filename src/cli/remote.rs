@@ -10,6 +10,7 @@ use reqwest::{
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
+use uuid::Uuid;
 
 use super::{
     output::{Failure, Result, with_causes},
@@ -191,6 +192,38 @@ impl Service for Remote {
     async fn resolve(&self, id: OperationId, reason: &str) -> Result<Value> {
         self.operation_action(id, "resolve", &serde_json::json!({"reason": reason}))
             .await
+    }
+
+    async fn start_recon(&self, wanted: &Value) -> Result<Value> {
+        let request = self
+            .request(Method::POST, ["recon"])
+            .query(&[("_action", "recon")])
+            .json(wanted);
+        self.json(request).await
+    }
+
+    async fn recons(&self) -> Result<Vec<Value>> {
+        let body = self.json(self.request(Method::GET, ["recon"])).await?;
+        Ok(list_at(&body, "/reconciliations").to_vec())
+    }
+
+    async fn recon(&self, id: Uuid) -> Result<Value> {
+        let id = id.to_string();
+        self.json(self.request(Method::GET, ["recon", &id])).await
+    }
+
+    async fn recon_entries(&self, id: Uuid, search: &Search) -> Result<Page> {
+        let id = id.to_string();
+        let request = self.request(Method::GET, ["recon", &id, "entries"]);
+        self.page(request, search).await
+    }
+
+    async fn act_on_recon(&self, id: Uuid, action: &str) -> Result<Value> {
+        let id = id.to_string();
+        let request = self
+            .request(Method::POST, ["recon", &id])
+            .query(&[("_action", action)]);
+        self.json(request).await
     }
 
     async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page> {

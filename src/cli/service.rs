@@ -2,6 +2,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::output::Result;
 use crate::model::{OperationId, Outcome, audit::Topic};
@@ -21,6 +22,16 @@ pub trait Service: Send + Sync {
     async fn heal(&self, id: OperationId) -> Result<Value>;
     /// Ends a diverged change as it is; gives its record.
     async fn resolve(&self, id: OperationId, reason: &str) -> Result<Value>;
+    /// Begins a reconciliation; gives its run object.
+    async fn start_recon(&self, wanted: &Value) -> Result<Value>;
+    /// The latest reconciliations, newest first.
+    async fn recons(&self) -> Result<Vec<Value>>;
+    /// A reconciliation as it stands.
+    async fn recon(&self, id: Uuid) -> Result<Value>;
+    /// What a reconciliation found.
+    async fn recon_entries(&self, id: Uuid, search: &Search) -> Result<Page>;
+    /// Stops a reconciliation (`cancel`) or carries out what it held back (`approve`).
+    async fn act_on_recon(&self, id: Uuid, action: &str) -> Result<Value>;
     /// Audit entries of a topic, or of all.
     async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page>;
     /// A part of the change feed: `{result, cursor, more}`.

@@ -88,6 +88,15 @@ impl Connector for Measured {
         call.ended(self.connector.read(class, id).await)
     }
 
+    async fn read_many(
+        &self,
+        class: &str,
+        ids: &[String],
+    ) -> Result<Option<Vec<TargetObject>>, Error> {
+        let call = self.call("readMany");
+        call.ended(self.connector.read_many(class, ids).await)
+    }
+
     async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {
         let call = self.call("query");
         call.ended(self.connector.query(class, query).await)

@@ -201,6 +201,20 @@ pub trait Connector: Send + Sync + Debug {
     /// As `read`.
     async fn query(&self, class: &str, query: &Query) -> Result<Page, Error>;
 
+    /// Those of the objects with these ids that exist, in any order, where the target can give them
+    /// in one request; none: it cannot, and whoever compares many objects lists them instead.
+    ///
+    /// # Errors
+    /// As `read`.
+    async fn read_many(
+        &self,
+        class: &str,
+        ids: &[String],
+    ) -> Result<Option<Vec<TargetObject>>, Error> {
+        let _ = (class, ids);
+        Ok(None)
+    }
+
     /// Creates an object; with an id, under that id and only if there is none yet.
     ///
     /// # Errors

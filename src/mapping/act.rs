@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::{
     Case, Failure, Found, Lookup, MappingHook, ScriptRun,
     condition::View,
+    occasion::Occasion,
     properties::{Laid, id_text, without_new_nulls},
     run::{Bindings, unusable},
     situation::Assessed,
@@ -27,6 +28,7 @@ pub(super) struct Acting<'c, 'a> {
     pub(super) case: Case<'a>,
     pub(super) assessed: &'c Assessed,
     pub(super) action: Action,
+    pub(super) occasion: Occasion<'c>,
     pub(super) view: &'c View<'c>,
     pub(super) runs: &'c mut Vec<ScriptRun>,
 }
@@ -149,6 +151,9 @@ impl<'c> Acting<'c, '_> {
     }
 
     async fn link(&mut self) -> Result<Effect, Failure> {
+        if !self.case.has_source() {
+            return Err(self.impossible("there is no source object"));
+        }
         let target = self.need_target()?;
         let link = self.link_to(Some(&target.id))?;
         self.observed(MappingHook::OnLink).await?;
@@ -292,8 +297,8 @@ impl<'c> Acting<'c, '_> {
             .bindings(Bindings::of(script))
             .with("target", || after.map_or(Value::Null, Value::Object))
             .with("action", || json!(self.action))
-            .with("sourceAction", || json!(true))
-            .with("reconId", || Value::Null);
+            .with("sourceAction", || json!(self.case.has_source()))
+            .with("reconId", || json!(self.occasion.reconciliation()));
         let scripts = self.case.scripts;
         scripts
             .hook(self.case.mapping, "postAction", bindings, self.runs)

@@ -7,7 +7,8 @@ use super::{
     Failure, Mapping,
     act::{Acting, Reserved},
     condition::View,
-    situation::Qualified,
+    occasion::Occasion,
+    situation::{Assessed, Qualified},
 };
 use crate::{
     hooks::{self, LogLine, Reader, Runtime, Script},
@@ -154,7 +155,7 @@ impl<'a> Case<'a> {
         self.decision(Step::Failed { cause })
     }
 
-    fn decision(&self, step: Step) -> Decision {
+    pub(super) fn decision(&self, step: Step) -> Decision {
         Decision {
             row: PlannedRow {
                 mapping: self.mapping.name.clone(),
@@ -191,12 +192,17 @@ impl<'a> Prepared<'a> {
     /// Assesses the situation, chooses the action and computes the write. Hooks of the mapping run
     /// here, so that what the plan shows is what will be written.
     pub async fn decide(self, found: Found) -> Decision {
+        self.decide_on(found, Occasion::Change).await
+    }
+
+    /// The same for a given occasion, which says what is done by default.
+    pub async fn decide_on(self, found: Found, occasion: Occasion<'_>) -> Decision {
         let mut decision = self.case.decision(Step::Nothing);
         decision.row.find = match &self.lookup.candidates {
             Some(Candidates::Query(filter)) => Some(filter.to_string()),
             _ => None,
         };
-        if let Err(failure) = self.fill(found, &mut decision).await {
+        if let Err(failure) = self.fill(found, occasion, &mut decision).await {
             decision.row.step = Step::Failed {
                 cause: failure.cause(),
             };
@@ -204,25 +210,46 @@ impl<'a> Prepared<'a> {
         decision
     }
 
-    async fn fill(&self, found: Found, decision: &mut Decision) -> Result<(), Failure> {
-        let case = self.case;
-        let reserved = Reserved::new(&case, &self.lookup, &found);
-        let assessed = case.assess(self.qualified, found).await?;
+    async fn fill(
+        &self,
+        found: Found,
+        occasion: Occasion<'_>,
+        decision: &mut Decision,
+    ) -> Result<(), Failure> {
+        let reserved = Reserved::new(&self.case, &self.lookup, &found);
+        let assessed = self.case.assess(self.qualified, found).await?;
+        self.case
+            .settle_on(assessed, &reserved, occasion, decision)
+            .await
+    }
+}
+
+impl Case<'_> {
+    /// From the situation to the row: the action, its write and its link.
+    pub(super) async fn settle_on(
+        self,
+        assessed: Assessed,
+        reserved: &Reserved,
+        occasion: Occasion<'_>,
+        decision: &mut Decision,
+    ) -> Result<(), Failure> {
+        let case = self;
         decision.row.situation = Some(assessed.situation);
         if let Some(target) = &assessed.target {
             decision.row.target_id = Some(target.id.clone());
         }
         let view = View::new(case, assessed.target.as_ref());
-        let chosen = case.choose(assessed.situation, &view).await?;
+        let chosen = case.choose(assessed.situation, &view, occasion).await?;
         decision.row.action = Some(chosen.action);
         let mut acting = Acting {
             case,
             assessed: &assessed,
             action: chosen.action,
+            occasion,
             view: &view,
             runs: &mut decision.runs,
         };
-        let effect = acting.effect(&reserved).await?;
+        let effect = acting.effect(reserved).await?;
         if let Some(script) = chosen.post_action.filter(|_| concludes(chosen.action)) {
             acting.conclude(script, &effect).await?;
         }

@@ -5,6 +5,7 @@ mod condition;
 mod confidential;
 mod correlate;
 mod failure;
+mod occasion;
 mod policy;
 mod properties;
 mod qualify;
@@ -20,5 +21,6 @@ pub use case::{
 };
 pub use confidential::confidential_targets;
 pub use failure::Failure;
+pub use occasion::Occasion;
 pub use qualify::link_qualifiers;
 pub use settings::*;

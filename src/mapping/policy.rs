@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::{
     Case, Failure, PolicyAction,
     condition::View,
+    occasion::Occasion,
     run::{Bindings, unusable},
 };
 use crate::{
@@ -24,6 +25,7 @@ impl<'a> Case<'a> {
         &self,
         situation: Situation,
         view: &View<'_>,
+        occasion: Occasion<'_>,
     ) -> Result<Chosen<'a>, Failure> {
         let policies = self.mapping.policies.iter();
         for policy in policies.filter(|policy| policy.situation == situation) {
@@ -34,7 +36,8 @@ impl<'a> Case<'a> {
                 let action = match &policy.action {
                     PolicyAction::Fixed(action) => *action,
                     PolicyAction::Script(script) => {
-                        self.ask_for_action(script, situation, view).await?
+                        self.ask_for_action(script, situation, view, occasion)
+                            .await?
                     }
                 };
                 return Ok(Chosen {
@@ -44,7 +47,7 @@ impl<'a> Case<'a> {
             }
         }
         Ok(Chosen {
-            action: situation.implicit_default(),
+            action: occasion.default_for(situation),
             post_action: None,
         })
     }
@@ -54,14 +57,15 @@ impl<'a> Case<'a> {
         script: &Script,
         situation: Situation,
         view: &View<'_>,
+        occasion: Occasion<'_>,
     ) -> Result<Action, Failure> {
         const HOOK: &str = "action of a policy";
         let bindings = Bindings::of(script)
             .with_object("source", self.source.object())
             .with_object("target", view.target())
             .with("situation", || json!(situation))
-            .with("sourceAction", || json!(true))
-            .with("recon", || json!({}))
+            .with("sourceAction", || json!(self.has_source()))
+            .with("recon", || json!({"reconId": occasion.reconciliation()}))
             .with_case(self);
         let name = self.scripts.value(self.mapping, HOOK, bindings).await?;
         name.as_str()

@@ -52,6 +52,52 @@ pub struct Mapping {
     pub run_target_phase: bool,
     /// Target attributes whose values come from confidential source attributes.
     pub confidential: Vec<String>,
+    /// How it is reconciled.
+    pub reconciliation: Reconciliation,
+}
+
+/// How a mapping is reconciled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reconciliation {
+    /// When it runs by itself: a cron expression of five or six fields, in UTC.
+    pub schedule: Option<String>,
+    /// What a run by schedule looks at.
+    pub mode: crate::model::recon::Mode,
+    /// How many deletions a run may carry out by itself; none: any number.
+    pub max_deletions: Option<u64>,
+    /// What share of the records, from 0 to 1, a run may delete by itself.
+    pub max_deletion_share: f64,
+    /// What share of the records may fail, from 0 to 1, before a run is stopped and the mapping
+    /// quarantined.
+    pub max_failure_share: f64,
+    /// The mapping's version, in place of the digest of it and its scripts.
+    pub sync_version: Option<String>,
+    /// From which end partial syncs work.
+    pub direction: SyncDirection,
+}
+
+/// From which end a partial sync works through its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SyncDirection {
+    /// From the window's begin; what is done when it stops is done.
+    #[default]
+    Forward,
+    /// From now back to the window's begin; nothing counts before all is done.
+    Backward,
+}
+
+impl Default for Reconciliation {
+    fn default() -> Self {
+        Self {
+            schedule: None,
+            mode: crate::model::recon::Mode::Full,
+            max_deletions: None,
+            max_deletion_share: 0.2,
+            max_failure_share: 0.5,
+            sync_version: None,
+            direction: SyncDirection::Forward,
+        }
+    }
 }
 
 /// One mapped property.

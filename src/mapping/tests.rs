@@ -93,6 +93,7 @@ impl Bench {
                 allow_empty_source_set: false,
                 run_target_phase: true,
                 confidential: Vec::new(),
+                reconciliation: Reconciliation::default(),
             },
             context: json!({}),
             old: Some(source.clone()),

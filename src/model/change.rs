@@ -52,6 +52,8 @@ pub enum Purpose {
     FollowUp,
     /// A mapping with `queuedSync` is carried out; the object itself has changed before.
     Queued,
+    /// A reconciliation puts the target of one mapping right; the object itself does not change.
+    Reconciliation,
 }
 
 /// Where a change comes from. Kept in the journal; the recursion guard reads nothing else.

@@ -12,8 +12,8 @@ pub const CHANGE_SECONDS: &str = "recant_change_duration_seconds";
 pub const LANE_WAIT_SECONDS: &str = "recant_lane_wait_seconds";
 /// Counter: runs of hooks, by `hook` and `verdict` (`accept`, `reject`, `revert`, `error`).
 pub const HOOK_RUNS: &str = "recant_hook_runs_total";
-/// Counter: calls of targets, by `connector`, `kind` (`read`, `query`, `create`, `update`, `delete`,
-/// `test`, `changes`) and `result` (`ok`, `refused`, `unavailable`, `unknown`, `timeout`).
+/// Counter: calls of targets, by `connector`, `kind` (`read`, `readMany`, `query`, `create`, `update`,
+/// `delete`, `test`, `changes`) and `result` (`ok`, `refused`, `unavailable`, `unknown`, `timeout`).
 pub const TARGET_CALLS: &str = "recant_target_calls_total";
 /// Histogram, seconds: one call of a target, by `connector` and `kind`.
 pub const TARGET_CALL_SECONDS: &str = "recant_target_call_duration_seconds";
@@ -47,6 +47,9 @@ pub const HTTP_REQUESTS: &str = "recant_http_requests_total";
 /// Histogram, seconds: one HTTP request, by `route`.
 pub const HTTP_SECONDS: &str = "recant_http_request_duration_seconds";
 
+/// Counter: reconciliations, by `state` (`begun`, `SUCCESS`, `FAILED`, `CANCELED`).
+pub const RECON_RUNS: &str = "recant_recon_runs_total";
+
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -59,7 +62,7 @@ pub enum Kind {
 }
 
 /// Every metric with what it is and the sentence that `/metrics` shows.
-pub const ALL: [(&str, Kind, &str); 19] = [
+pub const ALL: [(&str, Kind, &str); 20] = [
     (
         CHANGES,
         Kind::Counter,
@@ -151,4 +154,5 @@ pub const ALL: [(&str, Kind, &str); 19] = [
         "Answers of the HTTP API, by method, route and class of status.",
     ),
     (HTTP_SECONDS, Kind::Seconds, "Time of one HTTP request."),
+    (RECON_RUNS, Kind::Counter, "Reconciliations, by state."),
 ];

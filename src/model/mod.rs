@@ -11,6 +11,7 @@ pub mod patch;
 pub mod path;
 pub mod plan;
 pub mod pointer;
+pub mod recon;
 pub mod record;
 pub mod saga;
 pub mod secret;

@@ -7,7 +7,8 @@ use sea_orm::{
 use super::{
     connection::Transaction,
     entity::{
-        audit_entry, event, idempotency, integration_event, lane, link, managed_object, operation,
+        audit_entry, event, idempotency, integration_event, lane, link, link_digest,
+        managed_object, operation, recon_entry, recon_spill,
     },
 };
 
@@ -131,6 +132,10 @@ row!(integration_event {
 }, weight: |row| row.payload.as_ref().map_or(0, String::len));
 row!(idempotency { caller, key, request_digest, operation, created_at, answer },
     weight: |row| row.answer.as_ref().map_or(0, String::len));
+row!(recon_entry { run, number, situation, action, status, source_id, target_id, body },
+    weight: |row| row.body.len());
+row!(link_digest { mapping, qualifier, first_id, digest }, weight: |_row| 0);
+row!(recon_spill { run, id, digest }, weight: |_row| 0);
 
 #[cfg(test)]
 mod tests {

@@ -5,8 +5,8 @@ use crate::{
     hooks::{Run, Variable, Variables},
     managed::HookPoint,
     model::{
-        ChangeKind, ChangeRequest, Lineage, Link, Object, OperationId, Precondition, Requested,
-        ResourceName,
+        ChangeKind, ChangeRequest, Lineage, Link, Object, OperationId, PlannedRow, Precondition,
+        Requested, ResourceName,
         object::{ID, REV},
         record::HookRun,
     },
@@ -31,6 +31,8 @@ pub(super) struct Attempt {
     pub lineage: Lineage,
     pub object: ResourceName,
     pub request: ChangeRequest,
+    /// The row of the mapping that asks for the change, where one does.
+    pub origin: Option<Box<PlannedRow>>,
     pub started_at: chrono::DateTime<chrono::Utc>,
 }
 
@@ -85,7 +87,10 @@ impl Engine {
             return Ok(admitted);
         }
         match self.own_hooks(&mut admitted).await {
-            Ok(()) => Ok(admitted),
+            Ok(()) => {
+                admitted.context.origin.clone_from(&attempt.origin);
+                Ok(admitted)
+            }
             Err(refusal) => Err(NotAdmitted {
                 refusal,
                 context: Some(admitted.context),

@@ -100,7 +100,7 @@ fn reason(kind: CauseKind) -> &'static str {
     }
 }
 
-async fn retried<T, F: Future<Output = Result<T, Error>>>(
+pub(super) async fn retried<T, F: Future<Output = Result<T, Error>>>(
     policy: &CallPolicy,
     mut call: impl FnMut() -> F,
 ) -> Result<T, Error> {

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::{
     managed::ManagedType,
     model::{
-        ChangeKind, Lineage, Object, OperationId, OperationRecord, PlannedRow, ResourceName,
-        RowResult, SagaState, TargetObject,
+        ChangeKind, Lineage, Object, OperationId, OperationRecord, PlannedRow, Purpose,
+        ResourceName, RowResult, SagaState, TargetObject,
         change::IdempotencyKey,
         event::NewEvent,
         object::REV,
@@ -139,6 +139,8 @@ pub(super) struct Context {
     pub node: Arc<str>,
     /// Takes the confidential values of old and new object out of texts.
     pub redactor: Redactor,
+    /// The row of the mapping that the change comes from: its link is set when the change stands.
+    pub origin: Option<Box<PlannedRow>>,
 }
 
 impl Intent {
@@ -217,7 +219,13 @@ impl Context {
             setup,
             managed,
             redactor,
+            origin: None,
         }
+    }
+
+    /// Whether the change puts a target right without changing the object.
+    pub(super) fn is_reconciliation(&self) -> bool {
+        self.change.lineage.purpose == Purpose::Reconciliation
     }
 
     /// The same, whose redactor also knows what is confidential in the rows: a transform may have

@@ -25,7 +25,7 @@ pub enum Forbidden {
 pub fn may_compensate(lineage: &Lineage) -> Result<(), Forbidden> {
     match lineage.purpose {
         Purpose::Compensation => Err(Forbidden::SecondCompensation),
-        Purpose::Request | Purpose::FollowUp | Purpose::Queued => Ok(()),
+        Purpose::Request | Purpose::FollowUp | Purpose::Queued | Purpose::Reconciliation => Ok(()),
     }
 }
 
@@ -37,7 +37,7 @@ pub fn may_follow_up(lineage: &Lineage) -> Result<(), Forbidden> {
     match lineage.purpose {
         Purpose::Compensation => Err(Forbidden::FromCompensation),
         _ if lineage.depth >= DEEPEST => Err(Forbidden::TooDeep),
-        Purpose::Request | Purpose::FollowUp | Purpose::Queued => Ok(()),
+        Purpose::Request | Purpose::FollowUp | Purpose::Queued | Purpose::Reconciliation => Ok(()),
     }
 }
 

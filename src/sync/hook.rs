@@ -48,6 +48,10 @@ impl Engine {
         point: HookPoint,
         variables: impl FnOnce() -> Variables,
     ) -> Option<(Run, HookRun)> {
+        if point == HookPoint::OnSync && context.is_reconciliation() {
+            // The object does not change: there is nothing that a hook could take back.
+            return None;
+        }
         let script = context.managed.as_ref()?.hooks.get(&point)?;
         let mut all = variables();
         all.extend(common(context));

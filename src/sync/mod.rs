@@ -14,12 +14,16 @@ mod compare;
 mod compensate;
 mod details;
 mod error;
+mod finding;
+mod fingerprint;
 mod follow;
 pub mod guard;
 mod heal;
 mod hook;
+mod inspect;
 mod journal;
 pub mod lane;
+mod listing;
 mod plan;
 mod queue;
 mod reader;
@@ -41,6 +45,9 @@ use crate::{
 };
 
 pub use error::{Accepted, Answer, Refusal, reason};
+pub use finding::{Agreement, Finding, Inspected, Standing};
+pub use fingerprint::{Fingerprint, combined, fingerprint};
+pub use inspect::{Deeds, Inspection, Subject};
 pub use lane::Bounds;
 pub use queue::Queued;
 pub use recover::Waiting;

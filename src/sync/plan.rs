@@ -1,5 +1,7 @@
 //! The plan: every target read, every mapping decided, the exact writes. Plain data; what a dry run
 //! shows is what `apply` carries out, and nothing is computed again.
+pub(super) mod inspect;
+
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
@@ -137,7 +139,8 @@ impl Engine {
             links: &links,
             admissions: Admissions::default(),
         };
-        let mut made = self.rows(&context, &ground).await;
+        let mut made = origin_row(&context);
+        made.extend(self.rows(&context, &ground).await);
         refuse_second_writes(&mut made);
         let status = made.iter().find_map(|made| made.status);
         let mut rows = Vec::with_capacity(made.len());
@@ -309,6 +312,16 @@ impl Engine {
         }
         Ok(Found { object, hits })
     }
+}
+
+/// The row of the mapping that the change comes from, which writes nothing more.
+fn origin_row(context: &Context) -> Vec<Made> {
+    let row = context.origin.iter().map(|row| Made {
+        row: PlannedRow::clone(row),
+        runs: Vec::new(),
+        status: None,
+    });
+    row.collect()
 }
 
 /// Why the targets of a case could not be read.

@@ -126,19 +126,13 @@ impl Engine {
     ) -> Answer {
         let _work = self.parts.working.begin(id);
         let span = tracing::info_span!("change", operation = %id);
-        let way = self.all_the_way(id, lineage, request, begun);
+        let way = self.all_the_way(self.attempt(id, lineage, request), begun);
         Box::pin(way).instrument(span).await
     }
 
-    async fn all_the_way(
-        &self,
-        id: OperationId,
-        lineage: Lineage,
-        request: ChangeRequest,
-        begun: Option<Begun>,
-    ) -> Answer {
+    /// An attempt from its lane to its answer.
+    pub(super) async fn all_the_way(&self, attempt: Attempt, begun: Option<Begun>) -> Answer {
         let started = Instant::now();
-        let attempt = self.attempt(id, lineage, request);
         let turn = match self.turn(&attempt).await {
             Ok(turn) => turn,
             Err(refusal) => {
@@ -169,7 +163,12 @@ impl Engine {
         Ok(Some(turn))
     }
 
-    fn attempt(&self, id: OperationId, lineage: Lineage, request: ChangeRequest) -> Attempt {
+    pub(super) fn attempt(
+        &self,
+        id: OperationId,
+        lineage: Lineage,
+        request: ChangeRequest,
+    ) -> Attempt {
         let named = match &request.requested {
             Requested::Create { id: None, content } => {
                 content.get(ID).and_then(Value::as_str).map(str::to_owned)
@@ -182,6 +181,7 @@ impl Engine {
             lineage,
             object: request.container.object(&object_id),
             request,
+            origin: None,
             started_at: self.clock().now(),
         }
     }

@@ -147,7 +147,8 @@ impl Engine {
         let answer = self.answer(context, outcome, journaled.rows(), &ends, thrown);
         let mut settlement = Settlement {
             links: links(journaled.rows(), &ends),
-            supersedes: (outcome == Outcome::Synced)
+            // One mapping put right says nothing about the others.
+            supersedes: (outcome == Outcome::Synced && !context.is_reconciliation())
                 .then(|| (context.change.object.clone(), context.change.id)),
             event: context.event(self.clock().now()),
             outbound: self.left_to_queues(context),

@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("audit", &["model", "clock", "store"]),
     ("sync", ENGINE),
     ("feed", FEED),
+    ("recon", RECON),
     ("config", CONFIG),
     ("app", APP),
     ("api", &["model", "clock", "app"]),
@@ -38,6 +39,17 @@ const ENGINE: &[&str] = &[
     "audit",
 ];
 const FEED: &[&str] = &[
+    "model",
+    "clock",
+    "hooks",
+    "managed",
+    "mapping",
+    "connectors",
+    "store",
+    "audit",
+    "sync",
+];
+const RECON: &[&str] = &[
     "model",
     "clock",
     "hooks",
@@ -69,6 +81,7 @@ const APP: &[&str] = &[
     "audit",
     "sync",
     "feed",
+    "recon",
     "config",
 ];
 const EVERYTHING: &[&str] = &[
@@ -82,6 +95,7 @@ const EVERYTHING: &[&str] = &[
     "audit",
     "sync",
     "feed",
+    "recon",
     "config",
     "app",
     "api",

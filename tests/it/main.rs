@@ -22,6 +22,7 @@ mod malformed;
 mod metrics;
 mod nodes;
 mod queued;
+mod recon;
 mod repeats;
 mod simulation;
 mod store;

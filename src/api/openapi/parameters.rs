@@ -207,3 +207,30 @@ pub(crate) struct ChangeHeaders {
     #[param(rename = "Prefer")]
     prefer: Option<String>,
 }
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct ReconPath {
+    /// The reconciliation's id
+    id: uuid::Uuid,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+pub(crate) struct ReconParameters {
+    /// The mapping's name
+    mapping: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+pub(crate) struct ReconStartParameters {
+    /// The id of the source object that `reconById` looks at
+    id: Option<String>,
+    /// `full` or `updatedAt`
+    mode: Option<String>,
+    /// Whether to report only
+    dry_run: Option<bool>,
+    /// Whether to answer only when the run is over
+    wait_for_completion: Option<bool>,
+}

@@ -17,7 +17,7 @@ use crate::{
         written::{script::TextOrScript, sync as written},
     },
     hooks::Script,
-    mapping::{Mapping, MappingHook, QueuedSync, confidential_targets},
+    mapping::{Mapping, MappingHook, QueuedSync, Reconciliation, confidential_targets},
     model::Container,
 };
 
@@ -138,6 +138,7 @@ impl<'a, 'b> One<'a, 'b> {
             allow_empty_source_set: self.written.allow_empty_source_set.unwrap_or_default(),
             run_target_phase: self.written.run_target_phase.unwrap_or(true),
             confidential: Vec::new(),
+            reconciliation: Reconciliation::default(),
         };
         mapping.confidential = self.confidential(&mapping);
         Some(mapping)

@@ -282,17 +282,19 @@ impl Connector for Memory {
             return Err(Error::unavailable(503, "out of service"));
         }
         let state = self.state.lock().unwrap();
-        let objects = state
+        let after = query.cursor.as_deref();
+        let mut objects: Vec<TargetObject> = state
             .objects
             .values()
+            .filter(|object| after.is_none_or(|after| object.id.as_str() > after))
             .filter(|object| query.filter.matches(&object.to_object()))
-            .take(query.page_size)
+            .take(query.page_size + 1)
             .cloned()
             .collect();
-        Ok(Page {
-            objects,
-            cursor: None,
-        })
+        let more = objects.len() > query.page_size;
+        objects.truncate(query.page_size);
+        let cursor = objects.last().filter(|_| more).map(|last| last.id.clone());
+        Ok(Page { objects, cursor })
     }
 
     async fn create(

@@ -1,0 +1,89 @@
+//! Reconciliations for every caller: starting, looking, stopping, approving.
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    model::recon::{Entry, Run, RunState, Wanted},
+    store::{Found, Search},
+};
+
+use super::{App, Error};
+
+/// How often somebody who waits for the end of a run looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl App {
+    /// Begins a reconciliation; it goes on by itself.
+    ///
+    /// # Errors
+    /// 404 for an unknown mapping, 400 for what cannot be asked of it, 409 where a run of it is
+    /// under way.
+    pub async fn start_recon(
+        &self,
+        wanted: Wanted,
+        caller: &str,
+        transaction_id: &str,
+    ) -> Result<Run, Error> {
+        let recon = self.reconciler();
+        Ok(recon.start(wanted, caller, transaction_id).await?)
+    }
+
+    /// Waits until a reconciliation is over, on whatever node it is.
+    ///
+    /// # Errors
+    /// 404 where there is none.
+    pub async fn wait_for_recon(&self, id: Uuid) -> Result<Run, Error> {
+        loop {
+            let run = self.recon(id).await?;
+            if run.state != RunState::Active {
+                return Ok(run);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// A reconciliation as it stands.
+    ///
+    /// # Errors
+    /// 404 where there is none.
+    pub async fn recon(&self, id: Uuid) -> Result<Run, Error> {
+        Ok(self.reconciler().run(id).await?)
+    }
+
+    /// The latest reconciliations, newest first; of a mapping where one is named.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn recons(&self, mapping: Option<&str>) -> Result<Vec<Run>, Error> {
+        Ok(self.store().runs(mapping).await?)
+    }
+
+    /// What a reconciliation found of each record, in the order in which they were met unless
+    /// sorted otherwise.
+    ///
+    /// # Errors
+    /// 404 where there is no such run, 400 for a search that cannot be answered.
+    pub async fn recon_entries(&self, id: Uuid, search: &Search) -> Result<Found<Entry>, Error> {
+        self.recon(id).await?;
+        Ok(self.store().recon_entries(id, search).await?)
+    }
+
+    /// Asks a reconciliation to stop: `{_id, action, status}`.
+    ///
+    /// # Errors
+    /// 404 where there is none, 409 where it is over.
+    pub async fn cancel_recon(&self, id: Uuid) -> Result<Value, Error> {
+        self.reconciler().cancel(id).await?;
+        Ok(json!({"_id": id, "action": "cancel", "status": "INITIATED"}))
+    }
+
+    /// Carries out the deletions that a reconciliation held back.
+    ///
+    /// # Errors
+    /// 404 where there is none, 409 where it holds nothing back or one of its mapping is under way.
+    pub async fn approve_recon(&self, id: Uuid, caller: &str) -> Result<Run, Error> {
+        Ok(self.reconciler().approve(id, caller).await?)
+    }
+}

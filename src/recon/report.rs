@@ -1,0 +1,171 @@
+//! From what the engine found to a run's counts and entries.
+use crate::{
+    model::{
+        Action, OperationId, Situation,
+        recon::{Entry, Run, Side, Status},
+    },
+    sync::{Finding, Refusal, Standing, Subject},
+};
+
+/// Counts a pair that is as it was when it agreed.
+pub(super) fn unchanged(run: &mut Run, pairs: u64) {
+    run.counts.unchanged += pairs;
+    run.counts.links += pairs;
+    run.counts.successes += pairs;
+    *run.counts
+        .situations
+        .entry(Situation::Confirmed)
+        .or_default() += pairs;
+}
+
+/// Counts a finding and gives its entry; none where there is nothing to tell.
+pub(super) fn found(
+    run: &mut Run,
+    side: Side,
+    finding: Finding,
+    change: Option<OperationId>,
+) -> Option<Entry> {
+    if let Some(situation) = finding.situation {
+        *run.counts.situations.entry(situation).or_default() += 1;
+        if has_link(situation) {
+            run.counts.links += 1;
+        }
+    }
+    let status = status(run, &finding);
+    count(run, status, &finding);
+    if is_quiet(&finding) {
+        return None;
+    }
+    run.counts.entries += 1;
+    Some(Entry {
+        recon_id: run.id,
+        number: run.counts.entries,
+        reconciling: side,
+        source_object_id: finding.source_id,
+        target_object_id: finding.target_id,
+        link_qualifier: finding.link_qualifier,
+        situation: finding.situation,
+        action: finding.action,
+        operation: finding.operation.map(str::to_owned),
+        status,
+        before: finding.before,
+        after: finding.after,
+        message: finding.cause.as_ref().map(|cause| cause.message.clone()),
+        code: finding.cause.map(|cause| cause.code),
+        change: change.filter(|_| finding.standing != Standing::Agreed),
+    })
+}
+
+/// The entry of a record that could not be looked at.
+pub(super) fn unseen(run: &mut Run, side: Side, subject: &Subject, refusal: &Refusal) -> Entry {
+    run.counts.failures += 1;
+    run.counts.entries += 1;
+    let (source, target, qualifier) = match subject {
+        Subject::Source(id) => (Some(id.clone()), None, String::new()),
+        Subject::Target { qualifier, id } => (None, Some(id.clone()), qualifier.clone()),
+    };
+    Entry {
+        recon_id: run.id,
+        number: run.counts.entries,
+        reconciling: side,
+        source_object_id: source,
+        target_object_id: target,
+        link_qualifier: qualifier,
+        situation: None,
+        action: None,
+        operation: None,
+        status: Status::Failure,
+        before: None,
+        after: None,
+        message: Some(refusal.message.clone()),
+        code: Some(refusal.code.into()),
+        change: None,
+    }
+}
+
+/// A deletion that was held back and has been carried out, or failed.
+pub(super) fn carried_out(
+    run: &mut Run,
+    entry: &mut Entry,
+    outcome: Result<Option<OperationId>, String>,
+) {
+    run.counts.held = run.counts.held.saturating_sub(1);
+    match outcome {
+        Ok(change) => {
+            run.counts.successes += 1;
+            run.counts.deleted += 1;
+            entry.status = Status::Success;
+            entry.change = change;
+        }
+        Err(message) => {
+            run.counts.failures += 1;
+            entry.status = Status::Failure;
+            entry.message = Some(message);
+        }
+    }
+}
+
+/// A dry run's deletions are told as held back, like those of the real run, until their number is
+/// known.
+fn status(run: &Run, finding: &Finding) -> Status {
+    match finding.standing {
+        Standing::Planned if finding.operation == Some("delete") => Status::Held,
+        Standing::Agreed | Standing::Planned | Standing::Done => Status::Success,
+        Standing::Held => Status::Held,
+        Standing::Failed => Status::Failure,
+        // Nothing is written in a dry run, so nothing is unknown there.
+        Standing::Unknown if run.wanted.dry_run => Status::Failure,
+        Standing::Unknown => Status::Unknown,
+    }
+}
+
+fn count(run: &mut Run, status: Status, finding: &Finding) {
+    let counts = &mut run.counts;
+    match status {
+        Status::Held => {
+            counts.held += 1;
+            return;
+        }
+        Status::Failure | Status::Unknown => {
+            counts.failures += 1;
+            return;
+        }
+        Status::Success => counts.successes += 1,
+    }
+    match finding.operation {
+        Some("create") => counts.created += 1,
+        Some("update") => counts.updated += 1,
+        Some("delete") => counts.deleted += 1,
+        _ => {}
+    }
+    let sets_link = finding.operation == Some("link")
+        || matches!(
+            (finding.operation, finding.situation),
+            (Some("create"), _) | (Some("update"), Some(Situation::Found))
+        );
+    if sets_link {
+        counts.links_created += 1;
+    }
+    if finding.standing == Standing::Agreed && finding.situation == Some(Situation::Confirmed) {
+        counts.unchanged += 1;
+    }
+}
+
+fn has_link(situation: Situation) -> bool {
+    matches!(
+        situation,
+        Situation::Confirmed | Situation::Missing | Situation::SourceMissing | Situation::LinkOnly
+    )
+}
+
+/// Whether a finding needs no entry: all is well, or the policy wants no report.
+fn is_quiet(finding: &Finding) -> bool {
+    let unreported = matches!(
+        finding.action,
+        Some(Action::Noreport | Action::Async | Action::Ignore)
+    );
+    finding.standing == Standing::Agreed
+        && (finding.situation == Some(Situation::Confirmed)
+            && finding.action == Some(Action::Update)
+            || unreported)
+}

@@ -1,0 +1,524 @@
+//! One run at work: stage after stage, page after page, each kept before the next.
+use std::{sync::Arc, time::Instant};
+
+use futures::stream::{self, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    audit,
+    clock::SharedClock,
+    mapping::{LinkQualifiers, Mapping},
+    model::{
+        Container, Filter,
+        filter::Operator,
+        pointer::Pointer,
+        recon::{Entry, Run, RunState, Side, Stage, Status},
+    },
+    store::{Count, Kept, LinkMark, Mark, RunPage, Search, Settlement},
+    sync::{Deeds, Engine, Standing, Subject},
+};
+
+use super::{
+    classify::{Known, Verdict, classify},
+    guard, report,
+    sides::{self, Marks, PAGE},
+};
+
+/// How many records are looked at at the same time.
+pub(super) const LOOKS: usize = 16;
+/// After how many looks a run keeps where it stands.
+const KEEP_AFTER: usize = 100;
+
+/// A run and what it works with.
+pub(super) struct Task {
+    pub(super) engine: Engine,
+    pub(super) clock: SharedClock,
+    pub(super) mapping: Arc<Mapping>,
+    pub(super) source_query: Option<Filter>,
+    pub(super) target_query: Option<Filter>,
+    pub(super) qualifiers: Vec<String>,
+    /// Whether the target gives many objects in one request.
+    pub(super) asks_for_many: bool,
+    /// The life of this node that has the run.
+    pub(super) node: Arc<str>,
+    /// Somebody wants the run to end.
+    pub(super) cancel: CancellationToken,
+    /// This node ends.
+    pub(super) stop: CancellationToken,
+}
+
+/// Why a run does not go on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It ends here, for this reason.
+    Failed(String),
+    /// This node ends: another one, or the next start, goes on.
+    Paused,
+    /// Another node has it.
+    Lost,
+    /// The store failed: it goes on later.
+    Store(crate::store::Error),
+}
+
+impl From<crate::store::Error> for Stop {
+    fn from(error: crate::store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What one step of a run gives to keep.
+#[derive(Default)]
+pub(super) struct Step {
+    pub(super) page: RunPage,
+}
+
+impl Task {
+    /// Works until the run is over, or must be left to somebody else; tells how it stands then.
+    pub(super) async fn work(&self, mut run: Run) -> Result<Run, Stop> {
+        loop {
+            let began = Instant::now();
+            let stepped = self.step(&mut run).await;
+            run.worked_ms += u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let step = match stepped {
+                Ok(step) => step,
+                Err(Stop::Failed(message)) => {
+                    return self.end(run, RunState::Failed, Some(message)).await;
+                }
+                Err(stop) => return Err(stop),
+            };
+            if run.stage == Stage::CompletedSuccess {
+                return self.succeed(run, step).await;
+            }
+            self.audit_entries(&run, &step.page.entries);
+            match self
+                .engine
+                .store()
+                .keep_run(&run, &self.node, step.page)
+                .await?
+            {
+                Kept::GoOn if self.stop.is_cancelled() => return Err(Stop::Paused),
+                Kept::GoOn => {}
+                Kept::Cancel => return self.end(run, RunState::Canceled, None).await,
+                Kept::Lost => return Err(Stop::Lost),
+            }
+            if let Some(message) = self.gives_up(&run) {
+                return self.end(run, RunState::Failed, Some(message)).await;
+            }
+        }
+    }
+
+    /// Whether pairs are compared by their digests before anybody looks.
+    pub(super) fn compares(&self, run: &Run) -> bool {
+        run.whole
+            && run.wanted.ids.is_empty()
+            && !run.wanted.force
+            && self.mapping.confidential.is_empty()
+    }
+
+    async fn step(&self, run: &mut Run) -> Result<Step, Stop> {
+        match run.stage {
+            Stage::ActiveInitialized => self.begin(run).await,
+            Stage::ActiveQueryEntries => self.list_target(run).await,
+            Stage::ActiveReconcilingSource => self.reconcile_sources(run).await,
+            Stage::ActiveLinkCleanup => self.reconcile_links(run).await,
+            Stage::ActiveReconcilingTarget => self.reconcile_targets(run).await,
+            Stage::ActiveProcessingResults => self.delete_held(run).await,
+            Stage::CompletedSuccess | Stage::CompletedFailed | Stage::CompletedCanceled => {
+                Ok(Step::default())
+            }
+        }
+    }
+
+    /// Checks that the source is not empty, counts it, and chooses the first stage.
+    async fn begin(&self, run: &mut Run) -> Result<Step, Stop> {
+        let allowed = run.wanted.allow_empty_source_set;
+        let allowed = allowed.unwrap_or(self.mapping.allow_empty_source_set);
+        if run.whole && run.wanted.ids.is_empty() && !allowed {
+            let first = self.source_page(run).await?;
+            if first.marks.is_empty() && first.next.is_none() {
+                let message = "the source is empty: nothing was done (allowEmptySourceSet)";
+                return Err(Stop::Failed(message.to_owned()));
+            }
+        }
+        run.counts.sources = self.count_sources(run).await?;
+        let lists = self.compares(run)
+            && !self.asks_for_many
+            && matches!(self.mapping.target, Container::System { .. });
+        run.stage = if lists {
+            Stage::ActiveQueryEntries
+        } else {
+            Stage::ActiveReconcilingSource
+        };
+        Ok(Step::default())
+    }
+
+    async fn count_sources(&self, run: &Run) -> Result<Option<u64>, Stop> {
+        if !run.wanted.ids.is_empty() {
+            return Ok(u64::try_from(run.wanted.ids.len()).ok());
+        }
+        let window = run.window.filter(|_| !run.whole);
+        let changed = window.map(|window| crate::store::Changed {
+            after: window.start,
+            until: window.end,
+        });
+        match (&self.mapping.source, &self.source_query) {
+            (Container::Managed(name), None) => {
+                Ok(Some(self.engine.store().count_marks(name, changed).await?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn list_target(&self, run: &mut Run) -> Result<Step, Stop> {
+        let filter = self.target_query.as_ref();
+        let position = run.position.take();
+        let page = self
+            .by_cursor(&self.mapping.target, filter, position.as_deref())
+            .await?;
+        let listed: Vec<_> = page
+            .marks
+            .into_iter()
+            .map(|mark| (mark.id, mark.print))
+            .collect();
+        *run.counts.targets.get_or_insert_default() += listed.len() as u64;
+        advance(run, page.next, Stage::ActiveReconcilingSource);
+        Ok(Step {
+            page: RunPage {
+                listed,
+                ..RunPage::default()
+            },
+        })
+    }
+
+    async fn reconcile_sources(&self, run: &mut Run) -> Result<Step, Stop> {
+        let Marks {
+            mut marks,
+            mut next,
+            divisible,
+        } = self.source_page(run).await?;
+        let mut step = Step::default();
+        if matches!(self.mapping.source, Container::System { .. }) && run.whole {
+            let listed = marks
+                .iter()
+                .map(|mark| (mark.id.clone(), mark.print.clone()));
+            step.page.listed = listed.collect();
+        }
+        let ids: Vec<String> = marks.iter().map(|mark| mark.id.clone()).collect();
+        let links = self.engine.store().links_from(self.links(), &ids).await?;
+        let mut suspects = self.suspects(run, &marks, &links).await?;
+        if divisible && suspects.len() > KEEP_AFTER {
+            let last = suspects.get(KEEP_AFTER - 1).copied().unwrap_or_default();
+            suspects.truncate(KEEP_AFTER);
+            next = marks.get(last).map(|mark| sides::behind(run, mark));
+            marks.truncate(last + 1);
+        }
+        let pairs = self.qualifiers.len().max(1);
+        let quiet = marks.len().saturating_sub(suspects.len());
+        report::unchanged(run, (quiet * pairs) as u64);
+        run.counts.sources_processed += marks.len() as u64;
+        let (linked, unlinked) = self.by_need(&marks, &suspects, &links);
+        self.look_in_order(run, linked, unlinked, &mut step).await?;
+        advance(run, next, self.after_sources(run));
+        Ok(step)
+    }
+
+    /// The places of the source objects that somebody must look at.
+    async fn suspects(
+        &self,
+        run: &Run,
+        marks: &[Mark],
+        links: &[LinkMark],
+    ) -> Result<Vec<usize>, Stop> {
+        if !self.compares(run) {
+            return Ok((0..marks.len()).collect());
+        }
+        let targets: Vec<String> = links
+            .iter()
+            .filter(|link| link.digest.is_some())
+            .map(|link| link.target_id.clone())
+            .collect();
+        let prints = self.target_prints(run, &targets).await?;
+        let mut by_source = std::collections::HashMap::<&str, Vec<&LinkMark>>::new();
+        for link in links {
+            by_source.entry(&link.source_id).or_default().push(link);
+        }
+        let fixed = matches!(self.mapping.link_qualifiers, LinkQualifiers::Static(_));
+        let look = |(at, mark): (usize, &Mark)| {
+            let known = Known {
+                version: &run.sync_version,
+                qualifiers: fixed.then_some(&self.qualifiers),
+                source: mark,
+                links: by_source.get(mark.id.as_str()).map_or(&[], Vec::as_slice),
+            };
+            let verdict = classify(known, |id| prints.get(id).map(String::as_str));
+            let forced = run.wanted.force_ids.contains(&mark.id);
+            (verdict == Verdict::Look || forced).then_some(at)
+        };
+        Ok(marks.iter().enumerate().filter_map(look).collect())
+    }
+
+    /// Source ids to look at: those that need no regard to each other, and those that may find the
+    /// same target.
+    fn by_need(
+        &self,
+        marks: &[Mark],
+        suspects: &[usize],
+        links: &[LinkMark],
+    ) -> (Vec<String>, Vec<String>) {
+        let linked: std::collections::HashSet<&str> =
+            links.iter().map(|link| link.source_id.as_str()).collect();
+        suspects
+            .iter()
+            .filter_map(|at| marks.get(*at))
+            .map(|mark| mark.id.clone())
+            .partition(|id| self.mapping.correlation.is_none() || linked.contains(id.as_str()))
+    }
+
+    fn after_sources(&self, run: &Run) -> Stage {
+        let targets = run.wanted.run_target_phase;
+        let targets = targets.unwrap_or(self.mapping.run_target_phase);
+        if run.whole && run.wanted.ids.is_empty() && targets {
+            Stage::ActiveLinkCleanup
+        } else {
+            Stage::ActiveProcessingResults
+        }
+    }
+
+    /// Looks at links whose source is gone.
+    async fn reconcile_links(&self, run: &mut Run) -> Result<Step, Stop> {
+        let position = run.position.take();
+        let after = position.as_deref().and_then(|place| place.split_once('/'));
+        let store = self.engine.store();
+        let (orphans, next) = match &self.mapping.source {
+            Container::Managed(name) => {
+                let limit = KEEP_AFTER as u64;
+                let links = store
+                    .links_without_source(self.links(), name, after, limit)
+                    .await?;
+                let next = links
+                    .last()
+                    .filter(|_| links.len() >= KEEP_AFTER)
+                    .map(place);
+                (links, next)
+            }
+            Container::System { .. } => {
+                let links = store.links_after(self.links(), after, PAGE as u64).await?;
+                let next = links.last().filter(|_| links.len() >= PAGE).map(place);
+                let ids: Vec<String> = links.iter().map(|link| link.source_id.clone()).collect();
+                let there = self.sources_there(run, &ids).await?;
+                let gone = |link: &LinkMark| !there.contains_key(&link.source_id);
+                (links.into_iter().filter(gone).collect(), next)
+            }
+        };
+        let mut step = Step::default();
+        let subjects: Vec<_> = orphans
+            .iter()
+            .map(|link| Subject::Source(link.source_id.clone()))
+            .collect();
+        let looks = self.look_at_all(run, subjects).await;
+        for (link, (subject, looked)) in orphans.iter().zip(looks) {
+            // Other qualifiers of the same source have links, and turns, of their own.
+            let looked = looked.map(|mut inspected| {
+                inspected
+                    .findings
+                    .retain(|finding| finding.link_qualifier == link.qualifier);
+                inspected
+            });
+            self.note(run, Side::Target, &subject, looked, &mut step)?;
+        }
+        advance(run, next, Stage::ActiveReconcilingTarget);
+        Ok(step)
+    }
+
+    /// Looks at target objects without a link.
+    async fn reconcile_targets(&self, run: &mut Run) -> Result<Step, Stop> {
+        let page = self.target_page(run).await?;
+        let ids: Vec<String> = page.marks.into_iter().map(|mark| mark.id).collect();
+        run.counts.targets_processed += ids.len() as u64;
+        let store = self.engine.store();
+        let links = store.links_to(self.links(), &ids).await?;
+        let linked: std::collections::HashSet<&str> =
+            links.iter().map(|link| link.target_id.as_str()).collect();
+        let loose: Vec<String> = ids
+            .iter()
+            .filter(|id| !linked.contains(id.as_str()))
+            .cloned()
+            .collect();
+        // What a source was found to belong to is that source's, whatever became of it.
+        let met = store.targets_met(run.id, &loose).await?;
+        let qualifier = self.qualifiers.first().cloned();
+        let qualifier =
+            qualifier.unwrap_or_else(|| crate::model::link::DEFAULT_QUALIFIER.to_owned());
+        let subjects: Vec<Subject> = loose
+            .into_iter()
+            .filter(|id| !met.contains(id))
+            .map(|id| Subject::Target {
+                qualifier: qualifier.clone(),
+                id,
+            })
+            .collect();
+        let mut step = Step::default();
+        for (subject, looked) in self.look_at_all(run, subjects).await {
+            self.note(run, Side::Target, &subject, looked, &mut step)?;
+        }
+        advance(run, page.next, Stage::ActiveProcessingResults);
+        Ok(step)
+    }
+
+    /// Carries out the deletions that were kept for the end, unless there are too many.
+    async fn delete_held(&self, run: &mut Run) -> Result<Step, Stop> {
+        if run.position.is_none() && run.approved_by.is_none() {
+            let settings = &self.mapping.reconciliation;
+            if let Some(reason) = guard::holds_back(&run.counts, &run.wanted, settings) {
+                run.message = Some(format!(
+                    "{reason}: they are held back until somebody approves them"
+                ));
+                run.stage = Stage::CompletedSuccess;
+                return Ok(Step::default());
+            }
+        }
+        let search = Search {
+            filter: Filter::Compare {
+                field: Pointer::attribute("status"),
+                operator: Operator::Equal,
+                value: Status::Held.as_str().into(),
+            },
+            sort: Vec::new(),
+            page_size: Some(KEEP_AFTER),
+            cookie: None,
+            offset: 0,
+            count: Count::None,
+        };
+        let held = self.engine.store().recon_entries(run.id, &search).await?;
+        if held.results.is_empty() {
+            run.position = None;
+            run.stage = Stage::CompletedSuccess;
+            return Ok(Step::default());
+        }
+        run.position = Some("deleting".to_owned());
+        let mut step = Step::default();
+        let deletions = held
+            .results
+            .into_iter()
+            .map(|entry| self.delete_one(run, entry));
+        let ended: Vec<_> = stream::iter(deletions.collect::<Vec<_>>())
+            .buffered(LOOKS)
+            .collect()
+            .await;
+        for (mut entry, outcome) in ended {
+            report::carried_out(run, &mut entry, outcome);
+            step.page.entries.push(entry);
+        }
+        Ok(step)
+    }
+
+    async fn delete_one(
+        &self,
+        run: &Run,
+        entry: Entry,
+    ) -> (Entry, Result<Option<crate::model::OperationId>, String>) {
+        if run.wanted.dry_run {
+            return (entry, Ok(None));
+        }
+        let subject = match (&entry.source_object_id, &entry.target_object_id) {
+            (Some(id), _) => Subject::Source(id.clone()),
+            (None, Some(id)) => Subject::Target {
+                qualifier: entry.link_qualifier.clone(),
+                id: id.clone(),
+            },
+            (None, None) => return (entry, Err("it names no object".to_owned())),
+        };
+        let looked = self.look(run, subject, Deeds::Everything).await;
+        let outcome = match looked {
+            Ok(inspected) => {
+                let mut findings = inspected.findings.iter();
+                let own = findings.find(|one| one.link_qualifier == entry.link_qualifier);
+                match own {
+                    Some(finding) if finding.standing == Standing::Done => Ok(inspected.operation),
+                    Some(finding) if finding.standing != Standing::Agreed => {
+                        let cause = finding.cause.as_ref();
+                        Err(cause.map_or_else(String::new, |cause| cause.message.clone()))
+                    }
+                    // It is gone already, or somebody put the record right meanwhile.
+                    _ => Ok(None),
+                }
+            }
+            Err(refusal) => Err(refusal.message),
+        };
+        (entry, outcome)
+    }
+
+    /// Why the run is not worth going on with.
+    fn gives_up(&self, run: &Run) -> Option<String> {
+        let settings = &self.mapping.reconciliation;
+        let reason = guard::fails_too_often(&run.counts, settings)?;
+        Some(format!("{reason}: the run was stopped"))
+    }
+
+    async fn succeed(&self, run: Run, step: Step) -> Result<Run, Stop> {
+        self.audit_entries(&run, &step.page.entries);
+        let message = run.message.clone();
+        self.end(run, RunState::Success, message).await
+    }
+
+    /// Ends the run.
+    async fn end(
+        &self,
+        mut run: Run,
+        state: RunState,
+        message: Option<String>,
+    ) -> Result<Run, Stop> {
+        run.state = state;
+        run.stage = match state {
+            RunState::Canceled => Stage::CompletedCanceled,
+            RunState::Failed => Stage::CompletedFailed,
+            RunState::Success | RunState::Active => Stage::CompletedSuccess,
+        };
+        run.position = None;
+        run.message = message;
+        run.ended = Some(self.clock.now());
+        self.engine.store().forget_listed(run.id).await?;
+        let kept = self
+            .engine
+            .store()
+            .keep_run(&run, &self.node, RunPage::default());
+        if kept.await? == Kept::Lost {
+            return Err(Stop::Lost);
+        }
+        self.audit(vec![audit::about_recon(
+            self.clock.as_ref(),
+            "summary",
+            &run,
+        )]);
+        Ok(run)
+    }
+
+    fn audit_entries(&self, run: &Run, entries: &[Entry]) {
+        let told = entries.iter().filter(|_| !run.wanted.dry_run);
+        let told = told.map(|entry| audit::about_recon_entry(self.clock.as_ref(), run, entry));
+        self.audit(told.collect());
+    }
+
+    /// Hands audit entries over; they are on disk soon.
+    pub(super) fn audit(&self, entries: Vec<crate::model::audit::AuditEntry>) {
+        if entries.is_empty() {
+            return;
+        }
+        let _ = self.engine.store().settle(Settlement {
+            audit: entries,
+            ..Settlement::default()
+        });
+    }
+}
+
+/// Where a stage goes on, or the next stage at its beginning.
+fn advance(run: &mut Run, next: Option<String>, stage: Stage) {
+    run.position = next;
+    if run.position.is_none() {
+        run.stage = stage;
+    }
+}
+
+fn place(link: &LinkMark) -> String {
+    format!("{}/{}", link.qualifier, link.source_id)
+}

@@ -1,0 +1,481 @@
+//! Scans for reconciliation: source objects, links with the digests of what they joined, and what a
+//! target listed, a page at a time.
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ConnectionTrait as _, DbErr, QueryResult,
+    sea_query::{
+        Alias, Asterisk, Cond, Expr, ExprTrait as _, JoinType, Order as Direction, Query,
+        SelectStatement,
+    },
+};
+
+use super::{
+    Error, Store,
+    batch::padded,
+    entity::{link, link_digest, managed_object, recon_spill},
+    rows::{from_micros, micros},
+};
+use crate::model::Link;
+
+/// An object, and what tells that it is as it was: its revision, or its fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The object's id.
+    pub id: String,
+    /// Its revision or fingerprint.
+    pub print: String,
+    /// When it was last written, where the store knows.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+/// Which links are asked for. `reversed`: their first id is the mapping's target.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkScope<'a> {
+    /// The mapping, whose digests count.
+    pub mapping: &'a str,
+    /// The link type.
+    pub link_type: &'a str,
+    /// Which id of a link is the source's.
+    pub source: LinkEnd,
+}
+
+/// An end of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkEnd {
+    /// The first id.
+    First,
+    /// The second id.
+    Second,
+}
+
+/// A link as a mapping sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkMark {
+    /// The link qualifier.
+    pub qualifier: String,
+    /// The source object's id.
+    pub source_id: String,
+    /// The target object's id.
+    pub target_id: String,
+    /// The fingerprint of what both held when they were found to agree.
+    pub digest: Option<String>,
+}
+
+/// Objects that changed after a time, up to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// After this; none: ever.
+    pub after: Option<DateTime<Utc>>,
+    /// Up to this.
+    pub until: DateTime<Utc>,
+}
+
+impl Store {
+    /// Objects of a type after an id, in the order of ids, at most `limit`.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn marks(
+        &self,
+        managed_type: &str,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<Mark>, Error> {
+        let mut query = marks_query(managed_type);
+        query
+            .order_by(managed_object::Column::Id, Direction::Asc)
+            .limit(limit);
+        if let Some(after) = after {
+            query.and_where(Expr::col(managed_object::Column::Id).gt(after));
+        }
+        self.read_marks(&query).await
+    }
+
+    /// Objects of a type that changed within bounds, oldest change first, after a place.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn marks_changed(
+        &self,
+        managed_type: &str,
+        changed: Changed,
+        after: Option<(DateTime<Utc>, &str)>,
+        limit: u64,
+    ) -> Result<Vec<Mark>, Error> {
+        use managed_object::Column as C;
+        let mut query = marks_query(managed_type);
+        within(&mut query, changed);
+        query
+            .order_by(C::UpdatedAt, Direction::Asc)
+            .order_by(C::Id, Direction::Asc)
+            .limit(limit);
+        if let Some((at, id)) = after {
+            let same = Expr::col(C::UpdatedAt).eq(micros(at));
+            query.cond_where(
+                Cond::any()
+                    .add(Expr::col(C::UpdatedAt).gt(micros(at)))
+                    .add(same.and(Expr::col(C::Id).gt(id))),
+            );
+        }
+        self.read_marks(&query).await
+    }
+
+    /// Those of these objects of a type that are there.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn marks_of(
+        &self,
+        managed_type: &str,
+        ids: &[String],
+    ) -> Result<HashMap<String, String>, Error> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut query = marks_query(managed_type);
+        query.and_where(Expr::col(managed_object::Column::Id).is_in(padded(ids.iter().cloned())));
+        let marks = self.read_marks(&query).await?;
+        Ok(marks
+            .into_iter()
+            .map(|mark| (mark.id, mark.print))
+            .collect())
+    }
+
+    /// How many objects a type has; of those that changed within bounds where they are given.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn count_marks(
+        &self,
+        managed_type: &str,
+        changed: Option<Changed>,
+    ) -> Result<u64, Error> {
+        self.flush().await?;
+        let mut query = Query::select();
+        query
+            .expr(Expr::col(Asterisk).count())
+            .from(managed_object::Entity)
+            .and_where(Expr::col(managed_object::Column::Type).eq(managed_type));
+        if let Some(changed) = changed {
+            within(&mut query, changed);
+        }
+        let count = self.core().database.reader().query_one(&query).await;
+        count
+            .and_then(|row| row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0)))
+            .map(i64::unsigned_abs)
+            .map_err(Error::at("count objects"))
+    }
+
+    /// The links of these source objects.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn links_from(
+        &self,
+        scope: LinkScope<'_>,
+        source_ids: &[String],
+    ) -> Result<Vec<LinkMark>, Error> {
+        if source_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.flush().await?;
+        let mut query = links_query(scope);
+        query.and_where(of_link(scope.source_column()).is_in(padded(source_ids.iter().cloned())));
+        self.read_links(&query).await
+    }
+
+    /// The links of these target objects.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn links_to(
+        &self,
+        scope: LinkScope<'_>,
+        target_ids: &[String],
+    ) -> Result<Vec<LinkMark>, Error> {
+        if target_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.flush().await?;
+        let mut query = links_query(scope);
+        query.and_where(of_link(scope.target_column()).is_in(padded(target_ids.iter().cloned())));
+        self.read_links(&query).await
+    }
+
+    /// Links after a place (qualifier and source id), in that order.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn links_after(
+        &self,
+        scope: LinkScope<'_>,
+        after: Option<(&str, &str)>,
+        limit: u64,
+    ) -> Result<Vec<LinkMark>, Error> {
+        self.flush().await?;
+        let query = links_after_query(scope, after, limit);
+        self.read_links(&query).await
+    }
+
+    /// The same, but only links whose source is no object of this type.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn links_without_source(
+        &self,
+        scope: LinkScope<'_>,
+        managed_type: &str,
+        after: Option<(&str, &str)>,
+        limit: u64,
+    ) -> Result<Vec<LinkMark>, Error> {
+        self.flush().await?;
+        let objects = Alias::new("o");
+        let mut query = links_after_query(scope, after, limit);
+        let of_object = |column| Expr::col((objects.clone(), column));
+        query
+            .join_as(
+                JoinType::LeftJoin,
+                managed_object::Entity,
+                objects.clone(),
+                of_object(managed_object::Column::Type)
+                    .eq(managed_type)
+                    .and(of_object(managed_object::Column::Id).eq(of_link(scope.source_column()))),
+            )
+            .and_where(of_object(managed_object::Column::Id).is_null());
+        self.read_links(&query).await
+    }
+
+    /// The links of every qualifier that a target object has.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn links_of_target(
+        &self,
+        link_type: &str,
+        second_id: &str,
+    ) -> Result<Vec<Link>, Error> {
+        let scope = LinkScope {
+            mapping: "",
+            link_type,
+            source: LinkEnd::First,
+        };
+        self.flush().await?;
+        let mut query = links_query(scope);
+        query.and_where(of_link(link::Column::SecondId).eq(second_id));
+        let links = self.read_links(&query).await?;
+        Ok(links
+            .into_iter()
+            .map(|link| Link {
+                link_type: link_type.to_owned(),
+                link_qualifier: link.qualifier,
+                first_id: link.source_id,
+                second_id: link.target_id,
+            })
+            .collect())
+    }
+
+    /// What a run's target listed, after an id, in the order of ids.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn listed(
+        &self,
+        run: uuid::Uuid,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<Mark>, Error> {
+        let mut query = listed_query(run);
+        query
+            .order_by(recon_spill::Column::Id, Direction::Asc)
+            .limit(limit);
+        if let Some(after) = after {
+            query.and_where(Expr::col(recon_spill::Column::Id).gt(after));
+        }
+        self.read_listed(&query).await
+    }
+
+    /// Those of these objects that a run's target listed, with their fingerprints.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn listed_of(
+        &self,
+        run: uuid::Uuid,
+        ids: &[String],
+    ) -> Result<HashMap<String, String>, Error> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut query = listed_query(run);
+        query.and_where(Expr::col(recon_spill::Column::Id).is_in(padded(ids.iter().cloned())));
+        let marks = self.read_listed(&query).await?;
+        Ok(marks
+            .into_iter()
+            .map(|mark| (mark.id, mark.print))
+            .collect())
+    }
+
+    /// Drops what a run's target listed.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn forget_listed(&self, run: uuid::Uuid) -> Result<(), Error> {
+        let statement = Query::delete()
+            .from_table(recon_spill::Entity)
+            .and_where(Expr::col(recon_spill::Column::Run).eq(run.to_string()))
+            .to_owned();
+        let database = &self.core().database;
+        let dropped = database.execute(&statement).await;
+        dropped
+            .map(drop)
+            .map_err(Error::at("drop what a target listed"))
+    }
+
+    async fn read_marks(&self, query: &SelectStatement) -> Result<Vec<Mark>, Error> {
+        self.flush().await?;
+        let step = "scan objects";
+        let rows = self.core().database.reader().query_all(query).await;
+        rows.map_err(Error::at(step))?
+            .iter()
+            .map(mark_of)
+            .collect::<Result<_, _>>()
+            .map_err(Error::at(step))
+    }
+
+    async fn read_links(&self, query: &SelectStatement) -> Result<Vec<LinkMark>, Error> {
+        let step = "scan links";
+        let rows = self.core().database.reader().query_all(query).await;
+        rows.map_err(Error::at(step))?
+            .iter()
+            .map(link_mark_of)
+            .collect::<Result<_, _>>()
+            .map_err(Error::at(step))
+    }
+
+    async fn read_listed(&self, query: &SelectStatement) -> Result<Vec<Mark>, Error> {
+        let step = "scan what a target listed";
+        let rows = self.core().database.fresh().query_all(query).await;
+        rows.map_err(Error::at(step))?
+            .iter()
+            .map(|row| {
+                Ok(Mark {
+                    id: row.try_get_by_index(0)?,
+                    print: row.try_get_by_index(1)?,
+                    updated_at: None,
+                })
+            })
+            .collect::<Result<_, DbErr>>()
+            .map_err(Error::at(step))
+    }
+}
+
+impl LinkScope<'_> {
+    fn source_column(&self) -> link::Column {
+        match self.source {
+            LinkEnd::First => link::Column::FirstId,
+            LinkEnd::Second => link::Column::SecondId,
+        }
+    }
+
+    fn target_column(&self) -> link::Column {
+        match self.source {
+            LinkEnd::First => link::Column::SecondId,
+            LinkEnd::Second => link::Column::FirstId,
+        }
+    }
+}
+
+fn of_link(column: link::Column) -> Expr {
+    Expr::col((Alias::new("l"), column))
+}
+
+fn marks_query(managed_type: &str) -> SelectStatement {
+    Query::select()
+        .columns([
+            managed_object::Column::Id,
+            managed_object::Column::Rev,
+            managed_object::Column::UpdatedAt,
+        ])
+        .from(managed_object::Entity)
+        .and_where(Expr::col(managed_object::Column::Type).eq(managed_type))
+        .to_owned()
+}
+
+fn within(query: &mut SelectStatement, changed: Changed) {
+    let column = || Expr::col(managed_object::Column::UpdatedAt);
+    query.and_where(column().lte(micros(changed.until)));
+    if let Some(after) = changed.after {
+        query.and_where(column().gt(micros(after)));
+    }
+}
+
+/// Qualifier, source id, target id and digest of links.
+fn links_query(scope: LinkScope<'_>) -> SelectStatement {
+    let digests = Alias::new("d");
+    let of_digest = |column| Expr::col((digests.clone(), column));
+    Query::select()
+        .expr(of_link(link::Column::Qualifier))
+        .expr(of_link(scope.source_column()))
+        .expr(of_link(scope.target_column()))
+        .expr(of_digest(link_digest::Column::Digest))
+        .from_as(link::Entity, Alias::new("l"))
+        .join_as(
+            JoinType::LeftJoin,
+            link_digest::Entity,
+            digests.clone(),
+            of_digest(link_digest::Column::Mapping)
+                .eq(scope.mapping)
+                .and(of_digest(link_digest::Column::Qualifier).eq(of_link(link::Column::Qualifier)))
+                .and(of_digest(link_digest::Column::FirstId).eq(of_link(scope.source_column()))),
+        )
+        .and_where(of_link(link::Column::LinkType).eq(scope.link_type))
+        .to_owned()
+}
+
+fn links_after_query(
+    scope: LinkScope<'_>,
+    after: Option<(&str, &str)>,
+    limit: u64,
+) -> SelectStatement {
+    let mut query = links_query(scope);
+    query
+        .order_by((Alias::new("l"), link::Column::Qualifier), Direction::Asc)
+        .order_by((Alias::new("l"), scope.source_column()), Direction::Asc)
+        .limit(limit);
+    if let Some((qualifier, id)) = after {
+        let same = of_link(link::Column::Qualifier).eq(qualifier);
+        query.cond_where(
+            Cond::any()
+                .add(of_link(link::Column::Qualifier).gt(qualifier))
+                .add(same.and(of_link(scope.source_column()).gt(id))),
+        );
+    }
+    query
+}
+
+fn listed_query(run: uuid::Uuid) -> SelectStatement {
+    Query::select()
+        .columns([recon_spill::Column::Id, recon_spill::Column::Digest])
+        .from(recon_spill::Entity)
+        .and_where(Expr::col(recon_spill::Column::Run).eq(run.to_string()))
+        .to_owned()
+}
+
+fn mark_of(row: &QueryResult) -> Result<Mark, DbErr> {
+    Ok(Mark {
+        id: row.try_get_by_index(0)?,
+        print: row.try_get_by_index(1)?,
+        updated_at: Some(from_micros(row.try_get_by_index(2)?)),
+    })
+}
+
+fn link_mark_of(row: &QueryResult) -> Result<LinkMark, DbErr> {
+    Ok(LinkMark {
+        qualifier: row.try_get_by_index(0)?,
+        source_id: row.try_get_by_index(1)?,
+        target_id: row.try_get_by_index(2)?,
+        digest: row.try_get_by_index(3)?,
+    })
+}

@@ -1,0 +1,222 @@
+//! What a run must not do: delete a lot, work on an empty source, run twice, or undo a live change.
+use std::time::Duration;
+
+use recant::model::recon::{RunState, Status};
+use serde_json::json;
+
+use super::*;
+use crate::support::{
+    target::{Ask, Fault},
+    world::{Process, object, put},
+};
+
+fn filled(process: &Process, count: usize) {
+    for number in 0..count {
+        let content = json!({"name": format!("n{number}"), "mail": "m"});
+        process
+            .change(put(&format!("u{number:04}"), content))
+            .unwrap();
+    }
+}
+
+#[test]
+fn an_empty_source_stops_a_run_unless_it_is_allowed() {
+    let world = world(json!({"policies": [{"situation": "UNASSIGNED", "action": "DELETE"}]}));
+    world.targets[0].put("stray", json!({"name": "x"}));
+    let process = world.start();
+    let app = &process.app;
+    let run = process.run(async { reconcile(app, wanted()).await });
+    assert_eq!(run.state, RunState::Failed);
+    assert!(run.message.unwrap().contains("allowEmptySourceSet"));
+    assert_eq!(world.dump()[0].len(), 1);
+    let allowed = Wanted {
+        allow_empty_source_set: Some(true),
+        ..wanted()
+    };
+    let run = process.run(async { reconcile(app, allowed).await });
+    assert_eq!(run.state, RunState::Success);
+    assert!(world.dump()[0].is_empty());
+}
+
+#[test]
+fn too_many_deletions_wait_for_an_approval() {
+    let world = world(json!({"policies": [{"situation": "UNASSIGNED", "action": "DELETE"}]}));
+    let process = world.start();
+    filled(&process, 80);
+    for number in 0..30 {
+        world.targets[0].put(&format!("stray{number}"), json!({"name": "x"}));
+    }
+    let app = &process.app;
+    let dry_run = process.run(async { reconcile(app, dry(wanted())).await });
+    let run = process.run(async { reconcile(app, wanted()).await });
+    for run in [&dry_run, &run] {
+        assert_eq!(run.state, RunState::Success);
+        assert_eq!(run.counts.held, 30, "{:?}", run.message);
+        assert!(run.message.as_ref().unwrap().contains("20 % of 110"));
+    }
+    assert_eq!(world.dump()[0].len(), 110);
+    let held = process.run(matching(app, &run, "status eq \"HELD\""));
+    assert_eq!(held.len(), 30);
+    let approved = process.run(async {
+        let approved = app.approve_recon(run.id, "boss").await.unwrap();
+        app.wait_for_recon(approved.id).await.unwrap()
+    });
+    assert_eq!(approved.counts.held, 0);
+    assert_eq!(approved.counts.deleted, 30);
+    assert_eq!(approved.approved_by.as_deref(), Some("boss"));
+    assert_eq!(world.dump()[0].len(), 80);
+    let done = process.run(matching(app, &run, "status eq \"SUCCESS\""));
+    assert!(done.iter().all(|entry| entry.change.is_some()));
+    let refused = process.run(app.approve_recon(run.id, "boss")).unwrap_err();
+    assert_eq!(refused.code, 409);
+}
+
+#[test]
+fn an_unchanged_pair_is_known_again_without_a_look() {
+    let world = world(json!({}));
+    let process = world.start();
+    filled(&process, 50);
+    let app = &process.app;
+    let first = process.run(async { reconcile(app, wanted()).await });
+    assert_eq!(first.counts.unchanged, 50);
+    let before = world.targets[0].asked(Ask::Read);
+    let operations = process.operations().len();
+    let again = process.run(async { reconcile(app, wanted()).await });
+    assert_eq!(again.counts.unchanged, 50);
+    assert_eq!(
+        again.to_value()["situationSummary"],
+        json!({"CONFIRMED": 50})
+    );
+    let listing = 1;
+    assert_eq!(world.targets[0].asked(Ask::Read) - before, listing);
+    assert_eq!(
+        process.operations().len(),
+        operations,
+        "nothing was changed"
+    );
+    // A drifted target, a changed source and a forced id are looked at, and nothing else.
+    world.targets[0].put("u0007", json!({"name": "drift", "mail": "m"}));
+    process
+        .change(put("u0008", json!({"name": "new", "mail": "m"})))
+        .unwrap();
+    let before = world.targets[0].asked(Ask::Read);
+    let forced = Wanted {
+        force_ids: vec!["u0009".to_owned()],
+        ..wanted()
+    };
+    let third = process.run(async { reconcile(app, forced).await });
+    assert_eq!(third.counts.updated, 1);
+    assert_eq!(world.targets[0].asked(Ask::Read) - before, listing + 3);
+    let all = Wanted {
+        force: true,
+        ..wanted()
+    };
+    let before = world.targets[0].asked(Ask::Read);
+    let fourth = process.run(async { reconcile(app, all).await });
+    assert_eq!(fourth.counts.unchanged, 50);
+    assert!(world.targets[0].asked(Ask::Read) - before >= 50);
+}
+
+#[test]
+fn one_record_is_looked_at_by_its_id() {
+    let world = world(json!({}));
+    let process = world.start();
+    filled(&process, 3);
+    for id in ["u0000", "u0001"] {
+        world.targets[0].put(id, json!({"name": "drift"}));
+    }
+    let app = &process.app;
+    let one = Wanted {
+        ids: vec!["u0001".to_owned(), "nobody".to_owned()],
+        ..wanted()
+    };
+    let run = process.run(async { reconcile(app, one).await });
+    assert_eq!(
+        process.run(story(app, &run)),
+        ["CONFIRMED UPDATE update SUCCESS u0001 u0001"]
+    );
+    assert_eq!(
+        run.to_value()["situationSummary"],
+        json!({"ALL_GONE": 1, "CONFIRMED": 1})
+    );
+    assert_eq!(world.dump()[0]["u0000"]["name"], "drift");
+}
+
+#[test]
+fn a_record_that_fails_does_not_stop_the_others() {
+    let world = world(json!({}));
+    let process = world.start();
+    filled(&process, 10);
+    for number in 0..10 {
+        world.targets[0].put(&format!("u{number:04}"), json!({"name": "drift"}));
+    }
+    world.targets[0].fail(Some(Ask::Update), 4, 1, Fault::Refused);
+    let app = &process.app;
+    let run = process.run(async { reconcile(app, wanted()).await });
+    assert_eq!(run.state, RunState::Success);
+    assert_eq!((run.counts.updated, run.counts.failures), (9, 1));
+    let failed = process.run(matching(app, &run, "status eq \"FAILURE\""));
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].status, Status::Failure);
+    assert_eq!(failed[0].message.as_deref(), Some("refused by policy"));
+    let again = process.run(async { reconcile(app, wanted()).await });
+    assert_eq!((again.counts.updated, again.counts.failures), (1, 0));
+    let operations = process.operations();
+    assert!(operations.iter().all(|record| record.outcome.is_some()));
+}
+
+#[test]
+fn a_live_change_is_never_undone() {
+    let world = world(json!({}));
+    let process = world.start();
+    filled(&process, 40);
+    for number in 0..40 {
+        world.targets[0].put(&format!("u{number:04}"), json!({"name": "drift"}));
+    }
+    world.targets[0].slow_down(Duration::from_millis(2));
+    let app = process.app.clone();
+    let changes = process.spawn(async move {
+        for round in 0..5 {
+            for number in 0..40 {
+                let content = json!({"name": format!("live{round}"), "mail": "m"});
+                let request = put(&format!("u{number:04}"), content);
+                app.change(request).await.unwrap();
+            }
+        }
+    });
+    let app = process.app.clone();
+    process.run(async {
+        while !changes.is_finished() {
+            let run = reconcile(&app, wanted()).await;
+            assert_eq!(run.counts.failures, 0, "{:?}", story(&app, &run).await);
+        }
+    });
+    let expected = object(json!({"name": "live4", "mail": "m"}));
+    for attributes in world.dump()[0].values() {
+        assert_eq!(attributes.as_object().unwrap()["name"], expected["name"]);
+    }
+    assert_eq!(*world.targets[0].overlaps.lock().unwrap(), 0);
+}
+
+#[test]
+fn one_run_of_a_mapping_at_a_time_and_it_can_be_canceled() {
+    let world = world(json!({}));
+    let process = world.start();
+    filled(&process, 60);
+    for number in 0..60 {
+        world.targets[0].put(&format!("u{number:04}"), json!({"name": "drift"}));
+    }
+    world.targets[0].slow_down(Duration::from_millis(300));
+    let app = &process.app;
+    process.run(async {
+        let run = app.start_recon(wanted(), "test", "t").await.unwrap();
+        let refused = app.start_recon(wanted(), "test", "t").await.unwrap_err();
+        assert_eq!(refused.code, 409);
+        assert_eq!(refused.detail.unwrap()["reconId"], json!(run.id));
+        app.cancel_recon(run.id).await.unwrap();
+        let over = app.wait_for_recon(run.id).await.unwrap();
+        assert_eq!(over.state, RunState::Canceled);
+        assert!(over.counts.updated < 60, "{:?}", over.counts);
+        assert_eq!(app.cancel_recon(run.id).await.unwrap_err().code, 409);
+    });
+}
