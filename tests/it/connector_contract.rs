@@ -3,6 +3,7 @@ mod csv_faults;
 mod faults;
 mod ldap;
 mod rest_faults;
+mod scim_dialects;
 mod scim_server;
 mod sql_details;
 mod suite;

@@ -6,6 +6,7 @@ pub mod people;
 pub mod proxy;
 pub mod rest;
 pub mod scim;
+pub mod scim_service;
 pub mod server;
 pub mod servers;
 pub mod slapd;
