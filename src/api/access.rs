@@ -95,6 +95,8 @@ pub(super) const RULES: &[Rule] = &[
     get("/recon", AUDITOR),
     post("/recon", "recon", ADMIN),
     post("/recon", "reconById", ADMIN),
+    post("/recon", "reset", ADMIN),
+    get("/recon/syncs", AUDITOR),
     get("/recon/{id}", AUDITOR),
     post("/recon/{id}", "cancel", ADMIN),
     post("/recon/{id}", "approve", ADMIN),

@@ -13,7 +13,7 @@ use crate::{
 
 /// Parameters that mean something somewhere. Each may be given once; whatever else is given reaches
 /// nothing but the `request` variable of hooks.
-pub(super) const KNOWN: [&str; 20] = [
+pub(super) const KNOWN: [&str; 24] = [
     "_action",
     "_fields",
     "_format",
@@ -27,13 +27,17 @@ pub(super) const KNOWN: [&str; 20] = [
     "_sortKeys",
     "_totalPagedResultsPolicy",
     "after",
+    "dryRun",
+    "ids",
     "limit",
+    "mapping",
     "operation",
     "rangeEnd",
     "rangeStart",
     "resourceContainer",
     "resourceId",
     "types",
+    "waitForCompletion",
 ];
 
 /// The parameters of one request.

@@ -1,5 +1,6 @@
 //! `/recon`: reconciliations, what they found, and what an operator does about them.
 use axum::{body::Body, extract::State, response::Response};
+use chrono::DateTime;
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -16,12 +17,16 @@ use super::{
     page,
     parameters::wrong,
 };
-use crate::model::recon::{Entry, Mode, Wanted};
+use crate::model::{
+    Object,
+    recon::{Entry, Wanted},
+};
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, start))
+        .routes(routes!(syncs))
         .routes(routes!(read, act))
         .routes(routes!(entries))
 }
@@ -40,14 +45,21 @@ async fn list(State(api): State<Api>, call: Call) -> Result<Response> {
 
 /// Start a reconciliation
 ///
-/// `_action=recon` compares the whole of both sides, `_action=reconById` the records that `id`
+/// `_action=recon` compares the whole of both sides, `_action=reconById` the record that `ids`
 /// names. The body may override the mapping's settings for this run; `dryRun` reports only. With
 /// `waitForCompletion=true` the answer comes when the run is over.
+///
+/// `_action=reset` moves back where partial syncs stand: of the mapping, `managed/TYPE`,
+/// `system/CONNECTOR/CLASS` or `all` that the body's `scope` names, to the time `since`, or to the
+/// beginning.
 #[utoipa::path(post, path = "/recon", tag = "recon", operation_id = "startRecon",
     params(ActionParameters, ReconParameters, ReconStartParameters),
     request_body(content = Option<openapi::ReconWanted>, content_type = "application/json"),
     responses((status = 200, description = "The reconciliation as it stands", body = openapi::Recon)))]
 async fn start(State(api): State<Api>, call: Call, body: Body) -> Result<Response> {
+    if call.action() == "reset" {
+        return reset(&api, &call, body).await;
+    }
     let wanted = wanted(&api, &call, body).await?;
     let wait = flag(&call, "waitForCompletion")?.unwrap_or_default();
     let caller = call.caller().name.clone();
@@ -59,6 +71,16 @@ async fn start(State(api): State<Api>, call: Call, body: Body) -> Result<Respons
         run = api.app.wait_for_recon(run.id).await?;
     }
     Ok(call.ok(&run.to_value()))
+}
+
+/// Show where partial syncs stand
+///
+/// Of each mapping: `dataSyncedThrough`, its `syncVersion`, when its schedule fires next, and until
+/// when it pauses because its runs fail.
+#[utoipa::path(get, path = "/recon/syncs", tag = "recon", operation_id = "listSyncs",
+    responses((status = 200, description = "Where they stand", body = openapi::Syncs)))]
+async fn syncs(State(api): State<Api>, call: Call) -> Result<Response> {
+    Ok(call.ok(&json!({"syncs": api.app.syncables().await?})))
 }
 
 /// Read a reconciliation
@@ -110,18 +132,7 @@ async fn entries(State(api): State<Api>, call: Call) -> Result<Response> {
 
 /// What the body and the parameters ask for; parameters count more.
 async fn wanted(api: &Api, call: &Call, body: Body) -> Result<Wanted> {
-    let text = body::collect(&call.headers, body, &api.settings.limits).await?;
-    let mut asked = if text.iter().all(u8::is_ascii_whitespace) {
-        json!({})
-    } else {
-        body::parse(&text)?
-    };
-    let Some(members) = asked.as_object_mut() else {
-        let found = body::kind(&asked);
-        return Err(Failure::bad(format!(
-            "the body must be a JSON object, found {found}"
-        )));
-    };
+    let mut members = optional_object(api, call, body).await?;
     if let Some(mapping) = call.parameters().get("mapping") {
         members.insert("mapping".into(), json!(mapping));
     }
@@ -131,24 +142,57 @@ async fn wanted(api: &Api, call: &Call, body: Body) -> Result<Wanted> {
     if let Some(dry) = flag(call, "dryRun")? {
         members.insert("dryRun".into(), json!(dry));
     }
-    if let Some(mode) = call.parameters().get("mode") {
-        let known = [Mode::Full, Mode::UpdatedAt].map(|mode| json!(mode));
-        if !known.contains(&json!(mode)) {
-            return Err(wrong("mode", "full or updatedAt", mode));
-        }
-        members.insert("mode".into(), json!(mode));
-    }
     if call.action() == "reconById" {
-        let id = call.parameters().get("id").or(call.parameters().get("ids"));
-        if let Some(id) = id {
+        if let Some(id) = call.parameters().get("ids") {
             members.insert("ids".into(), json!([id]));
         }
         if !members.contains_key("ids") {
-            return Err(Failure::bad("parameter `id` is missing"));
+            return Err(Failure::bad("parameter `ids` is missing"));
         }
     }
-    serde_json::from_value(asked)
+    serde_json::from_value(Value::Object(members))
         .map_err(|error| Failure::bad(format!("the body cannot be read: {error}")))
+}
+
+async fn reset(api: &Api, call: &Call, body: Body) -> Result<Response> {
+    let asked = optional_object(api, call, body).await?;
+    let text = |name: &str| match asked.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str())),
+        Some(other) => {
+            let found = body::kind(other);
+            Err(Failure::bad(format!(
+                "`{name}` must be a text, found {found}"
+            )))
+        }
+    };
+    let scope = text("scope")?.ok_or_else(|| Failure::bad("`scope` is missing"))?;
+    let since = text("since")?
+        .map(|text| {
+            DateTime::parse_from_rfc3339(text)
+                .map(|at| at.to_utc())
+                .map_err(|_| wrong("since", "a time such as 2026-01-31T00:00:00Z", text))
+        })
+        .transpose()?;
+    let names = api.app.reset_syncs(scope, since).await?;
+    Ok(call.ok(&json!({"reset": names})))
+}
+
+/// The body as an object; an empty one where there is none.
+async fn optional_object(api: &Api, call: &Call, body: Body) -> Result<Object> {
+    let text = body::collect(&call.headers, body, &api.settings.limits).await?;
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Object::new());
+    }
+    match body::parse(&text)? {
+        Value::Object(members) => Ok(members),
+        other => {
+            let found = body::kind(&other);
+            Err(Failure::bad(format!(
+                "the body must be a JSON object, found {found}"
+            )))
+        }
+    }
 }
 
 fn flag(call: &Call, name: &str) -> Result<Option<bool>> {

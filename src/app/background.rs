@@ -61,10 +61,12 @@ impl App {
 
     async fn keep_reconciling(self) {
         while !self.stopped_within(RECOVERY).await {
-            if let Err(error) = self.reconciler().take_up().await {
+            let taken = self.reconciler().take_up().await;
+            let scheduled = self.reconciler().run_schedules().await;
+            for error in [taken.err(), scheduled.err()].into_iter().flatten() {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "reconciliations that wait cannot be looked for"
+                    "reconciliations that wait or are due cannot be looked for"
                 );
             }
         }

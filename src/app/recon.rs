@@ -1,11 +1,12 @@
 //! Reconciliations for every caller: starting, looking, stopping, approving.
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    model::recon::{Entry, Run, RunState, Wanted},
+    model::recon::{Entry, Run, RunState, Syncable, Wanted},
     store::{Found, Search},
 };
 
@@ -85,5 +86,26 @@ impl App {
     /// 404 where there is none, 409 where it holds nothing back or one of its mapping is under way.
     pub async fn approve_recon(&self, id: Uuid, caller: &str) -> Result<Run, Error> {
         Ok(self.reconciler().approve(id, caller).await?)
+    }
+
+    /// Where the partial syncs, schedules and quarantines of mappings stand.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn syncables(&self) -> Result<Vec<Syncable>, Error> {
+        Ok(self.reconciler().syncables().await?)
+    }
+
+    /// Moves back where partial syncs stand: of a mapping, of all mappings from or to `managed/TYPE`
+    /// or `system/CONNECTOR/CLASS`, or of `all`. Gives their names.
+    ///
+    /// # Errors
+    /// 404 where nothing has this name.
+    pub async fn reset_syncs(
+        &self,
+        scope: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Vec<String>, Error> {
+        Ok(self.reconciler().reset(scope, since).await?)
     }
 }

@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -118,6 +119,15 @@ impl Service for Local {
             "cancel" => self.app.cancel_recon(id).await?,
             _ => self.app.approve_recon(id, &self.caller).await?.to_value(),
         })
+    }
+
+    async fn syncs(&self) -> Result<Vec<Value>> {
+        let syncs = self.app.syncables().await?;
+        Ok(syncs.iter().map(|sync| json!(sync)).collect())
+    }
+
+    async fn reset_syncs(&self, scope: &str, since: Option<DateTime<Utc>>) -> Result<Vec<String>> {
+        Ok(self.app.reset_syncs(scope, since).await?)
     }
 
     async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page> {

@@ -26,8 +26,14 @@ const PAGE: usize = 500;
 )]
 pub struct Recon {
     /// The mapping to reconcile
-    #[arg(value_name = "MAPPING", required = true)]
+    #[arg(value_name = "MAPPING", required_unless_present = "reset")]
     mapping: Option<String>,
+    /// Forget where partial syncs stand: of a mapping, managed/TYPE, system/CONNECTOR/CLASS or all
+    #[arg(long, value_name = "SCOPE", conflicts_with = "mapping")]
+    reset: Option<String>,
+    /// Go back to this time only, such as 2026-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME", requires = "reset")]
+    since: Option<chrono::DateTime<chrono::Utc>>,
     /// How.
     #[command(flatten)]
     options: Options,
@@ -110,6 +116,8 @@ enum Verb {
         #[command(flatten)]
         listing: Listing,
     },
+    /// Show where the partial syncs of each mapping stand
+    Syncs,
     /// Stop one that is under way
     Cancel {
         /// The reconciliation's id
@@ -127,6 +135,15 @@ enum Verb {
 /// # Errors
 /// The mapping cannot be reconciled, or there is no such reconciliation.
 pub async fn run(service: &dyn Service, verb: &Recon, output: &mut Output) -> Result {
+    if let Some(scope) = &verb.reset {
+        let names = service.reset_syncs(scope, verb.since).await?;
+        if output.is_json() {
+            output.json(&json!({"reset": names}))?;
+        } else {
+            output.line(format!("the next sync begins anew: {}", names.join(", ")))?;
+        }
+        return Ok(Exit::Done);
+    }
     match &verb.verb {
         None => start(service, verb, output).await,
         Some(Verb::List) => list(service, output).await,
@@ -153,6 +170,7 @@ pub async fn run(service: &dyn Service, verb: &Recon, output: &mut Output) -> Re
             let filter = filters.into_iter().fold(None, super::ops::both);
             entries(service, *id, filter, listing.limit, output).await
         }
+        Some(Verb::Syncs) => syncs(service, output).await,
         Some(Verb::Cancel { id }) => {
             let answer = service.act_on_recon(*id, "cancel").await?;
             if output.is_json() {
@@ -313,6 +331,38 @@ async fn list(service: &dyn Service, output: &mut Output) -> Result {
             (Tone::Normal, short(run.pointer("/statusSummary/FAILURE"))),
             (Tone::Normal, short(run.get("held"))),
             (Tone::Faint, text_at(run, "/_id").to_owned()),
+        ]);
+    }
+    table.print(output, 0)?;
+    Ok(Exit::Done)
+}
+
+async fn syncs(service: &dyn Service, output: &mut Output) -> Result {
+    let syncs = service.syncs().await?;
+    if output.is_json() {
+        output.json(&json!({"syncs": syncs}))?;
+        return Ok(Exit::Done);
+    }
+    if syncs.is_empty() {
+        output.line("no mapping was reconciled yet")?;
+        return Ok(Exit::Done);
+    }
+    let headings = [
+        "mapping",
+        "synced through",
+        "schedule",
+        "next",
+        "pauses until",
+    ];
+    let mut table = Table::new(output, &headings);
+    for sync in &syncs {
+        let at = |name: &str| time(text_at(sync, name));
+        table.row([
+            (Tone::Normal, text_at(sync, "/name").to_owned()),
+            (Tone::Normal, at("/dataSyncedThrough")),
+            (Tone::Normal, text_at(sync, "/schedule").to_owned()),
+            (Tone::Normal, at("/nextAt")),
+            (Tone::Bad, at("/quarantinedUntil")),
         ]);
     }
     table.print(output, 0)?;

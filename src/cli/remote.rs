@@ -226,6 +226,23 @@ impl Service for Remote {
         self.json(request).await
     }
 
+    async fn syncs(&self) -> Result<Vec<Value>> {
+        let body = self
+            .json(self.request(Method::GET, ["recon", "syncs"]))
+            .await?;
+        Ok(list_at(&body, "/syncs").to_vec())
+    }
+
+    async fn reset_syncs(&self, scope: &str, since: Option<DateTime<Utc>>) -> Result<Vec<String>> {
+        let request = self
+            .request(Method::POST, ["recon"])
+            .query(&[("_action", "reset")])
+            .json(&serde_json::json!({"scope": scope, "since": since}));
+        let body = self.json(request).await?;
+        let names = list_at(&body, "/reset").iter();
+        Ok(names.filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
     async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page> {
         let path = ["audit"].into_iter().chain(topic.map(Topic::as_str));
         self.page(self.request(Method::GET, path), search).await

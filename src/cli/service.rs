@@ -32,6 +32,10 @@ pub trait Service: Send + Sync {
     async fn recon_entries(&self, id: Uuid, search: &Search) -> Result<Page>;
     /// Stops a reconciliation (`cancel`) or carries out what it held back (`approve`).
     async fn act_on_recon(&self, id: Uuid, action: &str) -> Result<Value>;
+    /// Where partial syncs stand.
+    async fn syncs(&self) -> Result<Vec<Value>>;
+    /// Moves back where partial syncs stand; gives their names.
+    async fn reset_syncs(&self, scope: &str, since: Option<DateTime<Utc>>) -> Result<Vec<String>>;
     /// Audit entries of a topic, or of all.
     async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page>;
     /// A part of the change feed: `{result, cursor, more}`.

@@ -59,8 +59,8 @@ pub struct Mapping {
 /// How a mapping is reconciled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reconciliation {
-    /// When it runs by itself: a cron expression of five or six fields, in UTC.
-    pub schedule: Option<String>,
+    /// When it runs by itself.
+    pub schedule: Option<crate::model::recon::Schedule>,
     /// What a run by schedule looks at.
     pub mode: crate::model::recon::Mode,
     /// How many deletions a run may carry out by itself; none: any number.

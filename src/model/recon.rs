@@ -139,6 +139,9 @@ pub struct Run {
     /// The window of source changes that it looks at, where it is partial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+    /// Up to here the window is done, without a failure and in the order of time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_through: Option<DateTime<Utc>>,
     /// When it began.
     pub started: DateTime<Utc>,
     /// When it ended.
@@ -248,6 +251,13 @@ pub struct Entry {
     pub change: Option<OperationId>,
 }
 
+/// When a mapping is reconciled by itself: a cron expression, in UTC.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    text: String,
+    cron: croner::Cron,
+}
+
 /// A side of a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -297,6 +307,35 @@ pub struct Syncable {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined_because: Option<String>,
+}
+
+impl Schedule {
+    /// Reads a cron expression of five fields, or six with seconds in front.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parser = croner::parser::CronParser::builder()
+            .seconds(croner::parser::Seconds::Optional)
+            .build();
+        let cron = parser.parse(text).map_err(|error| error.to_string())?;
+        Ok(Self {
+            text: text.to_owned(),
+            cron,
+        })
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The first time after this one; none where there will never be one.
+    #[must_use]
+    pub fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.cron.find_next_occurrence(&time, false).ok()
+    }
 }
 
 impl RunState {
@@ -462,5 +501,23 @@ impl Entry {
     #[must_use]
     pub fn to_value(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_have_five_or_six_fields_and_come_after_the_time_given() {
+        let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap().to_utc();
+        let daily = Schedule::parse("0 3 * * *").unwrap();
+        let next = daily.next_after(at("2026-03-29T03:00:00Z"));
+        assert_eq!(next, Some(at("2026-03-30T03:00:00Z")));
+        let quick = Schedule::parse("*/10 * * * * *").unwrap();
+        let next = quick.next_after(at("2026-03-29T03:00:05Z"));
+        assert_eq!(next, Some(at("2026-03-29T03:00:10Z")));
+        assert!(Schedule::parse("every day").is_err());
+        assert!(Schedule::parse("61 * * * *").is_err());
     }
 }

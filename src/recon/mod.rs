@@ -15,6 +15,7 @@ mod run;
 mod sides;
 mod start;
 mod version;
+mod window;
 
 pub use start::Reconciler;
 pub use version::sync_version;

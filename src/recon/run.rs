@@ -156,11 +156,7 @@ impl Task {
         if !run.wanted.ids.is_empty() {
             return Ok(u64::try_from(run.wanted.ids.len()).ok());
         }
-        let window = run.window.filter(|_| !run.whole);
-        let changed = window.map(|window| crate::store::Changed {
-            after: window.start,
-            until: window.end,
-        });
+        let changed = self.window(run);
         match (&self.mapping.source, &self.source_query) {
             (Container::Managed(name), None) => {
                 Ok(Some(self.engine.store().count_marks(name, changed).await?))
@@ -218,6 +214,12 @@ impl Task {
         run.counts.sources_processed += marks.len() as u64;
         let (linked, unlinked) = self.by_need(&marks, &suspects, &links);
         self.look_in_order(run, linked, unlinked, &mut step).await?;
+        if !run.whole && run.counts.failures == 0 {
+            // The last time may have more objects than this page.
+            let before = |at: chrono::DateTime<chrono::Utc>| at - chrono::Duration::microseconds(1);
+            let last = marks.last().and_then(|mark| mark.updated_at);
+            run.synced_through = last.map(before).or(run.synced_through);
+        }
         advance(run, next, self.after_sources(run));
         Ok(step)
     }

@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use chrono::DateTime;
 
 use crate::{
+    mapping::SyncDirection,
     model::{Container, Filter, recon::Run},
-    store::{Changed, Count, LinkEnd, LinkScope, Mark, Search},
+    store::{Changed, Count, First, LinkEnd, LinkScope, Mark, Search},
     sync::{Engine, fingerprint},
 };
 
@@ -146,11 +147,15 @@ impl Task {
     }
 
     /// The changes that a partial run looks at.
-    fn window(&self, run: &Run) -> Option<Changed> {
+    pub(super) fn window(&self, run: &Run) -> Option<Changed> {
         let window = run.window.filter(|_| !run.whole)?;
         Some(Changed {
             after: window.start,
             until: window.end,
+            first: match self.mapping.reconciliation.direction {
+                SyncDirection::Forward => First::Oldest,
+                SyncDirection::Backward => First::Newest,
+            },
         })
     }
 

@@ -21,7 +21,6 @@ use crate::{
 };
 
 use super::{
-    guard,
     run::{Stop, Task},
     sides::asks_for_many,
     version::sync_version,
@@ -30,13 +29,13 @@ use super::{
 /// Reconciliations of one node. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Reconciler {
-    parts: Arc<Parts>,
+    pub(super) parts: Arc<Parts>,
 }
 
 #[derive(Debug)]
-struct Parts {
-    engine: Engine,
-    clock: SharedClock,
+pub(super) struct Parts {
+    pub(super) engine: Engine,
+    pub(super) clock: SharedClock,
     tasks: TaskTracker,
     stop: CancellationToken,
     running: Mutex<HashMap<Uuid, CancellationToken>>,
@@ -179,7 +178,7 @@ impl Reconciler {
         self.parts.tasks.wait().await;
     }
 
-    fn store(&self) -> &store::Store {
+    pub(super) fn store(&self) -> &store::Store {
         self.parts.engine.store()
     }
 
@@ -199,11 +198,9 @@ impl Reconciler {
         let setup = self.parts.engine.setup();
         let mapping = chosen(&setup, &wanted)?;
         let now = self.parts.clock.now();
-        let mut syncable = self.store().syncable(&mapping.name).await?;
+        let syncable = self.store().syncable(&mapping.name).await?;
         if wanted.clear_cache && !wanted.dry_run {
-            syncable.name.clone_from(&mapping.name);
-            syncable.data_synced_through = None;
-            self.store().keep_syncable(&syncable).await?;
+            self.reset_one(&mapping.name, None).await?;
         }
         let version = sync_version(&mapping);
         let known = syncable
@@ -231,6 +228,7 @@ impl Reconciler {
             ended: None,
             worked_ms: 0,
             attempt: 1,
+            synced_through: None,
             message: None,
             approved_by: None,
         };
@@ -302,47 +300,6 @@ impl Reconciler {
             tracing::error!(error = &error as &dyn std::error::Error, run = %id,
                 "a reconciliation waits for this node's lease to end");
         }
-    }
-
-    /// Moves on where the mapping's syncs stand, or pauses its schedule.
-    async fn conclude(&self, mapping: &Mapping, run: &Run) -> Result<(), store::Error> {
-        if run.wanted.dry_run || !run.wanted.ids.is_empty() || run.approved_by.is_some() {
-            return Ok(());
-        }
-        let mut syncable = self.store().syncable(&mapping.name).await?;
-        let complete = run.state == RunState::Success
-            && run.counts.failures == 0
-            && run.counts.held == 0
-            && run.wanted.source_query.is_none();
-        if let (true, Some(window)) = (complete, run.window) {
-            syncable.data_synced_through = Some(window.end);
-            syncable.sync_version.clone_from(&run.sync_version);
-        }
-        let reason = guard::fails_too_often(&run.counts, &mapping.reconciliation).or_else(|| {
-            run.message
-                .clone()
-                .filter(|_| run.state == RunState::Failed)
-        });
-        match reason {
-            Some(reason) => {
-                syncable.bad_runs += 1;
-                let pause = chrono::Duration::from_std(guard::pause_after(syncable.bad_runs));
-                let until = pause
-                    .ok()
-                    .and_then(|pause| self.parts.clock.now().checked_add_signed(pause));
-                syncable.quarantined_until = until;
-                tracing::warn!(mapping = mapping.name, reason, until = ?until,
-                    "the schedule of a mapping pauses");
-                syncable.quarantined_because = Some(reason);
-            }
-            None if run.state == RunState::Success => {
-                syncable.bad_runs = 0;
-                syncable.quarantined_until = None;
-                syncable.quarantined_because = None;
-            }
-            None => {}
-        }
-        self.store().keep_syncable(&syncable).await
     }
 }
 

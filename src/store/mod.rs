@@ -63,7 +63,7 @@ pub use integration_rows::Arrival;
 pub use integrations::Ending;
 pub use keys::{KeyError, Keyring};
 pub use options::Options;
-pub use pairs::{Changed, LinkEnd, LinkMark, LinkScope, Mark};
+pub use pairs::{Changed, First, LinkEnd, LinkMark, LinkScope, Mark};
 pub use recon_runs::{Kept, RunPage};
 pub use search::{Count, Found, Search, SortKey};
 pub use statistics::Statistics;

@@ -70,6 +70,17 @@ pub struct Changed {
     pub after: Option<DateTime<Utc>>,
     /// Up to this.
     pub until: DateTime<Utc>,
+    /// Which change comes first.
+    pub first: First,
+}
+
+/// Which change comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// The oldest.
+    Oldest,
+    /// The newest.
+    Newest,
 }
 
 impl Store {
@@ -93,7 +104,7 @@ impl Store {
         self.read_marks(&query).await
     }
 
-    /// Objects of a type that changed within bounds, oldest change first, after a place.
+    /// Objects of a type that changed within bounds, in the order that these name, after a place.
     ///
     /// # Errors
     /// The database fails.
@@ -107,15 +118,24 @@ impl Store {
         use managed_object::Column as C;
         let mut query = marks_query(managed_type);
         within(&mut query, changed);
+        let direction = match changed.first {
+            First::Oldest => Direction::Asc,
+            First::Newest => Direction::Desc,
+        };
         query
-            .order_by(C::UpdatedAt, Direction::Asc)
+            .order_by(C::UpdatedAt, direction)
             .order_by(C::Id, Direction::Asc)
             .limit(limit);
         if let Some((at, id)) = after {
-            let same = Expr::col(C::UpdatedAt).eq(micros(at));
+            let time = || Expr::col(C::UpdatedAt);
+            let beyond = match changed.first {
+                First::Oldest => time().gt(micros(at)),
+                First::Newest => time().lt(micros(at)),
+            };
+            let same = time().eq(micros(at));
             query.cond_where(
                 Cond::any()
-                    .add(Expr::col(C::UpdatedAt).gt(micros(at)))
+                    .add(beyond)
                     .add(same.and(Expr::col(C::Id).gt(id))),
             );
         }

@@ -1,7 +1,7 @@
 //! Where partial syncs, schedules and quarantines of mappings and connector classes stand.
 use sea_orm::{
     ConnectionTrait as _,
-    sea_query::{Expr, ExprTrait as _, OnConflict, Order as Direction, Query},
+    sea_query::{Expr, ExprTrait as _, Order as Direction, Query},
 };
 
 use super::{Error, Refusal, Store, entity::syncable, rows::micros};
@@ -43,13 +43,41 @@ impl Store {
             .collect()
     }
 
-    /// Keeps where a syncable stands.
+    /// Changes where a syncable stands, whatever others change at the same time; gives how it stands
+    /// then. `change` may be called more than once.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn keep_syncable(&self, one: &Syncable) -> Result<(), Error> {
+    pub async fn change_syncable(
+        &self,
+        name: &str,
+        change: impl Fn(&mut Syncable),
+    ) -> Result<Syncable, Error> {
+        loop {
+            let before = self.syncable(name).await?;
+            let mut after = before.clone();
+            change(&mut after);
+            if after == before || self.replace_syncable(&before, &after).await? {
+                return Ok(after);
+            }
+        }
+    }
+
+    /// Whether nobody else came between.
+    async fn replace_syncable(&self, before: &Syncable, after: &Syncable) -> Result<bool, Error> {
         let step = "keep where a sync stands";
-        let statement = Query::insert()
+        let database = &self.core().database;
+        let update = Query::update()
+            .table(syncable::Entity)
+            .value(syncable::Column::NextAt, after.next_at.map(micros))
+            .value(syncable::Column::Body, text(after))
+            .and_where(Expr::col(syncable::Column::Name).eq(after.name.as_str()))
+            .and_where(Expr::col(syncable::Column::Body).eq(text(before)))
+            .to_owned();
+        if database.execute(&update).await.map_err(Error::at(step))? == 1 {
+            return Ok(true);
+        }
+        let insert = Query::insert()
             .into_table(syncable::Entity)
             .columns([
                 syncable::Column::Name,
@@ -57,20 +85,18 @@ impl Store {
                 syncable::Column::Body,
             ])
             .values([
-                one.name.as_str().into(),
-                one.next_at.map(micros).into(),
-                serde_json::to_string(one).unwrap_or_default().into(),
+                after.name.as_str().into(),
+                after.next_at.map(micros).into(),
+                text(after).into(),
             ])
             .map_err(Error::at(step))?
-            .on_conflict(
-                OnConflict::column(syncable::Column::Name)
-                    .update_columns([syncable::Column::NextAt, syncable::Column::Body])
-                    .to_owned(),
-            )
             .to_owned();
-        let database = &self.core().database;
-        let kept = database.execute(&statement).await;
-        kept.map(drop).map_err(Error::at(step))
+        match database.execute(&insert).await {
+            Ok(_) => Ok(true),
+            // It was there already, and not as it was read.
+            Err(error) if super::error::remedy(&error) == super::error::Remedy::Retry => Ok(false),
+            Err(error) => Err(Error::at(step)(error)),
+        }
     }
 
     /// Moves a schedule from one time to the next; false where another node has done so already:
@@ -85,10 +111,7 @@ impl Store {
         let statement = Query::update()
             .table(syncable::Entity)
             .value(syncable::Column::NextAt, after.next_at.map(micros))
-            .value(
-                syncable::Column::Body,
-                serde_json::to_string(after).unwrap_or_default(),
-            )
+            .value(syncable::Column::Body, text(after))
             .and_where(Expr::col(syncable::Column::Name).eq(before.name.as_str()))
             .and_where(Expr::col(syncable::Column::NextAt).eq(micros(at)))
             .to_owned();
@@ -96,4 +119,8 @@ impl Store {
         let moved = database.execute(&statement).await;
         Ok(moved.map_err(Error::at("move a schedule on"))? == 1)
     }
+}
+
+fn text(one: &Syncable) -> String {
+    serde_json::to_string(one).unwrap_or_default()
 }

@@ -1,6 +1,9 @@
 //! Reconciliation from outside: what a run finds, what it does, and what it leaves alone.
+mod drift;
+mod inward;
 mod safety;
 mod situations;
+mod windows;
 
 use recant::{
     app::{App, Count, Search},

@@ -226,9 +226,7 @@ pub(crate) struct ReconParameters {
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(crate) struct ReconStartParameters {
     /// The id of the source object that `reconById` looks at
-    id: Option<String>,
-    /// `full` or `updatedAt`
-    mode: Option<String>,
+    ids: Option<String>,
     /// Whether to report only
     dry_run: Option<bool>,
     /// Whether to answer only when the run is over

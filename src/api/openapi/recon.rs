@@ -106,3 +106,32 @@ pub(crate) struct Recon {
     /// Where it ends
     window_end_date: Option<DateTime<Utc>>,
 }
+
+/// Where partial syncs stand.
+#[derive(ToSchema)]
+pub(crate) struct Syncs {
+    /// By name
+    syncs: Vec<Sync>,
+}
+
+/// Where the partial syncs of a mapping stand.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Sync {
+    /// The mapping
+    name: String,
+    /// Up to here everything is known to be in agreement
+    data_synced_through: Option<DateTime<Utc>>,
+    /// The version of the mapping that this holds for
+    sync_version: String,
+    /// Its schedule
+    schedule: Option<String>,
+    /// When that fires next
+    next_at: Option<DateTime<Utc>>,
+    /// How many runs in a row failed too often
+    bad_runs: u32,
+    /// Until when its schedule pauses because of them
+    quarantined_until: Option<DateTime<Utc>>,
+    /// Why
+    quarantined_because: Option<String>,
+}

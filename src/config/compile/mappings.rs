@@ -4,6 +4,7 @@ mod correlation;
 mod ends;
 mod policies;
 mod properties;
+mod reconciliation;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use crate::{
         written::{script::TextOrScript, sync as written},
     },
     hooks::Script,
-    mapping::{Mapping, MappingHook, QueuedSync, Reconciliation, confidential_targets},
+    mapping::{Mapping, MappingHook, QueuedSync, confidential_targets},
     model::Container,
 };
 
@@ -115,6 +116,7 @@ impl<'a, 'b> One<'a, 'b> {
         let source_query = self.query("sourceQuery", self.written.source_query.as_ref());
         let target_query = self.query("targetQuery", self.written.target_query.as_ref());
         let queued_sync = self.queued_sync();
+        let reconciliation = self.reconciliation();
         let name = self.written.name.clone()?;
         let (source, target) = (source?, target?);
         let mut mapping = Mapping {
@@ -138,7 +140,7 @@ impl<'a, 'b> One<'a, 'b> {
             allow_empty_source_set: self.written.allow_empty_source_set.unwrap_or_default(),
             run_target_phase: self.written.run_target_phase.unwrap_or(true),
             confidential: Vec::new(),
-            reconciliation: Reconciliation::default(),
+            reconciliation,
         };
         mapping.confidential = self.confidential(&mapping);
         Some(mapping)

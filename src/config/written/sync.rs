@@ -78,6 +78,53 @@ pub(crate) struct Mapping {
     pub(crate) allow_empty_source_set: Option<bool>,
     /// Whether a reconciliation looks at targets without a source; true if left out.
     pub(crate) run_target_phase: Option<bool>,
+    /// When and within which bounds this mapping is reconciled.
+    pub(crate) reconciliation: Option<Reconciliation>,
+}
+
+/// When and within which bounds a mapping is reconciled.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Reconciliation {
+    /// When it runs by itself: a cron expression of five fields (or six, with seconds in front), in
+    /// UTC.
+    pub(crate) schedule: Option<String>,
+    /// What a run by schedule looks at; `full` if left out.
+    pub(crate) mode: Option<ModeName>,
+    /// How many deletions a run carries out without an approval; any number if left out.
+    pub(crate) max_deletions: Option<u64>,
+    /// What share of at least 100 records a run deletes without an approval; 0.2 if left out.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(crate) max_deletion_share: Option<f64>,
+    /// What share of at least 20 records may fail before a run is stopped and its schedule pauses;
+    /// 0.5 if left out.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(crate) max_failure_share: Option<f64>,
+    /// The mapping's version. If left out, it is a digest of the mapping and its scripts. A new
+    /// version looks at everything again, once.
+    pub(crate) sync_version: Option<String>,
+    /// From which end a partial sync works; `forward` if left out.
+    pub(crate) direction: Option<DirectionName>,
+}
+
+/// Which records a run looks at.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum ModeName {
+    /// All of both sides.
+    Full,
+    /// Source objects that changed since the last complete sync.
+    UpdatedAt,
+}
+
+/// From which end a partial sync works.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum DirectionName {
+    /// From the oldest change; what is done when it stops is done.
+    Forward,
+    /// From the newest change; nothing counts before all is done.
+    Backward,
 }
 
 /// One attribute of the target.

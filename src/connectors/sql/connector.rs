@@ -102,7 +102,7 @@ impl Sql {
 
     /// Reads rows. A connection that broke while it was unused says nothing about the server, so
     /// reading is tried again on a new one.
-    async fn fetch(&self, statement: &Statement) -> Result<Vec<Vec<Cell>>, Error> {
+    pub(super) async fn fetch(&self, statement: &Statement) -> Result<Vec<Vec<Cell>>, Error> {
         let mut lease = self.reads.lease().await?;
         let mut answer = lease.run(statement, Stage::Open).await;
         if !lease.is_usable() && !lease.is_fresh() {
@@ -115,7 +115,11 @@ impl Sql {
         Ok(answer?.rows)
     }
 
-    async fn read_row(&self, table: &Table, id: &str) -> Result<Option<TargetObject>, Error> {
+    pub(super) async fn read_row(
+        &self,
+        table: &Table,
+        id: &str,
+    ) -> Result<Option<TargetObject>, Error> {
         let Some(statement) = wire::select_one(table, id) else {
             return Ok(None);
         };
@@ -322,6 +326,21 @@ impl Connector for Sql {
         }
     }
 
+    async fn read_many(
+        &self,
+        class: &str,
+        ids: &[String],
+    ) -> Result<Option<Vec<TargetObject>>, Error> {
+        let table = self.table(class).await?;
+        match self.read_rows(&table, ids).await {
+            Err(error) if self.forget(class, &error) => {
+                let table = self.table(class).await?;
+                self.read_rows(&table, ids).await.map(Some)
+            }
+            result => result.map(Some),
+        }
+    }
+
     async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {
         let table = self.table(class).await?;
         match self.query_table(&table, query).await {
@@ -391,7 +410,7 @@ fn find(table: &Table, rows: Vec<Vec<Cell>>, id: &str) -> Result<Option<TargetOb
     Ok(None)
 }
 
-fn is_misfit(error: &Error) -> bool {
+pub(super) fn is_misfit(error: &Error) -> bool {
     error
         .code
         .as_str()

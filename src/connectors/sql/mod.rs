@@ -9,6 +9,7 @@ mod connector;
 mod describe;
 mod failure;
 mod filter;
+mod many;
 mod session;
 mod settings;
 mod wire;

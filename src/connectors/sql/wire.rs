@@ -108,6 +108,25 @@ pub fn select_one(table: &Table, id: &str) -> Option<Statement> {
     Some(statement)
 }
 
+/// The rows with these ids, as far as any row can have them; none where no row can have any. The
+/// last id is repeated until there are a power of two of them, so that few statements are prepared.
+pub fn select_many(table: &Table, ids: &[String]) -> Option<Statement> {
+    let mut cells: Vec<Cell> = ids.iter().filter_map(|id| key_cell(table, id)).collect();
+    let last = cells.last()?.clone();
+    cells.resize(cells.len().next_power_of_two(), last);
+    let mut statement = select(table);
+    let name = quoted(table.dialect, &table.key.name);
+    statement.push(" WHERE ").push(&name).push(" IN (");
+    for (index, cell) in cells.into_iter().enumerate() {
+        if index > 0 {
+            statement.push(", ");
+        }
+        statement.bind_for(&table.key, cell);
+    }
+    statement.push(")");
+    Some(statement)
+}
+
 /// Adds a new row.
 ///
 /// # Errors

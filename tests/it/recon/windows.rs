@@ -1,0 +1,169 @@
+//! Partial syncs: what they look at, where they stand afterwards, when they run by themselves, and
+//! how a run goes on after a crash.
+use std::time::Duration;
+
+use recant::model::recon::{Mode, RunState};
+use serde_json::json;
+
+use super::*;
+use crate::support::{
+    target::Ask,
+    world::{Process, put},
+};
+
+fn fill(process: &Process, from: usize, to: usize, name: &str) {
+    let app = process.app.clone();
+    let name = name.to_owned();
+    process.run(async move {
+        let changes = (from..to).map(|number| {
+            let content = json!({"name": name, "mail": "m"});
+            app.change(put(&format!("u{number:04}"), content))
+        });
+        for changed in futures::future::join_all(changes).await {
+            changed.unwrap();
+        }
+    });
+}
+
+fn partial() -> Wanted {
+    Wanted {
+        mode: Mode::UpdatedAt,
+        ..wanted()
+    }
+}
+
+fn run_of(process: &Process, wanted: Wanted) -> Run {
+    process.run(async { reconcile(&process.app, wanted).await })
+}
+
+#[test]
+fn a_partial_sync_looks_at_its_window_only_and_a_second_one_at_nothing() {
+    let world = world(json!({"enableSync": false}));
+    let process = world.start();
+    fill(&process, 0, 30, "old");
+    let first = run_of(&process, partial());
+    assert!(first.whole, "nothing was synced yet");
+    assert_eq!(first.counts.created, 30);
+    fill(&process, 3, 8, "new");
+    let second = run_of(&process, partial());
+    assert!(!second.whole);
+    assert_eq!(second.counts.sources_processed, 5);
+    assert_eq!(second.counts.updated, 5);
+    assert_eq!(second.window.unwrap().start, Some(first.window.unwrap().end));
+    let reads = world.targets[0].asked(Ask::Read);
+    let third = run_of(&process, partial());
+    assert_eq!((third.counts.sources_processed, third.entries()), (0, 0));
+    assert_eq!(world.targets[0].asked(Ask::Read), reads, "no target was asked");
+    // Going back in time looks again at what lies behind it, and only at that.
+    let back = process
+        .run(process.app.reset_syncs("managed/user", second.window.unwrap().start))
+        .unwrap();
+    assert_eq!(back, ["user_t1"]);
+    let fourth = run_of(&process, partial());
+    assert_eq!((fourth.counts.sources_processed, fourth.counts.updated), (5, 0));
+    let all = process.run(process.app.reset_syncs("all", None)).unwrap();
+    assert_eq!(all, ["user_t1"]);
+    assert!(run_of(&process, partial()).whole);
+    let cleared = Wanted {
+        clear_cache: true,
+        ..partial()
+    };
+    assert!(run_of(&process, cleared).whole);
+    assert_eq!(process.run(process.app.reset_syncs("nobody", None)).unwrap_err().code, 404);
+}
+
+#[test]
+fn a_failure_keeps_the_window_open_and_a_changed_mapping_opens_it_wide_once() {
+    let world = world(json!({"enableSync": false}));
+    let process = world.start();
+    fill(&process, 0, 10, "old");
+    run_of(&process, partial());
+    fill(&process, 4, 6, "new");
+    let fault = crate::support::target::Fault::Refused;
+    world.targets[0].fail(Some(Ask::Update), 0, 1, fault);
+    assert_eq!(run_of(&process, partial()).counts.failures, 1);
+    let again = run_of(&process, partial());
+    assert_eq!((again.counts.sources_processed, again.counts.failures), (2, 0));
+    let text = std::fs::read_to_string(world.folder.path().join("conf/sync.json")).unwrap();
+    let edited = text.replace("\"source\":\"mail\"", "\"source\":\"name\"");
+    assert_ne!(text, edited);
+    let version = recant::recon::sync_version(&process.app.engine().setup().mappings[0]);
+    world.write("conf/sync.json", &edited);
+    process.run(async {
+        while recant::recon::sync_version(&process.app.engine().setup().mappings[0]) == version {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let changed = run_of(&process, partial());
+    assert!(changed.whole);
+    assert_eq!(changed.counts.updated, 10);
+    assert!(!run_of(&process, partial()).whole);
+}
+
+#[test]
+fn a_schedule_starts_runs_by_itself() {
+    let world = world(json!({"reconciliation": {"schedule": "* * * * * *"}}));
+    let process = world.start();
+    fill(&process, 0, 3, "n");
+    world.targets[0].put("u0001", json!({"name": "drift"}));
+    process.run(async {
+        loop {
+            let runs = process.app.recons(Some("user_t1")).await.unwrap();
+            if runs.iter().any(|run| run.caller == "schedule" && run.counts.updated == 1) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let syncs = process.app.syncables().await.unwrap();
+        assert!(syncs[0].next_at.is_some());
+    });
+}
+
+#[test]
+fn a_run_goes_on_where_a_crash_stopped_it() {
+    let world = world(json!({"enableSync": false}));
+    let process = world.start();
+    fill(&process, 0, 500, "n");
+    world.targets[0].slow_down(Duration::from_millis(5));
+    let app = process.app.clone();
+    let id = process.run(async move {
+        let run = app.start_recon(wanted(), "test", "t").await.unwrap();
+        loop {
+            let now = app.recon(run.id).await.unwrap();
+            assert_eq!(now.state, RunState::Active);
+            if now.counts.created >= 200 {
+                return run.id;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    process.crash();
+    let process = world.start();
+    let over = process.run(process.app.wait_for_recon(id)).unwrap();
+    assert_eq!(over.state, RunState::Success, "{over:?}");
+    assert_eq!(over.attempt, 2);
+    assert_eq!(over.counts.sources_processed, 500);
+    assert_eq!(world.dump()[0].len(), 500);
+    let mut created: Vec<_> = world.targets[0]
+        .log()
+        .into_iter()
+        .filter(|(ask, ..)| *ask == Ask::Create)
+        .map(|(_, id, _)| id)
+        .collect();
+    created.sort();
+    created.dedup();
+    assert_eq!(created.len(), 500);
+    // What was done by the page that the crash cut off is told as it is now.
+    assert!(over.counts.created >= 400, "{:?}", over.counts);
+    process.until_settled();
+}
+
+trait Entries {
+    fn entries(&self) -> u64;
+}
+
+impl Entries for Run {
+    fn entries(&self) -> u64 {
+        self.counts.entries
+    }
+}
