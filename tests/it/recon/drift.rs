@@ -64,24 +64,37 @@ fn folder(target: &str) -> tempfile::TempDir {
     };
     std::fs::write(folder.path().join("recant.toml"), "").unwrap();
     let text = json!({"type": "string"});
-    let properties: serde_json::Map<String, Value> =
-        COLUMNS.iter().map(|name| ((*name).to_owned(), text.clone())).collect();
-    write("conf/managed.json", json!({"objects": [
-        {"name": "user", "schema": {"type": "object", "properties": properties}}]}));
-    let properties: Vec<Value> =
-        COLUMNS.iter().map(|name| json!({"source": name, "target": name})).collect();
+    let properties: serde_json::Map<String, Value> = COLUMNS
+        .iter()
+        .map(|name| ((*name).to_owned(), text.clone()))
+        .collect();
+    write(
+        "conf/managed.json",
+        json!({"objects": [
+        {"name": "user", "schema": {"type": "object", "properties": properties}}]}),
+    );
+    let properties: Vec<Value> = COLUMNS
+        .iter()
+        .map(|name| json!({"source": name, "target": name}))
+        .collect();
     let policy = |situation: &str, action: &str| json!({"situation": situation, "action": action});
-    write("conf/sync.json", json!({"mappings": [{
-        "name": "people", "source": "managed/user", "target": "system/db/person",
-        "enableSync": false, "properties": properties,
-        "correlationQuery": {"type": "text/rhai",
-            "source": "`_id eq \"${source._id}\"`"},
-        "reconciliation": {"maxDeletionShare": 1.0},
-        "policies": [policy("MISSING", "CREATE"), policy("UNASSIGNED", "DELETE"),
-            policy("SOURCE_MISSING", "DELETE"), policy("LINK_ONLY", "UNLINK")],
-    }]}));
-    write("conf/connectors/db.json", json!({"type": "sql", "url": target,
-        "objects": {"person": {"table": "person", "key": "id"}}}));
+    write(
+        "conf/sync.json",
+        json!({"mappings": [{
+            "name": "people", "source": "managed/user", "target": "system/db/person",
+            "enableSync": false, "properties": properties,
+            "correlationQuery": {"type": "text/rhai",
+                "source": "`_id eq \"${source._id}\"`"},
+            "reconciliation": {"maxDeletionShare": 1.0},
+            "policies": [policy("MISSING", "CREATE"), policy("UNASSIGNED", "DELETE"),
+                policy("SOURCE_MISSING", "DELETE"), policy("LINK_ONLY", "UNLINK")],
+        }]}),
+    );
+    write(
+        "conf/connectors/db.json",
+        json!({"type": "sql", "url": target,
+        "objects": {"person": {"table": "person", "key": "id"}}}),
+    );
     folder
 }
 
@@ -89,17 +102,26 @@ async fn on_target(url: &str, statements: &[String]) {
     if url.starts_with("postgres") {
         let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
         for statement in statements {
-            connection.execute(AssertSqlSafe(statement.as_str())).await.unwrap();
+            connection
+                .execute(AssertSqlSafe(statement.as_str()))
+                .await
+                .unwrap();
         }
     } else if url.starts_with("mysql") {
         let mut connection = sqlx::MySqlConnection::connect(url).await.unwrap();
         for statement in statements {
-            connection.execute(AssertSqlSafe(statement.as_str())).await.unwrap();
+            connection
+                .execute(AssertSqlSafe(statement.as_str()))
+                .await
+                .unwrap();
         }
     } else {
         let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
         for statement in statements {
-            connection.execute(AssertSqlSafe(statement.as_str())).await.unwrap();
+            connection
+                .execute(AssertSqlSafe(statement.as_str()))
+                .await
+                .unwrap();
         }
     }
 }
@@ -131,7 +153,10 @@ async fn one_reconciliation_finds_drift_of_every_kind_and_a_second_finds_none() 
     let file = here.path().join("target.db");
     std::fs::write(&file, "").unwrap();
     let mut targets = vec![format!("sqlite://{}", file.display())];
-    for server in [servers::postgres_url(), servers::mariadb_url()].into_iter().flatten() {
+    for server in [servers::postgres_url(), servers::mariadb_url()]
+        .into_iter()
+        .flatten()
+    {
         targets.push(servers::fresh_database(&server).await);
     }
     for target in targets {
@@ -140,23 +165,42 @@ async fn one_reconciliation_finds_drift_of_every_kind_and_a_second_finds_none() 
 }
 
 async fn drift(target: &str, count: usize) {
-    let columns: Vec<String> = COLUMNS.iter().map(|name| format!("{name} varchar(100)")).collect();
-    let table = format!("create table person (id varchar(20) primary key, {})", columns.join(", "));
+    let columns: Vec<String> = COLUMNS
+        .iter()
+        .map(|name| format!("{name} varchar(100)"))
+        .collect();
+    let table = format!(
+        "create table person (id varchar(20) primary key, {})",
+        columns.join(", ")
+    );
     on_target(target, &[table]).await;
     let folder = folder(target);
     let app = App::open(folder.path()).await.unwrap();
     let people = people(count);
     let all: BTreeMap<&String, &Value> = people.iter().map(|(id, content)| (id, content)).collect();
-    change_all(&app, people.iter().map(|(id, person)| put(id, person.clone())).collect()).await;
+    change_all(
+        &app,
+        people
+            .iter()
+            .map(|(id, person)| put(id, person.clone()))
+            .collect(),
+    )
+    .await;
     let began = std::time::Instant::now();
     let loaded = run(&app).await;
-    println!("{count} people created by a reconciliation: {:?}", began.elapsed());
+    println!(
+        "{count} people created by a reconciliation: {:?}",
+        began.elapsed()
+    );
     assert_eq!(loaded.state, RunState::Success, "{:?}", loaded.message);
     assert_eq!(loaded.counts.created, count as u64);
     let began = std::time::Instant::now();
     let same = run(&app).await;
     println!("{count} unchanged pairs: {:?}", began.elapsed());
-    assert_eq!((same.counts.unchanged, same.counts.entries), (count as u64, 0));
+    assert_eq!(
+        (same.counts.unchanged, same.counts.entries),
+        (count as u64, 0)
+    );
 
     // Every tenth person is hit by one of the kinds.
     let ids: Vec<&String> = all.keys().copied().collect();
@@ -165,9 +209,9 @@ async fn drift(target: &str, count: usize) {
         .map(|id| format!("update person set title = 'by hand' where id = '{id}'"))
         .collect();
     statements.extend(hit(1).map(|id| format!("delete from person where id = '{id}'")));
-    statements.extend(hit(2).map(|id| {
-        format!("insert into person (id, first) values ('x{id}', 'stranger')")
-    }));
+    statements.extend(
+        hit(2).map(|id| format!("insert into person (id, first) values ('x{id}', 'stranger')")),
+    );
     on_target(target, &statements).await;
     let missed = hit(3).map(|id| {
         let mut person = all[&id].clone();
@@ -175,7 +219,12 @@ async fn drift(target: &str, count: usize) {
         put(&id, person)
     });
     change_all(&app, missed.collect()).await;
-    let left = hit(4).map(|id| request(Requested::Delete { id, precondition: Precondition::None }));
+    let left = hit(4).map(|id| {
+        request(Requested::Delete {
+            id,
+            precondition: Precondition::None,
+        })
+    });
     change_all(&app, left.collect()).await;
     let store = format!("sqlite://{}", folder.path().join("recant.db").display());
     let unlinked: Vec<String> = hit(5)
@@ -186,7 +235,10 @@ async fn drift(target: &str, count: usize) {
     let each = |kind: usize| hit(kind).count() as u64;
     let began = std::time::Instant::now();
     let found = run(&app).await;
-    println!("drift at {count} people found and put right: {:?}", began.elapsed());
+    println!(
+        "drift at {count} people found and put right: {:?}",
+        began.elapsed()
+    );
     let summary = found.to_value()["situationSummary"].clone();
     assert_eq!(summary["MISSING"], json!(each(1)));
     assert_eq!(summary["UNASSIGNED"], json!(each(2)));

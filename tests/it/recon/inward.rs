@@ -54,7 +54,10 @@ fn records_of_a_system_become_objects_and_reach_the_other_targets() {
     let told = process.run(async { reconcile(&process.app, dry_run).await });
     assert!(process.read("a").is_none());
     let run = inward(&process);
-    assert_eq!(process.run(story(&process.app, &told)), process.run(story(&process.app, &run)));
+    assert_eq!(
+        process.run(story(&process.app, &told)),
+        process.run(story(&process.app, &run))
+    );
     assert_eq!(run.counts.created, 3);
     assert_eq!(process.read("b").unwrap()["mail"], "b@x");
     assert_eq!(world.dump()[1].len(), 3);

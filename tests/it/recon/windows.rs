@@ -49,18 +49,32 @@ fn a_partial_sync_looks_at_its_window_only_and_a_second_one_at_nothing() {
     assert!(!second.whole);
     assert_eq!(second.counts.sources_processed, 5);
     assert_eq!(second.counts.updated, 5);
-    assert_eq!(second.window.unwrap().start, Some(first.window.unwrap().end));
+    assert_eq!(
+        second.window.unwrap().start,
+        Some(first.window.unwrap().end)
+    );
     let reads = world.targets[0].asked(Ask::Read);
     let third = run_of(&process, partial());
     assert_eq!((third.counts.sources_processed, third.entries()), (0, 0));
-    assert_eq!(world.targets[0].asked(Ask::Read), reads, "no target was asked");
+    assert_eq!(
+        world.targets[0].asked(Ask::Read),
+        reads,
+        "no target was asked"
+    );
     // Going back in time looks again at what lies behind it, and only at that.
     let back = process
-        .run(process.app.reset_syncs("managed/user", second.window.unwrap().start))
+        .run(
+            process
+                .app
+                .reset_syncs("managed/user", second.window.unwrap().start),
+        )
         .unwrap();
     assert_eq!(back, ["user_t1"]);
     let fourth = run_of(&process, partial());
-    assert_eq!((fourth.counts.sources_processed, fourth.counts.updated), (5, 0));
+    assert_eq!(
+        (fourth.counts.sources_processed, fourth.counts.updated),
+        (5, 0)
+    );
     let all = process.run(process.app.reset_syncs("all", None)).unwrap();
     assert_eq!(all, ["user_t1"]);
     assert!(run_of(&process, partial()).whole);
@@ -69,7 +83,13 @@ fn a_partial_sync_looks_at_its_window_only_and_a_second_one_at_nothing() {
         ..partial()
     };
     assert!(run_of(&process, cleared).whole);
-    assert_eq!(process.run(process.app.reset_syncs("nobody", None)).unwrap_err().code, 404);
+    assert_eq!(
+        process
+            .run(process.app.reset_syncs("nobody", None))
+            .unwrap_err()
+            .code,
+        404
+    );
 }
 
 #[test]
@@ -83,7 +103,10 @@ fn a_failure_keeps_the_window_open_and_a_changed_mapping_opens_it_wide_once() {
     world.targets[0].fail(Some(Ask::Update), 0, 1, fault);
     assert_eq!(run_of(&process, partial()).counts.failures, 1);
     let again = run_of(&process, partial());
-    assert_eq!((again.counts.sources_processed, again.counts.failures), (2, 0));
+    assert_eq!(
+        (again.counts.sources_processed, again.counts.failures),
+        (2, 0)
+    );
     let text = std::fs::read_to_string(world.folder.path().join("conf/sync.json")).unwrap();
     let edited = text.replace("\"source\":\"mail\"", "\"source\":\"name\"");
     assert_ne!(text, edited);
@@ -109,7 +132,10 @@ fn a_schedule_starts_runs_by_itself() {
     process.run(async {
         loop {
             let runs = process.app.recons(Some("user_t1")).await.unwrap();
-            if runs.iter().any(|run| run.caller == "schedule" && run.counts.updated == 1) {
+            if runs
+                .iter()
+                .any(|run| run.caller == "schedule" && run.counts.updated == 1)
+            {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
