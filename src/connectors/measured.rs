@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Instant};
 use async_trait::async_trait;
 
 use super::{
-    Capabilities, Changes, Connector, Error, Page, Query, SharedConnector, Update, Written,
+    Capabilities, Changes, Connector, Error, Page, Particulars, Query, SharedConnector, Update,
+    Written,
 };
-use crate::model::{CauseKind, Object, TargetObject, metrics};
+use crate::model::{CauseKind, Object, TargetObject, TargetWrite, metrics};
 
 /// The same connector, with every call of it counted under this name.
 #[must_use]
@@ -76,6 +77,14 @@ impl Connector for Measured {
 
     fn classes(&self) -> Vec<String> {
         self.connector.classes()
+    }
+
+    fn particulars(&self, class: &str) -> Particulars {
+        self.connector.particulars(class)
+    }
+
+    async fn refine(&self, class: &str, write: TargetWrite) -> Result<TargetWrite, Error> {
+        self.connector.refine(class, write).await
     }
 
     async fn test(&self) -> Result<(), Error> {

@@ -127,7 +127,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{CauseKind, Filter, Object, TargetObject};
+use crate::model::{CauseKind, Filter, Object, TargetObject, TargetWrite};
 
 pub use health::{Health, guarded};
 pub use measured::measured;
@@ -165,6 +165,23 @@ pub trait Connector: Send + Sync + Debug {
 
     /// The object classes that it serves.
     fn classes(&self) -> Vec<String>;
+
+    /// What is special about an object class, as far as the settings tell.
+    fn particulars(&self, class: &str) -> Particulars {
+        let _ = class;
+        Particulars::default()
+    }
+
+    /// A planned write as the target would carry it out: values in the form in which it holds
+    /// them, and a rename as the change of an attribute where that is what it is. A plan shows, and
+    /// later reads compare with, what this gives. It writes nothing.
+    ///
+    /// # Errors
+    /// *Refused* where the target could not hold it; *unavailable* where it has to be asked first.
+    async fn refine(&self, class: &str, write: TargetWrite) -> Result<TargetWrite, Error> {
+        let _ = class;
+        Ok(write)
+    }
 
     /// Whether a new change may be planned on this target now. What is under way already is carried
     /// out whatever this says.
@@ -290,6 +307,27 @@ pub struct Capabilities {
     pub recreate_with_id: bool,
     /// It tells what changed since a token.
     pub changes: bool,
+}
+
+/// What is special about an object class.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Particulars {
+    /// An object goes by an id that the target assigns; the id that a create asks for is another
+    /// name, under which `read` finds it too.
+    pub assigns_ids: bool,
+    /// Attributes that are written and never read. The engine writes one only where the mapping
+    /// gives another value than it gave before, compares it with nothing, and puts back what the
+    /// mapping gave before. Their case does not count.
+    pub write_only: Vec<String>,
+}
+
+impl Particulars {
+    /// Whether an attribute is never read.
+    #[must_use]
+    pub fn is_write_only(&self, name: &str) -> bool {
+        let mut names = self.write_only.iter();
+        names.any(|one| one.eq_ignore_ascii_case(name))
+    }
 }
 
 /// What a query asks for.

@@ -168,6 +168,7 @@ impl<'a> Case<'a> {
                 step,
                 link: None,
                 confidential: self.mapping.confidential.clone(),
+                write_only: Vec::new(),
                 find: None,
             },
             runs: Vec::new(),

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{Case, Failure, Property, condition::View, run::Bindings};
+use super::{Case, Failure, Property, Source, condition::View, run::Bindings};
 use crate::{
     hooks::Script,
     model::{
@@ -104,6 +104,43 @@ impl<'a> Case<'a> {
             }
         }
         Ok(id)
+    }
+
+    /// What the properties gave for these target attributes (their case does not count) when the
+    /// source object was what it was before the change; nothing for one that was not there. A
+    /// reconciliation knows no before: what it finds linked counts as given already.
+    ///
+    /// # Errors
+    /// Where a script fails.
+    pub async fn former(&self, names: &[String]) -> Result<Object, Failure> {
+        // Where only the present is known, a linked object has got what the mapping gives already.
+        let present = self.source.new.filter(|_| self.link.is_some());
+        let Some(old) = self.source.old.or(present) else {
+            return Ok(Object::new());
+        };
+        let before = Case {
+            source: Source {
+                new: Some(old),
+                ..self.source
+            },
+            ..*self
+        };
+        let is_named = |name: &str| names.iter().any(|one| one.eq_ignore_ascii_case(name));
+        let nothing = Object::new();
+        let view = View::new(before, None);
+        let mut laid = Laid::over(&nothing);
+        for property in &self.mapping.properties {
+            if !property.target.first().is_none_or(is_named) {
+                continue;
+            }
+            if let Some(value) = before.computed(property, &view).await? {
+                laid.put(&property.target, value)
+                    .map_err(|reason| self.misfit(property, reason))?;
+            }
+        }
+        let mut former = laid.after.unwrap_or_default();
+        former.retain(|name, value| is_named(name) && !value.is_null());
+        Ok(former)
     }
 
     /// The value of a property, null included; none where its condition does not hold.

@@ -122,6 +122,9 @@ pub struct PlannedRow {
     /// Target attributes that come from confidential ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confidential: Vec<String>,
+    /// Target attributes that this write sets or puts back and that the target never shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub write_only: Vec<String>,
     /// The query filter (CREST text) of the mapping's correlation: how a create whose id the
     /// target assigns finds its earlier self again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -55,6 +55,8 @@ pub(super) struct Place<'a> {
     pub key: String,
     /// Whether the target carries a create out once only, however often it is asked under the key.
     pub repeats_creates: bool,
+    /// Attributes that the target never shows.
+    pub hidden: &'a [String],
 }
 
 /// Under which id a target creates an object again that was deleted there.
@@ -232,7 +234,13 @@ impl Engine {
             Ok(None) => return LookBack::Unknown(unfindable(&error, place.redactor)),
             Err(unread) => return LookBack::Unknown(unreadable(&error, &unread, place.redactor)),
         };
-        match judge(write, None, found.at_new.as_ref(), found.at_old.as_ref()) {
+        match judge(
+            write,
+            place.hidden,
+            None,
+            found.at_new.as_ref(),
+            found.at_old.as_ref(),
+        ) {
             Sight::After => LookBack::Done(found.at_new.as_ref().map(Written::from)),
             Sight::Before if place.recreates == Recreates::UnderAnotherId => {
                 LookBack::Unknown(maybe_recreated())
@@ -274,6 +282,7 @@ impl Engine {
             recreates: Recreates::UnderItsId,
             key: change.write_key(index),
             repeats_creates: age < KEY_LIFE && target.connector.repeats_creates(class),
+            hidden: &row.write_only,
         })
     }
 

@@ -1,4 +1,6 @@
 //! What a target holds, seen from one write: its after-value, its pre-image, or something else.
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::model::{
@@ -6,7 +8,7 @@ use crate::model::{
     object::{Difference, same},
 };
 
-use super::change::Written;
+use super::{change::Written, setup::Target};
 
 /// What was found at the target of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,28 @@ pub(super) enum Sight {
     Before,
     /// Neither: somebody else has changed it.
     Other,
+}
+
+/// Under what an object is found that was created under a given id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// Under its id only.
+    Id,
+    /// Under the id that was given, and under the one that the target assigned.
+    Both,
+}
+
+impl Naming {
+    /// That of an object class.
+    pub(super) fn of(target: &Target, class: &str) -> Self {
+        let connector = &target.connector;
+        let assigns = connector.particulars(class).assigns_ids;
+        if assigns && connector.capabilities().recreate_with_id {
+            Self::Both
+        } else {
+            Self::Id
+        }
+    }
 }
 
 /// Where to look for the object of a write: its id after, and the one before where that differs.
@@ -39,8 +63,47 @@ pub(super) fn ids(write: &TargetWrite) -> (Option<&str>, Option<&str>) {
 
 /// Judges what was found under the id after the write and, for a rename, under the one before.
 /// Only the attributes that the write changes count; a target may add defaults of its own.
+/// `hidden` are attributes that the target never shows: where nothing else changes, no look tells.
 /// `written` is what the target said it holds after our write, where it said so.
 pub(super) fn judge(
+    write: &TargetWrite,
+    hidden: &[String],
+    written: Option<&Object>,
+    at_new: Option<&TargetObject>,
+    at_old: Option<&TargetObject>,
+) -> Sight {
+    let shown = without(write, hidden);
+    let is_shown = match (write, shown.as_ref()) {
+        (TargetWrite::Update { .. }, TargetWrite::Update { rename: None, .. }) => {
+            write.difference().is_empty() || !shown.difference().is_empty()
+        }
+        _ => true,
+    };
+    match (is_shown, at_new) {
+        (false, Some(_)) => Sight::Other,
+        _ => judge_shown(&shown, written, at_new, at_old),
+    }
+}
+
+/// The write without attributes that the target never shows.
+fn without<'a>(write: &'a TargetWrite, hidden: &[String]) -> Cow<'a, TargetWrite> {
+    if hidden.is_empty() {
+        return Cow::Borrowed(write);
+    }
+    let mut shown = write.clone();
+    let hide = |object: &mut Object| object.retain(|name, _| !hidden.contains(name));
+    match &mut shown {
+        TargetWrite::Create { after, .. } => hide(after),
+        TargetWrite::Update { before, after, .. } => {
+            hide(&mut before.attributes);
+            hide(after);
+        }
+        TargetWrite::Delete { before } => hide(&mut before.attributes),
+    }
+    Cow::Owned(shown)
+}
+
+fn judge_shown(
     write: &TargetWrite,
     written: Option<&Object>,
     at_new: Option<&TargetObject>,
@@ -78,11 +141,20 @@ pub(super) fn judge(
 /// which has nothing but the target, takes it for done again. A target that normalizes what it is
 /// sent gives no such certainty; one that does not tell what it holds is taken to hold what it was
 /// sent, or every change of such targets would wait for a second commit.
+/// `hidden` are attributes that it never shows. `names` says whether the id that a create asks for
+/// finds the object, whatever id it got.
 pub(super) fn is_recognizable(
     write: &TargetWrite,
+    hidden: &[String],
     written: Option<&Written>,
     find: Option<&Filter>,
+    names: Naming,
 ) -> bool {
+    let whole = write.difference();
+    let write = &*without(write, hidden);
+    if write.difference().is_empty() != whole.is_empty() {
+        return false;
+    }
     if matches!(write, TargetWrite::Delete { .. }) {
         return true;
     }
@@ -93,7 +165,7 @@ pub(super) fn is_recognizable(
         return ids(write).0 == Some(id);
     };
     let is_found = match (ids(write).0, find) {
-        (Some(wanted), _) => wanted == id,
+        (Some(wanted), _) => wanted == id || names == Naming::Both,
         (None, Some(filter)) => filter.matches(attributes),
         (None, None) => false,
     };
@@ -171,13 +243,16 @@ pub(super) fn equal(left: Option<&Value>, right: Option<&Value>) -> bool {
 ///
 /// # Errors
 /// Nothing may be written where the target no longer holds what `write` left.
+/// What the target never shows (`hidden`) is put back wherever the write changed it and its value
+/// before is known.
 pub(super) fn undo(
     write: &TargetWrite,
+    hidden: &[String],
     written: Option<&Object>,
     at_new: Option<&TargetObject>,
     at_old: Option<&TargetObject>,
 ) -> Result<Option<TargetWrite>, ChangedSince> {
-    match (write, judge(write, written, at_new, at_old)) {
+    match (write, judge(write, hidden, written, at_new, at_old)) {
         (_, Sight::Before) => Ok(None),
         (TargetWrite::Create { .. }, Sight::After) => Ok(at_new.map(|found| TargetWrite::Delete {
             before: found.clone(),
@@ -198,12 +273,36 @@ pub(super) fn undo(
             if rename.is_some() && at_old.is_some() {
                 return Err(ChangedSince);
             }
-            let change = Difference::between(&before.attributes, after);
+            let mut change = Difference::between(&before.attributes, after);
+            change.set.retain(|name, _| !hidden.contains(name));
+            change.removed.retain(|name| !hidden.contains(name));
             let found = at_new.ok_or(ChangedSince)?;
-            undo_update(&change, before, written, found, rename.is_some()).map(Some)
+            let mut inverse = undo_update(&change, before, written, found, rename.is_some())?;
+            if let TargetWrite::Update { after: back, .. } = &mut inverse {
+                let known = before.attributes.iter();
+                let changed = known.filter(|(name, old)| {
+                    hidden.contains(name) && !equal(Some(old), after.get(*name))
+                });
+                back.extend(changed.map(|(name, old)| (name.clone(), old.clone())));
+            }
+            let is_nothing = inverse.difference().is_empty() && rename.is_none();
+            Ok(Some(inverse).filter(|_| !is_nothing))
         }
         (_, Sight::Other) => Err(ChangedSince),
     }
+}
+
+/// The attributes that a write changed, that the target never shows, and whose value before is
+/// not known: nothing puts them back.
+pub(super) fn lost<'a>(write: &'a TargetWrite, hidden: &'a [String]) -> Vec<&'a str> {
+    let TargetWrite::Update { before, after, .. } = write else {
+        return Vec::new();
+    };
+    let changed = |name: &&String| {
+        let (old, new) = (before.attributes.get(*name), after.get(*name));
+        old.is_none() && new.is_some()
+    };
+    hidden.iter().filter(changed).map(String::as_str).collect()
 }
 
 /// Somebody else has changed the target since.
@@ -270,7 +369,7 @@ mod tests {
     #[test]
     fn an_update_is_judged_by_the_attributes_that_it_changes() {
         let write = update();
-        let judged = |value| judge(&write, None, Some(&target("1", value)), None);
+        let judged = |value| judge(&write, &[], None, Some(&target("1", value)), None);
         assert_eq!(
             judged(json!({"a": 2.0, "c": "new", "keep": false})),
             Sight::After
@@ -278,25 +377,31 @@ mod tests {
         assert_eq!(judged(json!({"a": 1, "b": "x", "other": 1})), Sight::Before);
         assert_eq!(judged(json!({"a": 1, "b": "x", "c": null})), Sight::Before);
         assert_eq!(judged(json!({"a": 3, "c": "new"})), Sight::Other);
-        assert_eq!(judge(&write, None, None, None), Sight::Other);
+        assert_eq!(judge(&write, &[], None, None, None), Sight::Other);
     }
 
     #[test]
     fn an_update_is_undone_attribute_by_attribute() {
         let found = target("1", json!({"a": 2, "c": "new", "keep": false}));
-        let undo_write = undo(&update(), None, Some(&found), None).unwrap().unwrap();
+        let undo_write = undo(&update(), &[], None, Some(&found), None)
+            .unwrap()
+            .unwrap();
         assert_eq!(
             undo_write.after().unwrap(),
             object(json!({"_id": "1", "a": 1, "b": "x", "keep": false}))
         );
         let half = target("1", json!({"a": 1, "c": "new", "b": "x"}));
-        assert!(undo(&update(), None, Some(&half), None).unwrap().is_some());
+        assert!(
+            undo(&update(), &[], None, Some(&half), None)
+                .unwrap()
+                .is_some()
+        );
         let foreign = target("1", json!({"a": 9, "c": "new"}));
         assert_eq!(
-            undo(&update(), None, Some(&foreign), None),
+            undo(&update(), &[], None, Some(&foreign), None),
             Err(ChangedSince)
         );
-        assert_eq!(undo(&update(), None, None, None), Err(ChangedSince));
+        assert_eq!(undo(&update(), &[], None, None, None), Err(ChangedSince));
     }
 
     #[test]
@@ -306,14 +411,14 @@ mod tests {
             after: object(json!({"m": "A@X"})),
         };
         let found = target("1", json!({"m": "a@x", "created": "now"}));
-        assert_eq!(judge(&write, None, Some(&found), None), Sight::Other);
+        assert_eq!(judge(&write, &[], None, Some(&found), None), Sight::Other);
         let written = object(json!({"m": "a@x"}));
         assert_eq!(
-            judge(&write, Some(&written), Some(&found), None),
+            judge(&write, &[], Some(&written), Some(&found), None),
             Sight::After
         );
         assert!(matches!(
-            undo(&write, Some(&written), Some(&found), None),
+            undo(&write, &[], Some(&written), Some(&found), None),
             Ok(Some(TargetWrite::Delete { .. }))
         ));
     }
@@ -325,15 +430,18 @@ mod tests {
             before: before.clone(),
         };
         assert_eq!(
-            undo(&write, None, None, None).unwrap(),
+            undo(&write, &[], None, None, None).unwrap(),
             Some(TargetWrite::Create {
                 id: Some("1".into()),
                 after: before.attributes.clone()
             })
         );
-        assert_eq!(undo(&write, None, Some(&before), None), Ok(None));
+        assert_eq!(undo(&write, &[], None, Some(&before), None), Ok(None));
         let other = target("1", json!({"a": 2}));
-        assert_eq!(undo(&write, None, Some(&other), None), Err(ChangedSince));
+        assert_eq!(
+            undo(&write, &[], None, Some(&other), None),
+            Err(ChangedSince)
+        );
     }
 
     #[test]
@@ -345,18 +453,19 @@ mod tests {
         };
         let moved = target("new", json!({"a": 2}));
         let there = target("old", json!({"a": 1}));
-        assert_eq!(judge(&write, None, Some(&moved), None), Sight::After);
-        assert_eq!(judge(&write, None, None, Some(&there)), Sight::Before);
+        assert_eq!(judge(&write, &[], None, Some(&moved), None), Sight::After);
+        assert_eq!(judge(&write, &[], None, None, Some(&there)), Sight::Before);
         assert_eq!(
-            judge(&write, None, Some(&moved), Some(&there)),
+            judge(&write, &[], None, Some(&moved), Some(&there)),
             Sight::Other
         );
-        let Ok(Some(TargetWrite::Update { rename, .. })) = undo(&write, None, Some(&moved), None)
+        let Ok(Some(TargetWrite::Update { rename, .. })) =
+            undo(&write, &[], None, Some(&moved), None)
         else {
             panic!("no undo")
         };
         assert_eq!(rename.as_deref(), Some("old"));
-        let both = undo(&write, None, Some(&moved), Some(&there));
+        let both = undo(&write, &[], None, Some(&moved), Some(&there));
         assert_eq!(both, Err(ChangedSince), "the old id is taken");
     }
 
@@ -372,17 +481,23 @@ mod tests {
         };
         let sees = |write: &TargetWrite, written: &Written| {
             let find = Filter::parse("m eq \"A@X\"").unwrap();
-            is_recognizable(write, Some(written), Some(&find))
+            is_recognizable(write, &[], Some(written), Some(&find), Naming::Id)
         };
         let as_sent = said("1", json!({"m": "A@X", "created": "now"}));
         let normalized = said("1", json!({"m": "a@x"}));
         for write in [create(Some("1")), create(None)] {
             assert!(sees(&write, &as_sent));
             assert!(!sees(&write, &normalized));
-            assert!(!is_recognizable(&write, None, None));
+            assert!(!is_recognizable(&write, &[], None, None, Naming::Id));
         }
         assert!(!sees(&create(Some("2")), &as_sent), "under another id");
-        assert!(!is_recognizable(&create(None), Some(&as_sent), None));
+        assert!(!is_recognizable(
+            &create(None),
+            &[],
+            Some(&as_sent),
+            None,
+            Naming::Id
+        ));
         let there = said("1", json!({"a": 2, "c": "new", "other": 1}));
         assert!(sees(&update(), &there));
         let wrong = said("1", json!({"a": 2, "c": "NEW"}));
@@ -392,5 +507,57 @@ mod tests {
             attributes: None,
         };
         assert!(sees(&update(), &untold), "taken at its word");
+    }
+
+    #[test]
+    fn what_a_target_never_shows_is_compared_with_nothing() {
+        let hidden = ["pw".to_owned()];
+        let write = TargetWrite::Update {
+            before: target("1", json!({"a": 1, "pw": "old"})),
+            after: object(json!({"a": 2, "pw": "new"})),
+            rename: None,
+        };
+        let judged = |found| judge(&write, &hidden, None, Some(&target("1", found)), None);
+        assert_eq!(judged(json!({"a": 2})), Sight::After);
+        assert_eq!(judged(json!({"a": 1})), Sight::Before);
+        let found = target("1", json!({"a": 2}));
+        let inverse = undo(&write, &hidden, None, Some(&found), None).unwrap();
+        assert_eq!(
+            inverse.unwrap().after().unwrap(),
+            object(json!({"_id": "1", "a": 1, "pw": "old"}))
+        );
+        assert_eq!(lost(&write, &hidden), [""; 0]);
+    }
+
+    #[test]
+    fn where_only_the_hidden_changes_no_look_tells() {
+        let hidden = ["pw".to_owned()];
+        let change = |before: Value| TargetWrite::Update {
+            before: target("1", before),
+            after: object(json!({"a": 1, "pw": "new"})),
+            rename: None,
+        };
+        let found = target("1", json!({"a": 1}));
+        let known = change(json!({"a": 1, "pw": "old"}));
+        assert_eq!(
+            judge(&known, &hidden, None, Some(&found), None),
+            Sight::Other
+        );
+        let said = Written {
+            id: "1".into(),
+            attributes: Some(found.attributes.clone()),
+        };
+        assert!(!is_recognizable(
+            &known,
+            &hidden,
+            Some(&said),
+            None,
+            Naming::Id
+        ));
+        let inverse = undo(&known, &hidden, None, Some(&found), None).unwrap();
+        assert_eq!(inverse.unwrap().after().unwrap()["pw"], "old");
+        let unknown = change(json!({"a": 1}));
+        assert_eq!(undo(&unknown, &hidden, None, Some(&found), None), Ok(None));
+        assert_eq!(lost(&unknown, &hidden), ["pw"]);
     }
 }

@@ -23,7 +23,7 @@ use super::{
     calls::{cause, own_cause},
     change::{Change, Context, Intent, RowEnd, revision},
     checkpoint::{Point, Sabotage, is_sabotaged},
-    compare::undo,
+    compare::{Sight, judge, lost, undo},
     guard,
     journal::to_payload,
 };
@@ -193,8 +193,21 @@ impl Engine {
             .written
             .as_ref()
             .and_then(|written| written.attributes.as_ref());
-        let inverse = match undo(write, written, found.at_new.as_ref(), found.at_old.as_ref()) {
+        let (at_new, at_old) = (found.at_new.as_ref(), found.at_old.as_ref());
+        let is_untouched = judge(write, &row.write_only, written, at_new, at_old) == Sight::Before;
+        let lost = if is_untouched {
+            Vec::new()
+        } else {
+            lost(write, &row.write_only)
+        };
+        let inverse = match undo(write, &row.write_only, written, at_new, at_old) {
             Ok(Some(inverse)) => inverse,
+            Ok(None) if !lost.is_empty() => {
+                return Ok(Undone {
+                    actual,
+                    ..nothing(index, failed_end(unreadable_before(&lost)))
+                });
+            }
             Ok(None) => return Ok(nothing(index, RowEnd::of(RowResult::Successful))),
             Err(_) => {
                 return Ok(Undone {
@@ -207,6 +220,13 @@ impl Engine {
             Ok(place) => place,
             Err(cause) => return Ok(nothing(index, failed_end(cause))),
         };
+        let inverse = match place.target.connector.refine(place.class, inverse).await {
+            Ok(inverse) => inverse,
+            Err(error) => {
+                let cause = cause(&error, &context.redactor);
+                return Ok(nothing(index, failed_end(cause)));
+            }
+        };
         if matches!(inverse, TargetWrite::Create { .. }) {
             place.recreates = Recreates::of(&place);
             if place.recreates == Recreates::UnderAnotherId && intent.doubtful.contains(&index) {
@@ -215,13 +235,17 @@ impl Engine {
         }
         self.reach(Point::BeforeUndo(index)).await;
         let mut end = self.write(&place, &inverse).await?;
-        if let Some(rest) = left_over(&inverse, &end) {
+        if let Some(rest) = left_over(&inverse, &row.write_only, &end) {
             let created = end.written.take();
             end = self.write(&place, &rest).await?;
             end.written = end.written.or(created);
         }
         self.reach(Point::AfterUndo(index)).await;
-        let link = relink(row.link.as_ref(), &inverse, &mut end);
+        let link = relink(row.link.as_ref(), &inverse, &mut end, place.recreates);
+        if end.result == RowResult::Successful && !lost.is_empty() {
+            end.result = RowResult::Failed;
+            end.cause = Some(unreadable_before(&lost));
+        }
         Ok(Undone {
             index,
             write: Some(inverse),
@@ -401,6 +425,16 @@ fn nothing(index: usize, end: RowEnd) -> Undone {
     }
 }
 
+/// What was overwritten and could not be read before.
+fn unreadable_before(names: &[&str]) -> Cause {
+    let names = names.join("`, `");
+    let message = format!(
+        "the target never shows `{names}`, and the old object does not give what it was before: \
+         what the change wrote there stays, set it anew"
+    );
+    own_cause(CauseKind::Refused, 409, message)
+}
+
 fn changed_since() -> Cause {
     own_cause(
         CauseKind::Refused,
@@ -419,12 +453,15 @@ fn not_findable() -> Cause {
 
 /// What a target made of a recreated object by itself, put right: a column that held nothing may
 /// have got its default again.
-fn left_over(inverse: &TargetWrite, end: &RowEnd) -> Option<TargetWrite> {
+fn left_over(inverse: &TargetWrite, hidden: &[String], end: &RowEnd) -> Option<TargetWrite> {
     let TargetWrite::Create { after, .. } = inverse else {
         return None;
     };
     let written = end.written.as_ref()?;
     let attributes = written.attributes.clone()?;
+    let mut after = after.clone();
+    after.retain(|name, _| !hidden.contains(name));
+    let after = &after;
     if end.result != RowResult::Successful || Difference::between(&attributes, after).is_empty() {
         return None;
     }
@@ -440,12 +477,13 @@ fn left_over(inverse: &TargetWrite, end: &RowEnd) -> Option<TargetWrite> {
     })
 }
 
-/// Where a recreated object got another id than it had, the link follows it, and the target still
-/// does not hold exactly what it held.
+/// Where a recreated object got another id than it had, the link follows it. The target still does
+/// not hold exactly what it held, unless the object is found under its own name all the same.
 fn relink(
     planned: Option<&LinkChange>,
     inverse: &TargetWrite,
     end: &mut RowEnd,
+    recreates: Recreates,
 ) -> Option<LinkChange> {
     let TargetWrite::Create {
         id: Some(wanted), ..
@@ -457,9 +495,11 @@ fn relink(
     if end.result != RowResult::Successful || given == *wanted {
         return None;
     }
-    let message = format!("the target gave the recreated object the id {given}, not {wanted}");
-    end.result = RowResult::Failed;
-    end.cause = Some(own_cause(CauseKind::Refused, 409, message));
+    if recreates == Recreates::UnderAnotherId {
+        let message = format!("the target gave the recreated object the id {given}, not {wanted}");
+        end.result = RowResult::Failed;
+        end.cause = Some(own_cause(CauseKind::Refused, 409, message));
+    }
     match planned? {
         LinkChange::Remove(link) => Some(LinkChange::Set {
             link_type: link.link_type.clone(),

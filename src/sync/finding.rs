@@ -10,7 +10,7 @@ use crate::{
 use super::{
     calls::own_cause,
     change::{Context, RowEnd},
-    compare::is_recognizable,
+    compare::{Naming, is_recognizable},
     fingerprint::{Fingerprint, fingerprint},
     inspect::Deeds,
     plan::inspect::Examined,
@@ -180,7 +180,8 @@ fn agreed_by(row: &PlannedRow, end: &RowEnd, source: Option<&Fingerprint>) -> Op
     let attributes = written.attributes.as_ref()?;
     let find = row.find.as_deref();
     let find = find.and_then(|text| crate::model::Filter::parse(text).ok());
-    is_recognizable(write, Some(written), find.as_ref()).then(|| Agreement {
+    let (hidden, find) = (&row.write_only, find.as_ref());
+    is_recognizable(write, hidden, Some(written), find, Naming::Both).then(|| Agreement {
         target_id: written.id.clone(),
         source: source.cloned().unwrap_or_default(),
         target: fingerprint(attributes),

@@ -28,6 +28,7 @@ mod plan;
 mod queue;
 mod reader;
 mod recover;
+mod refine;
 mod run;
 mod settle;
 mod setup;

@@ -32,6 +32,7 @@ use super::{
     hook::surroundings,
     queue,
     reader::HookReader,
+    refine::{is_only_asked_for, refine},
     setup::Target,
 };
 
@@ -264,6 +265,11 @@ impl Engine {
             }
         };
         let mut decision = prepared.decide(found).await;
+        if let Err(failed) = refine(&case, (target, class), &mut decision).await {
+            let (cause, status) = failed.told(&context.redactor);
+            decision.row.step = Step::Failed { cause };
+            return made(decision, Some(status));
+        }
         let writes = matches!(decision.row.step, Step::Write { .. });
         if let Some(error) = writes.then(admit).and_then(Result::err) {
             return unread(error);
@@ -286,6 +292,7 @@ impl Engine {
     ) -> Result<Found, LookUp> {
         let lookup = prepared.lookup();
         let object = match &lookup.id {
+            Some(_) if is_only_asked_for(prepared.case(), target, class) => None,
             Some(id) => read(target, class, id).await?,
             None => None,
         };

@@ -256,7 +256,13 @@ impl Engine {
             };
             match look(&place, write, None).await {
                 Ok(Some(found)) => {
-                    let sight = judge(write, None, found.at_new.as_ref(), found.at_old.as_ref());
+                    let sight = judge(
+                        write,
+                        place.hidden,
+                        None,
+                        found.at_new.as_ref(),
+                        found.at_old.as_ref(),
+                    );
                     Seen::Is(sight, found.at_new.as_ref().map(Written::from))
                 }
                 Ok(None) if place.repeats_creates => Seen::Repeatable,

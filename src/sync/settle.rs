@@ -19,7 +19,7 @@ use super::{
     apply::{Applied, LeaseLost},
     change::{Change, Context, Intent, RowEnd, Thrown, recorded, revision},
     checkpoint::Point,
-    compare::is_recognizable,
+    compare::{Naming, is_recognizable},
     compensate::Compensation,
     details::{failed_row, failure_status, first_failed, sync_details},
     error::{Accepted, Answer, Refusal},
@@ -161,7 +161,8 @@ impl Engine {
             &mut settlement,
             settlement_of,
         );
-        let needs_disk = outcome != Outcome::Synced || !are_recognizable(journaled.rows(), &ends);
+        let needs_disk =
+            outcome != Outcome::Synced || !are_recognizable(context, journaled.rows(), &ends);
         let settled = self.ended(journaled, answer, ticket, outcome).await;
         Settled {
             needs_disk,
@@ -454,12 +455,15 @@ fn refused(
 }
 
 /// Whether recovery would take every write for done again.
-fn are_recognizable(rows: &[PlannedRow], ends: &[RowEnd]) -> bool {
+fn are_recognizable(context: &Context, rows: &[PlannedRow], ends: &[RowEnd]) -> bool {
     rows.iter().zip(ends).all(|(row, end)| match &row.step {
         Step::Write { write } => {
             let find = row.find.as_deref();
             let find = find.and_then(|text| Filter::parse(text).ok());
-            is_recognizable(write, end.written.as_ref(), find.as_ref())
+            let target = context.setup.target(&row.target);
+            let naming = target.map_or(Naming::Id, |(target, class)| Naming::of(target, class));
+            let written = end.written.as_ref();
+            is_recognizable(write, &row.write_only, written, find.as_ref(), naming)
         }
         Step::Nothing | Step::Failed { .. } => true,
     })

@@ -11,6 +11,7 @@ mod architecture;
 mod cli;
 mod connector_contract;
 mod crash_sweep;
+mod directory;
 mod durability;
 mod example_folder;
 mod failure_sweep;

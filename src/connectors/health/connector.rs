@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     connectors::{
-        Capabilities, Changes, Connector, Error, Page, Query, SharedConnector, Update, Written,
+        Capabilities, Changes, Connector, Error, Page, Particulars, Query, SharedConnector, Update,
+        Written,
     },
-    model::{CauseKind, Object, TargetObject, metrics},
+    model::{CauseKind, Object, TargetObject, TargetWrite, metrics},
 };
 
 /// The same connector, watched and limited under this name. `timeout` is that of one attempt: a call
@@ -208,6 +209,14 @@ impl Connector for Guarded {
 
     fn classes(&self) -> Vec<String> {
         self.connector.classes()
+    }
+
+    fn particulars(&self, class: &str) -> Particulars {
+        self.connector.particulars(class)
+    }
+
+    async fn refine(&self, class: &str, write: TargetWrite) -> Result<TargetWrite, Error> {
+        self.connector.refine(class, write).await
     }
 
     fn admit(&self) -> Result<(), Error> {

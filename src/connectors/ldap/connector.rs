@@ -20,8 +20,8 @@ use super::{
     wire::{DN, View},
 };
 use crate::{
-    connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
-    model::{Filter, Object, TargetObject, filter::Operator, object::Difference},
+    connectors::{Capabilities, Connector, Error, Page, Particulars, Query, Update, Written},
+    model::{Filter, Object, TargetObject, TargetWrite, filter::Operator, object::Difference},
 };
 
 /// How many ids a connector remembers the place of.
@@ -326,6 +326,23 @@ impl Connector for Ldap {
 
     fn classes(&self) -> Vec<String> {
         self.settings.classes.keys().cloned().collect()
+    }
+
+    fn particulars(&self, class: &str) -> Particulars {
+        let class = self.settings.classes.get(class);
+        class.map_or_else(Particulars::default, |class| Particulars {
+            assigns_ids: !class.is_id_the_name(),
+            write_only: class.write_only.clone(),
+        })
+    }
+
+    async fn refine(&self, class: &str, write: TargetWrite) -> Result<TargetWrite, Error> {
+        let (settings, server) = (self.class(class)?, self.server().await?);
+        let view = View {
+            class: settings,
+            server: &server,
+        };
+        naming::refined(&view, write)
     }
 
     async fn test(&self) -> Result<(), Error> {

@@ -7,17 +7,114 @@ use super::{
     dn::{Dn, Rdn},
     settings::Class,
     steps::{Request, Step},
-    wire::{DN, View},
+    wire::{DN, Values, View},
 };
 use crate::{
     connectors::{Error, Update},
-    model::{Object, object::Difference},
+    model::{Object, TargetObject, TargetWrite, object::Difference},
 };
 
 /// The id as the whole name of an entry of the class; none where it is no such name.
 pub fn own_dn(class: &Class, id: &str) -> Option<String> {
     let (dn, base) = (Dn::parse(id)?, Dn::parse(&class.base)?);
     (dn.first().is_some() && dn.is_within(&base)).then(|| id.to_owned())
+}
+
+/// A planned write as the directory holds it: names and values in its form; a new entry under its
+/// whole name; a new id as the new value of what names the entry.
+///
+/// # Errors
+/// Refused where a value or a name cannot be written.
+pub fn refined(view: &View<'_>, write: TargetWrite) -> Result<TargetWrite, Error> {
+    match write {
+        TargetWrite::Create { id, after } => {
+            let mut after = view.canonical(&after)?;
+            let (dn, naming) = new_name(view, id.as_deref(), &after)?;
+            for (name, value) in &naming {
+                let is_there = after.keys().any(|own| own.eq_ignore_ascii_case(name));
+                if !is_there {
+                    after.insert(name.clone(), Value::String(value.clone()));
+                }
+            }
+            let own = &view.class.rdn_attribute;
+            let value = naming
+                .into_iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(own));
+            let name = value.filter(|_| view.class.is_id_the_name());
+            Ok(TargetWrite::Create {
+                id: Some(name.map_or(dn, |(_, value)| value)),
+                after,
+            })
+        }
+        TargetWrite::Update {
+            before,
+            after,
+            rename,
+        } => refined_update(view, before, &after, rename),
+        TargetWrite::Delete { before } => Ok(TargetWrite::Delete { before }),
+    }
+}
+
+fn refined_update(
+    view: &View<'_>,
+    before: TargetObject,
+    after: &Object,
+    rename: Option<String>,
+) -> Result<TargetWrite, Error> {
+    let mut after = view.canonical(after)?;
+    let update = Update {
+        before: &before,
+        after: &after,
+        rename: rename.as_deref(),
+    };
+    let dn = before.attributes.get(DN).and_then(Value::as_str);
+    let new = match dn {
+        Some(dn) => renaming(view, dn, &update)?,
+        None => {
+            return Ok(TargetWrite::Update {
+                before,
+                after,
+                rename,
+            });
+        }
+    };
+    let own = &view.class.rdn_attribute;
+    let (Some(new), is_id) = (new, view.class.is_id_the_name()) else {
+        return Ok(TargetWrite::Update {
+            before,
+            after,
+            rename: None,
+        });
+    };
+    if is_id {
+        let id = new.rdn.value(own).map(str::to_owned);
+        let rename = id.filter(|id| *id != before.id);
+        return Ok(TargetWrite::Update {
+            before,
+            after,
+            rename,
+        });
+    }
+    if rename.is_some() {
+        for (name, taken, given) in &new.named {
+            let mut values = match after.get(name) {
+                Some(held) => view.values(name, held)?,
+                None => Values::new(),
+            };
+            if let Some(taken) = taken {
+                values.remove(taken.as_bytes());
+            }
+            values.insert(given.clone().into_bytes());
+            if let Some(value) = view.value(name, &values, &new.to)? {
+                after.insert(name.clone(), value);
+            }
+        }
+    }
+    Ok(TargetWrite::Update {
+        before,
+        after,
+        rename: None,
+    })
 }
 
 /// Where a new entry goes, and the values that name it: `dn`, otherwise what the naming attribute
@@ -188,9 +285,11 @@ fn renaming(view: &View<'_>, dn: &str, update: &Update<'_>) -> Result<Option<Ren
             .attributes()
             .any(|own| own.eq_ignore_ascii_case(name))
     };
-    // A value that named the entry stays only where the new object asks for it by itself.
+    // A value that named the entry stays only where the new object asks for it by itself: where it
+    // is said anew, or where another attribute names the entry from now on.
     let keeps_old = old_rdn.parts.iter().any(|(name, value)| {
-        rdn.value(name) != Some(value) && changes(name) && holds(after, name, value)
+        let is_asked_for = changes(name) || rdn.value(name).is_none();
+        rdn.value(name) != Some(value) && is_asked_for && holds(after, name, value)
     });
     let held_before = rdn
         .parts

@@ -41,8 +41,25 @@ pub struct Pool {
 }
 
 struct Idle {
-    ldap: Ldap,
+    connection: Connection,
     since: Instant,
+}
+
+/// A connection, and its socket to look at.
+struct Connection {
+    ldap: Ldap,
+    socket: std::net::TcpStream,
+}
+
+impl Connection {
+    /// Whether the server has hung up, or said something that nobody asked for, which is how it
+    /// says that it will.
+    fn is_over(&mut self) -> bool {
+        let peeked = self.socket.peek(&mut [0]);
+        let is_silent =
+            matches!(&peeked, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+        self.ldap.is_closed() || !is_silent
+    }
 }
 
 impl std::fmt::Debug for Idle {
@@ -54,7 +71,7 @@ impl std::fmt::Debug for Idle {
 /// A connection in use. It only goes back to the pool when it is given back: one whose call was
 /// dropped may still be busy.
 pub struct Lease {
-    ldap: Ldap,
+    connection: Connection,
     is_fresh: bool,
     place: String,
     pool: Arc<Pool>,
@@ -148,24 +165,28 @@ impl Pool {
     async fn unlimited_lease(self: &Arc<Self>) -> Result<Lease, Error> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| Error::unavailable(503, "the connector is closed"))?;
-        let lease = |ldap, is_fresh, permit| Lease {
-            ldap,
+        let lease = |connection, is_fresh, permit| Lease {
+            connection,
             is_fresh,
             place: self.settings.place(),
             pool: Arc::clone(self),
             _permit: permit,
         };
-        while let Some(Idle { mut ldap, since }) = self.take() {
-            if ldap.is_closed() {
+        while let Some(Idle {
+            mut connection,
+            since,
+        }) = self.take()
+        {
+            let limit = PROBE.min(self.timeout / 3);
+            if since.elapsed() > TRUSTED && !answers(&mut connection.ldap, limit).await {
                 continue;
             }
-            if since.elapsed() > TRUSTED && !answers(&mut ldap, PROBE.min(self.timeout / 3)).await {
-                continue;
+            if !connection.is_over() {
+                return Ok(lease(connection, false, permit));
             }
-            return Ok(lease(ldap, false, permit));
         }
-        let ldap = self.connect().await?;
-        Ok(lease(ldap, true, permit))
+        let connection = self.connect().await?;
+        Ok(lease(connection, true, permit))
     }
 
     /// Every entry that a search finds. A connection that broke while it was unused says nothing
@@ -182,7 +203,7 @@ impl Pool {
     ) -> Result<Vec<Entry>, Error> {
         let mut lease = self.lease().await?;
         let mut found = lease.search(base, scope, filter, attributes).await;
-        if found.is_err() && !lease.is_fresh && lease.ldap.is_closed() {
+        if found.is_err() && !lease.is_fresh && lease.connection.is_over() {
             drop(lease);
             self.forget();
             lease = self.lease().await?;
@@ -203,18 +224,19 @@ impl Pool {
         idle.pop()
     }
 
-    async fn connect(&self) -> Result<Ldap, Error> {
+    async fn connect(&self) -> Result<Connection, Error> {
         let place = self.settings.place();
-        let mut ldap = self.open().await?;
+        let mut connection = self.open().await?;
         let Some((dn, password)) = &self.settings.bind else {
-            return Ok(ldap);
+            return Ok(connection);
         };
-        let result = ldap
+        let result = connection
+            .ldap
             .simple_bind(dn, password.expose())
             .await
             .map_err(|error| broken(error, Stage::Harmless, &place))?;
         match result.rc {
-            0 => Ok(ldap),
+            0 => Ok(connection),
             49 => {
                 let said = answered(&result, Stage::Harmless).message;
                 let message =
@@ -233,7 +255,7 @@ impl Pool {
         }
     }
 
-    async fn open(&self) -> Result<Ldap, Error> {
+    async fn open(&self) -> Result<Connection, Error> {
         let place = self.settings.place();
         let host = self.settings.url.host_str().unwrap_or_default();
         let unreached = |error: std::io::Error| {
@@ -244,6 +266,7 @@ impl Pool {
             .map_err(unreached)?;
         stream.set_nodelay(true).map_err(unreached)?;
         let stream = stream.into_std().map_err(unreached)?;
+        let socket = stream.try_clone().map_err(unreached)?;
         let mut options = LdapConnSettings::new()
             .set_starttls(self.settings.start_tls)
             .set_std_stream(StdStream::Tcp(stream));
@@ -260,7 +283,7 @@ impl Pool {
                 tracing::debug!(%error, %target, "the connection to a directory ended");
             }
         });
-        Ok(ldap)
+        Ok(Connection { ldap, socket })
     }
 
     /// Why TLS could not be agreed on.
@@ -297,18 +320,17 @@ async fn answers(ldap: &mut Ldap, limit: Duration) -> bool {
 impl Lease {
     /// Puts the connection back, where it still works.
     pub fn give_back(mut self) {
-        if self.ldap.is_closed() {
+        if self.connection.is_over() {
             return;
         }
+        let Self {
+            connection, pool, ..
+        } = self;
         let idle = Idle {
-            ldap: self.ldap.clone(),
+            connection,
             since: Instant::now(),
         };
-        let mut all = self
-            .pool
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(idle);
     }
 
@@ -352,8 +374,8 @@ impl Lease {
     ) -> Result<Found, Error> {
         let lost = |error, place: &str| broken(error, Stage::Harmless, place);
         let ldap = match page {
-            Some(page) => self.ldap.with_controls(page),
-            None => &mut self.ldap,
+            Some(page) => self.connection.ldap.with_controls(page),
+            None => &mut self.connection.ldap,
         };
         // Referrals to other servers are no entries of this one.
         let mut stream = ldap
@@ -383,7 +405,7 @@ impl Lease {
 
     /// The connection itself, for one write.
     pub fn with_controls(&mut self, controls: Vec<RawControl>) -> &mut Ldap {
-        self.ldap.with_controls(controls)
+        self.connection.ldap.with_controls(controls)
     }
 
     /// What a write came to. The answer may hold controls.

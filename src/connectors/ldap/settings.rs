@@ -135,7 +135,7 @@ impl Settings {
         }
         let url = url(&raw).map_err(|problem| problems.push(problem)).ok();
         let ca_file = raw.ca_file.map(|file| folder.join(file));
-        if let Some(Err(error)) = ca_file.as_deref().map(tls::roots) {
+        if let Some(Err(error)) = ca_file.as_deref().map(tls::certificates) {
             problems.push(Problem::new("/caFile", error.message));
         }
         let bind = match (raw.bind_dn, raw.bind_password) {

@@ -119,7 +119,10 @@ impl View<'_> {
 
     /// The values of an attribute as JSON: one alone, several as an array in the order of their
     /// bytes; none where there are none.
-    fn value(&self, name: &str, values: &Values, dn: &str) -> Result<Option<Value>, Error> {
+    ///
+    /// # Errors
+    /// Refused where a value is no text though it should be one.
+    pub fn value(&self, name: &str, values: &Values, dn: &str) -> Result<Option<Value>, Error> {
         let mut shown = values
             .iter()
             .map(|value| self.one(name, value, dn))
@@ -288,7 +291,8 @@ impl View<'_> {
     ) -> Result<Modifications, Error> {
         let difference = Difference::between(before, after);
         let mut found = Modifications::default();
-        for name in difference.attributes().filter(|name| *name != DN) {
+        let writable = |name: &&str| *name != DN && self.server.may_set(name);
+        for name in difference.attributes().filter(writable) {
             let side = |object: &Object| {
                 let value = object.get(name).unwrap_or(&Value::Null);
                 self.values(name, value)
@@ -343,6 +347,31 @@ impl View<'_> {
             conditions.extend(values.iter().map(part));
         }
         conditions
+    }
+
+    /// An object with its attributes named and its values written as the server would show them.
+    ///
+    /// # Errors
+    /// As [`View::values`].
+    pub fn canonical(&self, object: &Object) -> Result<Object, Error> {
+        let mut shown = Object::with_capacity(object.len());
+        for (name, value) in object {
+            let known = self
+                .server
+                .schema
+                .attribute(name)
+                .filter(|_| !name.contains(';'));
+            let canonical = known.map_or(name.as_str(), |attribute| &attribute.name);
+            if name == DN || self.class.is_write_only(name) {
+                shown.insert(canonical.to_owned(), value.clone());
+                continue;
+            }
+            let values = self.values(name, value)?;
+            if let Some(value) = self.value(name, &values, "the new object")? {
+                shown.insert(canonical.to_owned(), value);
+            }
+        }
+        Ok(shown)
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
         fingerprint::{Fingerprint, fingerprint},
         hook::surroundings,
         reader::HookReader,
+        refine::{is_only_asked_for, refine},
         setup::Target,
     },
     Plan, report,
@@ -268,6 +269,13 @@ impl<'a> Examination<'a> {
         };
         let seen = found.object.as_ref().map(|object| print_of(shelf, object));
         let mut decision = prepared.decide_on(found, self.occasion).await;
+        if let Shelf::System(target, class) = shelf
+            && let Err(failed) = refine(&case, (target, class), &mut decision).await
+        {
+            let (cause, _) = failed.told(&self.context.redactor);
+            decision.row.step = Step::Failed { cause };
+            return self.told(decision, seen);
+        }
         if let Some(id) = decision.unread.clone() {
             match self.engine.take_down(shelf, &id).await {
                 Ok(None) => {}
@@ -312,7 +320,12 @@ impl<'a> Examination<'a> {
         shelf: Shelf<'_>,
     ) -> Result<Found, Error> {
         let lookup = prepared.lookup();
+        let is_asked_for = match shelf {
+            Shelf::System(target, class) => is_only_asked_for(prepared.case(), target, class),
+            Shelf::Managed(..) => false,
+        };
         let object = match &lookup.id {
+            Some(_) if is_asked_for => None,
             Some(id) => self.engine.take_down(shelf, id).await?,
             None => None,
         };

@@ -165,6 +165,15 @@ impl Slapd {
     /// It stays where it is and answers nobody.
     pub fn pause(&self) {
         self.signal("-STOP");
+        // One thread after the other stops.
+        let tasks = format!("/proc/{}/task", self.process.id());
+        let runs = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") T ")
+        };
+        while fs::read_dir(&tasks).expect(&tasks).flatten().any(runs) {
+            std::thread::yield_now();
+        }
     }
 
     /// It goes on.
