@@ -120,6 +120,7 @@ pub mod rest;
 pub mod scim;
 pub mod settings;
 pub mod sql;
+mod watermark;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 

@@ -1,12 +1,15 @@
 //! One suite for all connectors, against real targets.
+mod changes;
 mod csv_faults;
 mod faults;
 mod ldap;
 mod rest_faults;
+mod rest_styles;
 mod scim_dialects;
 mod scim_server;
 mod sql_details;
 mod suite;
+mod words;
 
 use std::path::Path;
 

@@ -21,11 +21,12 @@ use tokio::{
 };
 
 use super::{
+    changes::changes,
     settings::{Missing, Settings},
     wire::Table,
 };
 use crate::{
-    connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
+    connectors::{Capabilities, Changes, Connector, Error, Page, Query, Update, Written},
     model::{Object, TargetObject},
 };
 
@@ -158,7 +159,7 @@ impl Connector for CsvFile {
         Capabilities {
             precondition: true,
             recreate_with_id: true,
-            changes: false,
+            changes: true,
         }
     }
 
@@ -240,6 +241,18 @@ impl Connector for CsvFile {
             .await;
         deleted.map(drop)
     }
+
+    async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {
+        self.check_class(class)?;
+        let turn = self.turn().await?;
+        let (settings, since) = (self.settings.clone(), since.map(str::to_owned));
+        in_background(move || {
+            let table = load(&settings, &turn)?;
+            changes(&settings.file, &table, &settings.class, since.as_deref())
+        })
+        .await
+        .unwrap_or_else(|_| Err(Error::unavailable(503, "reading the file was interrupted")))
+    }
 }
 
 fn written(object: Option<TargetObject>) -> Result<Written, Error> {
@@ -291,6 +304,9 @@ fn load(settings: &Settings, turn: &Turn) -> Result<Table, Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => missing(settings, turn)?,
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             return Err(Error::refused(403, "the file may not be read").because(error));
+        }
+        Err(error) if error.kind() == ErrorKind::IsADirectory => {
+            return Err(Error::refused(400, "this is a folder (`file`)").because(error));
         }
         Err(error) => {
             return Err(Error::unavailable(503, "the file cannot be read").because(error));

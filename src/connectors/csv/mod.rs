@@ -1,4 +1,5 @@
 //! Small CSV files as target systems: every call reads the whole file, every write replaces it.
+mod changes;
 mod connector;
 mod settings;
 mod wire;

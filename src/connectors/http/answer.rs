@@ -30,6 +30,8 @@ pub struct Answer {
     pub retry_after: Option<String>,
     /// The `Date` header.
     pub date: Option<String>,
+    /// The `Link` headers, joined by commas.
+    pub link: Option<String>,
     /// The body; empty where it was lost on the way.
     pub body: Vec<u8>,
 }

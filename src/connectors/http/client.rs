@@ -5,7 +5,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::{
     Client, Method, RequestBuilder, Response,
     header::{
-        AUTHORIZATION, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LOCATION,
+        AUTHORIZATION, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION,
         RETRY_AFTER,
     },
     redirect::Policy,
@@ -14,6 +14,8 @@ use url::{Host, Url};
 
 use super::{
     answer::{Answer, Call, failure},
+    oauth::{Token, TokenSource},
+    rules::Rule,
     settings::{Auth, Service},
 };
 use crate::{connectors::Error, model::TargetObject};
@@ -25,6 +27,8 @@ const LONGEST_BODY: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Http {
     client: Client,
+    tokens: Option<TokenSource>,
+    rules: Vec<Rule>,
 }
 
 impl Http {
@@ -34,17 +38,19 @@ impl Http {
     /// # Errors
     /// Where no client can be made.
     pub fn open(service: &Service, timeout: Duration) -> Result<Self, Error> {
-        let mut builder = Client::builder()
-            .default_headers(headers(service)?)
-            .redirect(Policy::none())
-            .connect_timeout(timeout.mul_f64(0.8));
-        if is_loopback(&service.base_url) {
-            builder = builder.no_proxy();
-        }
-        let client = builder
-            .build()
-            .map_err(|error| Error::refused(500, "no HTTP client").because(error))?;
-        Ok(Self { client })
+        let client = client(&service.base_url, headers(service)?, timeout)?;
+        let tokens = match &service.auth {
+            Some(Auth::OAuth2(settings)) => {
+                let client = self::client(&settings.token_url, HeaderMap::new(), timeout)?;
+                Some(TokenSource::new(settings.clone(), client))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            client,
+            tokens,
+            rules: service.rules.clone(),
+        })
     }
 
     /// A request to be sent with [`Http::read`], [`Http::write`] or [`Http::send`].
@@ -57,7 +63,28 @@ impl Http {
     /// # Errors
     /// Where no answer came: *unavailable*, or *unknown* for a write that may have arrived.
     pub async fn send(&self, request: RequestBuilder, call: Call) -> Result<Answer, Error> {
-        exchange(request, call).await
+        let Some(tokens) = &self.tokens else {
+            return exchange(request, call).await;
+        };
+        let again = request.try_clone();
+        let token = tokens.token().await?;
+        let answer = exchange(with_token(request, &token), call).await?;
+        match again {
+            // A request that is not let in has done nothing: the token may have been revoked.
+            Some(request) if answer.status == 401 => {
+                let token = tokens.other_than(&token).await?;
+                exchange(with_token(request, &token), call).await
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    /// Whether no rule of the service makes an answer an error.
+    ///
+    /// # Errors
+    /// What the first rule about it says.
+    pub fn judge(&self, answer: &Answer, call: Call) -> Result<(), Error> {
+        Rule::judge(&self.rules, answer, call).map_or(Ok(()), Err)
     }
 
     /// Sends a write and waits for a success.
@@ -66,6 +93,7 @@ impl Http {
     /// What a failure means, by its status.
     pub async fn write(&self, request: RequestBuilder) -> Result<Answer, Error> {
         let answer = self.send(request, Call::Write).await?;
+        self.judge(&answer, Call::Write)?;
         match answer.status {
             // 202 Accepted promises nothing (RFC 9110, section 15.3.3).
             202 => Err(Error::unknown(202, "the service will do it later, or not")),
@@ -80,6 +108,7 @@ impl Http {
     /// What a failure means, by its status.
     pub async fn read(&self, request: RequestBuilder) -> Result<Option<Answer>, Error> {
         let answer = self.send(request, Call::Read).await?;
+        self.judge(&answer, Call::Read)?;
         match answer.status {
             200..=299 => Ok(Some(answer)),
             404 | 410 => Ok(None),
@@ -96,9 +125,26 @@ pub fn only_if(request: RequestBuilder, before: &TargetObject) -> RequestBuilder
     }
 }
 
+fn client(address: &str, headers: HeaderMap, timeout: Duration) -> Result<Client, Error> {
+    let mut builder = Client::builder()
+        .default_headers(headers)
+        .redirect(Policy::none())
+        .connect_timeout(timeout.mul_f64(0.8));
+    if is_loopback(address) {
+        builder = builder.no_proxy();
+    }
+    builder
+        .build()
+        .map_err(|error| Error::refused(500, "no HTTP client").because(error))
+}
+
+fn with_token(request: RequestBuilder, token: &Token) -> RequestBuilder {
+    request.header(AUTHORIZATION, token.header())
+}
+
 /// Sends a request and keeps what matters of the answer. A body that is lost after the status came
 /// stays empty: the status has said what happened.
-async fn exchange(request: RequestBuilder, call: Call) -> Result<Answer, Error> {
+pub(super) async fn exchange(request: RequestBuilder, call: Call) -> Result<Answer, Error> {
     let response = request
         .send()
         .await
@@ -113,6 +159,7 @@ async fn exchange(request: RequestBuilder, call: Call) -> Result<Answer, Error> 
         location: text(LOCATION),
         retry_after: text(RETRY_AFTER),
         date: text(DATE),
+        link: links(response.headers()),
         body: Vec::new(),
     };
     match body(response).await {
@@ -123,6 +170,12 @@ async fn exchange(request: RequestBuilder, call: Call) -> Result<Answer, Error> 
         Err(_) => {}
     }
     Ok(answer)
+}
+
+fn links(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(LINK).iter();
+    let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 async fn body(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
@@ -143,7 +196,13 @@ fn no_answer(error: reqwest::Error, call: Call) -> Error {
         return Error::refused(400, "the request cannot be built").because(error);
     }
     if error.is_connect() {
-        return Error::unavailable(503, "the service cannot be reached").because(error);
+        let cause = root_cause(&error);
+        let message = if cause.contains("certificate") {
+            format!("the service's certificate is not trusted: {cause}")
+        } else {
+            format!("the service cannot be reached: {cause}")
+        };
+        return Error::unavailable(503, message).because(error);
     }
     let message = if error.is_timeout() {
         "the service did not answer in time"
@@ -154,6 +213,12 @@ fn no_answer(error: reqwest::Error, call: Call) -> Error {
         Call::Read => Error::unavailable(504, message).because(error),
         Call::Write => Error::unknown(504, message).because(error),
     }
+}
+
+/// What the error at the bottom says; those above it say that they could not connect.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.last().map(ToString::to_string).unwrap_or_default()
 }
 
 fn headers(service: &Service) -> Result<HeaderMap, Error> {
@@ -176,7 +241,8 @@ fn headers(service: &Service) -> Result<HeaderMap, Error> {
             )?;
         }
         Some(Auth::Header { name, value }) => insert(&mut headers, name, value.expose())?,
-        None => {}
+        // Its token comes with each request.
+        Some(Auth::OAuth2(_)) | None => {}
     }
     Ok(headers)
 }

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use super::rules::Rule;
 use crate::connectors::settings::{Problem, Secret};
 
 /// Credentials as written: exactly one of the keys.
@@ -18,6 +19,40 @@ pub struct RawAuth {
     basic: Option<RawBasic>,
     /// A header of the service's own.
     header: Option<RawHeader>,
+    /// A token by the OAuth 2.0 client credentials grant.
+    oauth2: Option<RawOAuth2>,
+}
+
+/// How a token is fetched, as written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct RawOAuth2 {
+    /// Where tokens are given.
+    token_url: String,
+    /// Who Recant is there.
+    client_id: String,
+    /// What proves it.
+    client_secret: Secret,
+    /// What is asked for, separated by spaces.
+    scope: Option<String>,
+    /// How id and secret are shown.
+    #[serde(default)]
+    client_authentication: ClientAuthentication,
+    /// Further parameters of the request, `audience` for example.
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
+}
+
+/// How id and secret of a client are shown (RFC 6749, section 2.3.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuthentication {
+    /// In the `Authorization` header.
+    #[default]
+    Basic,
+    /// In the body, as `client_id` and `client_secret`.
+    Body,
 }
 
 /// User and password as written.
@@ -49,6 +84,8 @@ pub struct Service {
     pub auth: Option<Auth>,
     /// Headers of every request.
     pub headers: BTreeMap<String, Secret>,
+    /// What its answers mean where they mean something else than their statuses say.
+    pub rules: Vec<Rule>,
 }
 
 /// Credentials.
@@ -70,6 +107,25 @@ pub enum Auth {
         /// Its value.
         value: Secret,
     },
+    /// A token that is fetched.
+    OAuth2(OAuth2),
+}
+
+/// How a token is fetched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OAuth2 {
+    /// Where tokens are given.
+    pub token_url: String,
+    /// Who Recant is there.
+    pub client_id: String,
+    /// What proves it.
+    pub client_secret: Secret,
+    /// What is asked for.
+    pub scope: Option<String>,
+    /// How id and secret are shown.
+    pub client_authentication: ClientAuthentication,
+    /// Further parameters of the request.
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl Service {
@@ -88,24 +144,28 @@ impl Service {
             base_url: base_url.trim_end_matches('/').to_owned(),
             auth: auth.and_then(|auth| Auth::validate(auth, problems)),
             headers,
+            rules: Vec::new(),
         }
     }
 }
 
 impl Auth {
     fn validate(raw: RawAuth, problems: &mut Vec<Problem>) -> Option<Self> {
-        match (raw.bearer, raw.basic, raw.header) {
-            (Some(token), None, None) => {
+        match (raw.bearer, raw.basic, raw.header, raw.oauth2) {
+            (Some(token), None, None, None) => {
                 check_header("authorization", &token, "/auth/bearer", problems);
                 Some(Self::Bearer(token))
             }
-            (None, Some(RawBasic { user, password }), None) => Some(Self::Basic { user, password }),
-            (None, None, Some(RawHeader { name, value })) => {
+            (None, Some(RawBasic { user, password }), None, None) => {
+                Some(Self::Basic { user, password })
+            }
+            (None, None, Some(RawHeader { name, value }), None) => {
                 check_header(&name, &value, "/auth/header", problems);
                 Some(Self::Header { name, value })
             }
+            (None, None, None, Some(oauth2)) => Some(Self::OAuth2(oauth2.validate(problems))),
             _ => {
-                let message = "expected exactly one of `bearer`, `basic`, `header`";
+                let message = "expected exactly one of `bearer`, `basic`, `header`, `oauth2`";
                 problems.push(Problem::new("/auth", message));
                 None
             }
@@ -113,14 +173,38 @@ impl Auth {
     }
 }
 
-fn check_address(text: &str, problems: &mut Vec<Problem>) {
-    let good = Url::parse(text).is_ok_and(|url| {
+impl RawOAuth2 {
+    fn validate(self, problems: &mut Vec<Problem>) -> OAuth2 {
+        if !is_address(&self.token_url) {
+            let message = "expected https://HOST/PATH or http://… without credentials";
+            problems.push(Problem::new("/auth/oauth2/tokenUrl", message));
+        }
+        if self.client_id.is_empty() {
+            let message = "expected the id that the token service knows";
+            problems.push(Problem::new("/auth/oauth2/clientId", message));
+        }
+        OAuth2 {
+            token_url: self.token_url,
+            client_id: self.client_id,
+            client_secret: self.client_secret,
+            scope: self.scope,
+            client_authentication: self.client_authentication,
+            parameters: self.parameters,
+        }
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https")
-            && url.query().is_none()
             && url.fragment().is_none()
             && url.username().is_empty()
             && url.password().is_none()
-    });
+    })
+}
+
+fn check_address(text: &str, problems: &mut Vec<Problem>) {
+    let good = is_address(text) && !text.contains('?');
     if !good {
         let message = "expected https://HOST/PREFIX or http://…, credentials belong into `auth`";
         problems.push(Problem::new("/baseUrl", message));

@@ -14,17 +14,17 @@ use super::{
 };
 use crate::{
     connectors::{
-        Capabilities, Connector, Error, Page, Query, Update, Written,
+        Capabilities, Changes, Connector, Error, Page, Query, Update, Written,
         http::{Call, Http, failure, is_addressable, last_segment, only_if},
     },
-    model::{Object, TargetObject},
+    model::{CauseKind, Object, TargetObject},
 };
 
 /// A service that speaks JSON over HTTP.
 #[derive(Debug)]
 pub struct Rest {
-    settings: Settings,
-    http: Http,
+    pub(super) settings: Settings,
+    pub(super) http: Http,
 }
 
 impl Rest {
@@ -80,24 +80,43 @@ impl Rest {
         class: &Class,
         place: &Place,
     ) -> Result<(Vec<TargetObject>, Option<String>), Error> {
-        let request = self
-            .http
-            .request(
-                Method::GET,
-                wire::collection(&self.settings.service.base_url, class),
-            )
-            .query(&wire::parameters(&class.list, place));
-        let answer = self.http.read(request).await?.ok_or_else(|| {
-            Error::refused(
-                404,
-                format!("there is nothing at `{}` (`path`)", class.path),
-            )
-        })?;
+        self.list_at(class, place, (&class.path, None)).await
+    }
+
+    /// The same at another path, with one more query parameter.
+    pub(super) async fn list_at(
+        &self,
+        class: &Class,
+        place: &Place,
+        (path, more): (&str, Option<(&str, &str)>),
+    ) -> Result<(Vec<TargetObject>, Option<String>), Error> {
+        let base = &self.settings.service.base_url;
+        let token = place.token.as_deref();
+        let address = match (&class.list.paging, token) {
+            // A cursor of ours could be anybody's: the address is checked again.
+            (Paging::Link { .. }, Some(link)) => wire::next_address(base, base, link)?,
+            _ => format!("{base}{path}"),
+        };
+        let request = self.http.request(Method::GET, &address);
+        let request = match (&class.list.paging, token) {
+            (Paging::Link { .. }, Some(_)) => request,
+            _ => request
+                .query(&wire::parameters(&class.list, place))
+                .query(&more.into_iter().collect::<Vec<_>>()),
+        };
+        let answer =
+            self.http.read(request).await?.ok_or_else(|| {
+                Error::refused(404, format!("there is nothing at `{path}` (`path`)"))
+            })?;
         let body: Value = serde_json::from_slice(&answer.body)
             .map_err(|_| Error::unavailable(502, "the service answered no JSON"))?;
         let items = wire::items(class, &body)?;
-        let token = place.token.as_deref();
-        let next = wire::next_token(&class.list, token, items.len(), &body);
+        let link = answer.link.as_deref();
+        let next = wire::next_token(&class.list, token, items.len(), &body, link);
+        let next = match (&class.list.paging, next) {
+            (Paging::Link { .. }, Some(next)) => Some(wire::next_address(base, &address, &next)?),
+            (_, next) => next,
+        };
         if next.is_some() && next.as_deref() == token {
             return Err(Error::refused(502, "the list's next page is the same page"));
         }
@@ -158,6 +177,55 @@ impl Rest {
         }
     }
 
+    async fn create_keyed(
+        &self,
+        class: &Class,
+        id: Option<&str>,
+        object: &Object,
+        key: Option<&str>,
+    ) -> Result<Written, Error> {
+        let request = match (class.create, id) {
+            (Create::Put, Some(id)) => self
+                .http
+                .request(Method::PUT, self.address(class, id)?)
+                .header(IF_NONE_MATCH, HeaderValue::from_static("*")),
+            (Create::Put, None) => {
+                let message = "`create` is `put`: the mapping has to give an `_id`";
+                return Err(Error::refused(400, message));
+            }
+            (Create::Post, _) => self.http.request(
+                Method::POST,
+                wire::collection(&self.settings.service.base_url, class),
+            ),
+        };
+        let mut request = request.json(&body_of(class, id, object));
+        if let (Create::Post, Some(header), Some(key)) =
+            (class.create, &self.settings.idempotency_header, key)
+        {
+            request = request.header(header, key);
+        }
+        let answer = self.http.write(request).await?;
+        let (answered_id, answered) = wire::object(class, &answer.body).unzip();
+        let located = || answer.location.as_deref().and_then(last_segment);
+        let id = match class.create {
+            Create::Put => id.map(str::to_owned),
+            Create::Post => answered_id
+                .flatten()
+                .or_else(located)
+                .or_else(|| id.map(str::to_owned)),
+        };
+        let id = id.ok_or_else(|| {
+            let attribute = &class.id_attribute;
+            let message = format!("it was created, but the answer has no `{attribute}`");
+            Error::unknown(answer.status, message)
+        })?;
+        Ok(Written {
+            id,
+            version: answer.etag,
+            attributes: wire::attributes(object, answered),
+        })
+    }
+
     async fn test_class(&self, name: &str, class: &Class) -> Result<(), Error> {
         let explain = |mut error: Error| {
             error.message = explain(name, class, &error);
@@ -171,6 +239,7 @@ impl Rest {
             )
             .query(&wire::parameters(&class.list, &Place::START));
         let answer = self.http.send(request, Call::Read).await.map_err(explain)?;
+        self.http.judge(&answer, Call::Read).map_err(explain)?;
         match answer.status {
             // Reachable, and we may: this service just does not list.
             405 | 501 => Ok(()),
@@ -190,8 +259,8 @@ impl Connector for Rest {
         let mut classes = self.settings.classes.values();
         Capabilities {
             precondition: true,
-            recreate_with_id: classes.all(|class| class.create == Create::Put),
-            changes: false,
+            recreate_with_id: classes.clone().all(|class| class.create == Create::Put),
+            changes: classes.all(|class| class.changes.is_some()),
         }
     }
 
@@ -232,42 +301,25 @@ impl Connector for Rest {
         id: Option<&str>,
         object: &Object,
     ) -> Result<Written, Error> {
-        let class = self.class(class)?;
-        let request = match (class.create, id) {
-            (Create::Put, Some(id)) => self
-                .http
-                .request(Method::PUT, self.address(class, id)?)
-                .header(IF_NONE_MATCH, HeaderValue::from_static("*")),
-            (Create::Put, None) => {
-                let message = "`create` is `put`: the mapping has to give an `_id`";
-                return Err(Error::refused(400, message));
-            }
-            (Create::Post, _) => self.http.request(
-                Method::POST,
-                wire::collection(&self.settings.service.base_url, class),
-            ),
-        };
-        let request = request.json(&body_of(class, id, object));
-        let answer = self.http.write(request).await?;
-        let (answered_id, answered) = wire::object(class, &answer.body).unzip();
-        let located = || answer.location.as_deref().and_then(last_segment);
-        let id = match class.create {
-            Create::Put => id.map(str::to_owned),
-            Create::Post => answered_id
-                .flatten()
-                .or_else(located)
-                .or_else(|| id.map(str::to_owned)),
-        };
-        let id = id.ok_or_else(|| {
-            let attribute = &class.id_attribute;
-            let message = format!("it was created, but the answer has no `{attribute}`");
-            Error::unknown(answer.status, message)
-        })?;
-        Ok(Written {
-            id,
-            version: answer.etag,
-            attributes: wire::attributes(object, answered),
-        })
+        self.create_keyed(self.class(class)?, id, object, None)
+            .await
+    }
+
+    async fn create_once(
+        &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+        key: &str,
+    ) -> Result<Written, Error> {
+        self.create_keyed(self.class(class)?, id, object, Some(key))
+            .await
+    }
+
+    fn repeats_creates(&self, class: &str) -> bool {
+        let posts = |class: &Class| class.create == Create::Post;
+        self.settings.idempotency_header.is_some()
+            && self.settings.classes.get(class).is_some_and(posts)
     }
 
     async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error> {
@@ -308,7 +360,7 @@ impl Connector for Rest {
             .http
             .request(Method::DELETE, self.address(class, &before.id)?);
         match self.http.write(only_if(request, before)).await {
-            Err(error) if error.code == 404 || error.code == 410 => Ok(()),
+            Err(error) if is_gone(&error) => Ok(()),
             // What is gone has no version that could match (RFC 9110, section 13.1.1).
             Err(error) if error.code == 412 => match self.read_at(class, &before.id).await {
                 Ok(None) => Ok(()),
@@ -317,6 +369,14 @@ impl Connector for Rest {
             other => other.map(drop),
         }
     }
+
+    async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {
+        self.changes_of(class, self.class(class)?, since).await
+    }
+}
+
+fn is_gone(error: &Error) -> bool {
+    error.kind == CauseKind::Refused && (error.code == 404 || error.code == 410)
 }
 
 fn body_of<'a>(class: &'a Class, id: Option<&'a str>, object: &'a Object) -> wire::Body<'a> {
@@ -331,9 +391,14 @@ fn body_of<'a>(class: &'a Class, id: Option<&'a str>, object: &'a Object) -> wir
 fn explain(name: &str, class: &Class, error: &Error) -> String {
     let said = &error.message;
     let path = &class.path;
+    // The token service's trouble is told in full already.
+    if said.contains("`auth.oauth2") {
+        return said.clone();
+    }
     match error.code.as_u64() {
         Some(401 | 403) => format!("the service does not accept the credentials (`auth`): {said}"),
         Some(404) => format!("object class `{name}`: there is nothing at `{path}` (`path`)"),
+        _ if error.source.is_some() => format!("{said} (`baseUrl`)"),
         _ => format!("object class `{name}`: {said}"),
     }
 }

@@ -1,4 +1,5 @@
 //! Services that speak JSON over HTTP as target systems.
+mod changes;
 mod connector;
 mod settings;
 mod wire;

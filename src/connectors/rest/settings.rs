@@ -1,11 +1,12 @@
 //! What a connector's file says about a REST service, as written and as used.
 use std::collections::BTreeMap;
 
+use reqwest::header::HeaderName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::connectors::{
-    http::{RawAuth, Service},
+    http::{RawAuth, RawRule, Rule, Service},
     settings::{Problem, Secret, class_name_problems},
 };
 
@@ -16,11 +17,18 @@ use crate::connectors::{
 pub struct Raw {
     /// `https://HOST/PREFIX`; `path` follows it.
     base_url: String,
-    /// How Recant shows who it is; one of the three.
+    /// How Recant shows who it is; one of the four.
     auth: Option<RawAuth>,
     /// Headers of every request.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
+    /// What answers mean where the service does not keep to the meaning of the statuses; the first
+    /// rule about an answer counts.
+    #[serde(default)]
+    errors: Vec<RawRule>,
+    /// The header by which the service knows a repeated POST and carries it out once only, such as
+    /// `Idempotency-Key`; it has to remember each for a day.
+    idempotency_header: Option<String>,
     /// The object classes by name.
     objects: BTreeMap<String, RawClass>,
 }
@@ -44,6 +52,68 @@ pub struct RawClass {
     /// How the collection is listed; a GET that gives an array where this is left out.
     #[serde(default)]
     list: RawList,
+    /// How the service tells what changed.
+    changes: Option<RawChanges>,
+}
+
+/// How the service tells what changed, as written: by `cursorParameter` with `cursorPointer`, or by
+/// `sinceParameter` with `changedAttribute`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct RawChanges {
+    /// Where the changes are, below `baseUrl`; the class' own path where this is left out.
+    path: Option<String>,
+    /// The query parameter that takes the cursor of the answer before.
+    cursor_parameter: Option<String>,
+    /// Where the answer gives the cursor to come back with (JSON pointer).
+    cursor_pointer: Option<String>,
+    /// The query parameter that takes the time since which objects changed.
+    since_parameter: Option<String>,
+    /// The attribute that tells when an object was last changed.
+    changed_attribute: Option<String>,
+    /// How long after its time a change may become visible, in seconds.
+    #[serde(default = "default_overlap")]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    overlap: f64,
+    /// The attribute that says that an object is gone: not null, not false, not 0.
+    deleted_attribute: Option<String>,
+}
+
+/// How a service tells what changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feed {
+    /// Where, with a slash in front.
+    pub path: String,
+    /// By what.
+    pub by: By,
+    /// The attribute that says that an object is gone.
+    pub deleted_attribute: Option<String>,
+}
+
+/// By what a service tells what changed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum By {
+    /// By a word of its own.
+    Cursor {
+        /// The query parameter.
+        parameter: String,
+        /// Where the answer says the next one (JSON pointer).
+        pointer: String,
+    },
+    /// By a time.
+    Since {
+        /// The query parameter.
+        parameter: String,
+        /// The attribute that tells when an object was last changed.
+        attribute: String,
+        /// How long after its time a change may become visible, in seconds.
+        overlap: f64,
+    },
+}
+
+fn default_overlap() -> f64 {
+    60.0
 }
 
 /// How an object is created.
@@ -68,8 +138,8 @@ pub enum Update {
     Patch,
 }
 
-/// How a collection is listed, as written. At most one of `pageParameter`, `offsetParameter` and
-/// `cursorParameter` says how the service pages.
+/// How a collection is listed, as written. At most one of `pageParameter`, `offsetParameter`,
+/// `cursorParameter`, `linkHeader` and `linkPointer` says how the service pages.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(deny_unknown_fields)]
@@ -89,6 +159,10 @@ pub struct RawList {
     cursor_parameter: Option<String>,
     /// Where the answer says where the next page begins (JSON pointer).
     cursor_pointer: Option<String>,
+    /// Whether the next page is at the address in the `Link` header with `rel="next"` (RFC 8288).
+    link_header: bool,
+    /// Where the answer gives the address of the next page (JSON pointer).
+    link_pointer: Option<String>,
 }
 
 /// A service as it is used.
@@ -96,6 +170,8 @@ pub struct RawList {
 pub struct Settings {
     /// Where it is, and how Recant shows who it is.
     pub service: Service,
+    /// The header that makes a repeated POST safe.
+    pub idempotency_header: Option<HeaderName>,
     /// The object classes by name.
     pub classes: BTreeMap<String, Class>,
 }
@@ -113,6 +189,8 @@ pub struct Class {
     pub update: Update,
     /// How the collection is listed.
     pub list: List,
+    /// How it tells what changed.
+    pub changes: Option<Feed>,
 }
 
 /// How a collection is listed.
@@ -150,6 +228,11 @@ pub enum Paging {
         /// Where the answer says the next one (JSON pointer); absent, null or empty after the last.
         pointer: String,
     },
+    /// By the address of the next page.
+    Link {
+        /// Where the answer gives it (JSON pointer); none: in the `Link` header.
+        pointer: Option<String>,
+    },
 }
 
 fn default_id_attribute() -> String {
@@ -163,7 +246,13 @@ impl Settings {
     /// Every problem in it.
     pub fn validate(raw: Raw) -> Result<Self, Vec<Problem>> {
         let mut problems = class_name_problems(raw.objects.keys());
-        let service = Service::validate(&raw.base_url, raw.auth, raw.headers, &mut problems);
+        let mut service = Service::validate(&raw.base_url, raw.auth, raw.headers, &mut problems);
+        service.rules = Rule::validate(raw.errors, &mut problems);
+        let header = raw.idempotency_header.map(HeaderName::try_from).transpose();
+        if header.is_err() {
+            let message = "expected the name of a header, such as `Idempotency-Key`";
+            problems.push(Problem::new("/idempotencyHeader", message));
+        }
         let classes = raw
             .objects
             .into_iter()
@@ -175,7 +264,11 @@ impl Settings {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { service, classes })
+        Ok(Self {
+            service,
+            idempotency_header: header.ok().flatten(),
+            classes,
+        })
     }
 }
 
@@ -190,12 +283,13 @@ impl Class {
             let message = "expected the member of the body that holds the id";
             problems.push(Problem::of_class(name, "idAttribute", message));
         }
+        let path = slashed(path);
+        let changes = raw
+            .changes
+            .and_then(|raw| Feed::validate(name, &path, raw, problems));
         Self {
-            path: if path.is_empty() {
-                String::new()
-            } else {
-                format!("/{path}")
-            },
+            changes,
+            path,
             id_attribute: raw.id_attribute,
             create: raw.create,
             update: raw.update,
@@ -204,11 +298,55 @@ impl Class {
     }
 }
 
+impl Feed {
+    fn validate(
+        class: &str,
+        path: &str,
+        raw: RawChanges,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
+        let by = match (
+            (raw.cursor_parameter, raw.cursor_pointer),
+            (raw.since_parameter, raw.changed_attribute),
+        ) {
+            ((Some(parameter), Some(pointer)), (None, None)) if pointer.starts_with('/') => {
+                By::Cursor { parameter, pointer }
+            }
+            ((None, None), (Some(parameter), Some(attribute))) => By::Since {
+                parameter,
+                attribute,
+                overlap: raw.overlap,
+            },
+            _ => {
+                let message = "expected `cursorParameter` with `cursorPointer` (a JSON pointer), or \
+                               `sinceParameter` with `changedAttribute`";
+                problems.push(Problem::of_class(class, "changes", message));
+                return None;
+            }
+        };
+        let own = raw.path.map(|path| slashed(path.trim_matches('/')));
+        Some(Self {
+            path: own.unwrap_or_else(|| path.to_owned()),
+            by,
+            deleted_attribute: raw.deleted_attribute,
+        })
+    }
+}
+
+fn slashed(path: &str) -> String {
+    if path.is_empty() {
+        String::new()
+    } else {
+        format!("/{path}")
+    }
+}
+
 impl List {
     fn validate(class: &str, raw: RawList, problems: &mut Vec<Problem>) -> Self {
         let pointers = [
             ("list/itemsPointer", Some(&raw.items_pointer)),
             ("list/cursorPointer", raw.cursor_pointer.as_ref()),
+            ("list/linkPointer", raw.link_pointer.as_ref()),
         ];
         for (key, pointer) in pointers {
             if pointer.is_some_and(|it| !it.is_empty() && !it.starts_with('/')) {
@@ -216,29 +354,36 @@ impl List {
                 problems.push(Problem::of_class(class, key, message));
             }
         }
+        let ways = [
+            raw.page_parameter.is_some(),
+            raw.offset_parameter.is_some(),
+            raw.cursor_parameter.is_some(),
+            raw.link_header,
+            raw.link_pointer.is_some(),
+        ];
+        if ways.iter().filter(|is_given| **is_given).count() > 1 {
+            let message = "expected at most one of `pageParameter`, `offsetParameter`, \
+                           `cursorParameter`, `linkHeader`, `linkPointer`";
+            problems.push(Problem::of_class(class, "list", message));
+        }
+        if raw.cursor_parameter.is_some() && raw.cursor_pointer.is_none() {
+            let message = "`cursorParameter` needs `cursorPointer`";
+            problems.push(Problem::of_class(class, "list", message));
+        }
         let first = raw.first_page.unwrap_or(1);
-        let paging = match (
-            raw.page_parameter,
-            raw.offset_parameter,
-            raw.cursor_parameter,
-        ) {
-            (None, None, None) => Paging::None,
-            (Some(parameter), None, None) => Paging::Page { parameter, first },
-            (None, Some(parameter), None) => Paging::Offset { parameter },
-            (None, None, Some(parameter)) => {
-                if raw.cursor_pointer.is_none() {
-                    let message = "`cursorParameter` needs `cursorPointer`";
-                    problems.push(Problem::of_class(class, "list", message));
-                }
-                let pointer = raw.cursor_pointer.unwrap_or_default();
-                Paging::Cursor { parameter, pointer }
+        let paging = if let Some(parameter) = raw.page_parameter {
+            Paging::Page { parameter, first }
+        } else if let Some(parameter) = raw.offset_parameter {
+            Paging::Offset { parameter }
+        } else if let Some(parameter) = raw.cursor_parameter {
+            let pointer = raw.cursor_pointer.unwrap_or_default();
+            Paging::Cursor { parameter, pointer }
+        } else if raw.link_header || raw.link_pointer.is_some() {
+            Paging::Link {
+                pointer: raw.link_pointer,
             }
-            _ => {
-                let message =
-                    "expected at most one of `pageParameter`, `offsetParameter`, `cursorParameter`";
-                problems.push(Problem::of_class(class, "list", message));
-                Paging::None
-            }
+        } else {
+            Paging::None
         };
         Self {
             items_pointer: raw.items_pointer,
@@ -275,7 +420,8 @@ mod tests {
         let problems = validate(json!({"baseUrl": "http://u:p@x", "headers": {"a b": "c"},
             "auth": {"bearer": "x", "header": {"name": "a", "value": "b"}},
             "objects": {"a": {"path": "p?q", "idAttribute": "", "list": {
-                "itemsPointer": "items", "pageParameter": "p", "offsetParameter": "o"}}}}))
+                "itemsPointer": "items", "pageParameter": "p", "linkHeader": true}}},
+            "errors": [{"means": "refused"}], "idempotencyHeader": "a b"}))
         .unwrap_err();
         let places: Vec<&str> = problems.iter().map(|it| it.pointer.as_str()).collect();
         assert_eq!(
@@ -284,6 +430,8 @@ mod tests {
                 "/baseUrl",
                 "/headers/a b",
                 "/auth",
+                "/errors/0",
+                "/idempotencyHeader",
                 "/objects/a/path",
                 "/objects/a/idAttribute",
                 "/objects/a/list/itemsPointer",

@@ -6,6 +6,7 @@ use crate::connectors::rest::settings::{Create, Update as UpdateBy};
 
 fn class() -> Class {
     Class {
+        changes: None,
         path: "/people".to_owned(),
         id_attribute: "id".to_owned(),
         create: Create::Put,
@@ -97,14 +98,14 @@ fn a_list_is_walked_to_an_empty_page() {
         ]
     );
     assert_eq!(
-        next_token(&list, None, 40, &Value::Null).as_deref(),
+        next_token(&list, None, 40, &Value::Null, None).as_deref(),
         Some("40")
     );
     assert_eq!(
-        next_token(&list, Some("40"), 2, &Value::Null).as_deref(),
+        next_token(&list, Some("40"), 2, &Value::Null, None).as_deref(),
         Some("42")
     );
-    assert_eq!(next_token(&list, Some("42"), 0, &Value::Null), None);
+    assert_eq!(next_token(&list, Some("42"), 0, &Value::Null, None), None);
     let paged = List {
         paging: Paging::Cursor {
             parameter: "c".to_owned(),
@@ -113,10 +114,13 @@ fn a_list_is_walked_to_an_empty_page() {
         ..list
     };
     assert_eq!(
-        next_token(&paged, None, 0, &json!({"next": "z:1"})).as_deref(),
+        next_token(&paged, None, 0, &json!({"next": "z:1"}), None).as_deref(),
         Some("z:1")
     );
-    assert_eq!(next_token(&paged, None, 5, &json!({"next": null})), None);
+    assert_eq!(
+        next_token(&paged, None, 5, &json!({"next": null}), None),
+        None
+    );
 }
 
 #[test]
@@ -131,4 +135,43 @@ fn a_cursor_is_read_back_as_it_was_written() {
         assert_eq!(Place::from_cursor(&place.to_cursor()).unwrap(), place);
     }
     assert!(Place::from_cursor("x").is_err());
+}
+
+#[test]
+fn the_next_page_is_the_link_with_that_relation() {
+    for (header, next) in [
+        (
+            r#"<https://x/p?page=2>; rel="next""#,
+            Some("https://x/p?page=2"),
+        ),
+        (
+            r#"<https://x/a,b>; rel=prev; title="a, <b>", </p?c=2>; title="x;y"; rel="last next""#,
+            Some("/p?c=2"),
+        ),
+        (r#"<?c=3>;REL=Next"#, Some("?c=3")),
+        (r#"<https://x/p>; rel="prev""#, None),
+        (r#"<https://x/p>; relation="next""#, None),
+        ("", None),
+        ("<broken", None),
+    ] {
+        assert_eq!(next_link(header).as_deref(), next, "{header}");
+    }
+}
+
+#[test]
+fn the_next_page_is_sought_at_the_same_service_only() {
+    let base = "https://x.example/api";
+    let next = |link: &str| next_address(base, "https://x.example/api/people?page=1", link);
+    assert_eq!(
+        next("?page=2").unwrap(),
+        "https://x.example/api/people?page=2"
+    );
+    assert_eq!(next("/other").unwrap(), "https://x.example/other");
+    for elsewhere in [
+        "https://evil.example/",
+        "//evil.example/x",
+        "http://x.example/api",
+    ] {
+        assert_eq!(next(elsewhere).unwrap_err().code, 502, "{elsewhere}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Between Recant's words and a REST service's: addresses, bodies, and what a status means.
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
+use url::Url;
 
 use super::settings::{Class, List, Paging};
 use crate::{
@@ -171,7 +172,7 @@ pub fn parameters(list: &List, place: &Place) -> Vec<(String, String)> {
         .iter()
         .map(|name| (name.clone(), LIST_SIZE.to_string()));
     let page = match (&list.paging, &place.token) {
-        (Paging::None, _) | (Paging::Cursor { .. }, None) => None,
+        (Paging::None | Paging::Link { .. }, _) | (Paging::Cursor { .. }, None) => None,
         (Paging::Page { parameter, first }, token) => Some((
             parameter.clone(),
             token.clone().unwrap_or_else(|| first.to_string()),
@@ -187,11 +188,13 @@ pub fn parameters(list: &List, place: &Place) -> Vec<(String, String)> {
 
 /// Where the list goes on after a page with `count` objects; none after the last. A page of a
 /// service may be shorter than what was asked for, so only an empty one ends a numbered list.
+/// `header` is the `Link` header.
 pub fn next_token(
     list: &List,
     token: Option<&str>,
     count: usize,
     answer: &Value,
+    header: Option<&str>,
 ) -> Option<String> {
     let number = |default: u64| token.map_or(Some(default), |token| token.parse().ok());
     match &list.paging {
@@ -201,11 +204,72 @@ pub fn next_token(
             Some((number(0)? + u64::try_from(count).ok()?).to_string())
         }
         Paging::Page { .. } | Paging::Offset { .. } => None,
-        Paging::Cursor { pointer, .. } => match answer.pointer(pointer)? {
-            Value::String(next) if !next.is_empty() => Some(next.clone()),
-            Value::Number(next) => Some(next.to_string()),
-            _ => None,
-        },
+        Paging::Cursor { pointer, .. } => word_at(answer, pointer),
+        Paging::Link {
+            pointer: Some(pointer),
+        } => word_at(answer, pointer),
+        Paging::Link { pointer: None } => next_link(header?),
+    }
+}
+
+/// A text or a number in an answer; none where it is absent, null or empty.
+pub fn word_at(answer: &Value, pointer: &str) -> Option<String> {
+    match answer.pointer(pointer)? {
+        Value::String(next) if !next.is_empty() => Some(next.clone()),
+        Value::Number(next) => Some(next.to_string()),
+        _ => None,
+    }
+}
+
+/// The address with the relation `next` in a `Link` header (RFC 8288, section 3).
+pub fn next_link(header: &str) -> Option<String> {
+    let mut rest = header;
+    loop {
+        let (_, after) = rest.split_once('<')?;
+        let (address, parameters) = after.split_once('>')?;
+        let end = end_of_link(parameters);
+        let (own, others) = parameters.split_at_checked(end)?;
+        if own.split(';').any(is_next) {
+            return Some(address.trim().to_owned());
+        }
+        rest = others;
+    }
+}
+
+/// Where the parameters of a link end: at a comma outside quotes, in bytes.
+fn end_of_link(parameters: &str) -> usize {
+    let mut quoted = false;
+    for (index, byte) in parameters.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b',' if !quoted => return index,
+            _ => {}
+        }
+    }
+    parameters.len()
+}
+
+fn is_next(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else {
+        return false;
+    };
+    let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
+    name.trim().eq_ignore_ascii_case("rel") && relations.any(|it| it.eq_ignore_ascii_case("next"))
+}
+
+/// The address of the next page as the page before gives it, which may be a relative one.
+///
+/// # Errors
+/// Refused where it leads away from the service: our credentials are for that one.
+pub fn next_address(base: &str, current: &str, next: &str) -> Result<String, Error> {
+    let elsewhere = || Error::refused(502, "the list's next page is at another service");
+    let here = Url::parse(current).map_err(|_| elsewhere())?;
+    let there = here.join(next).map_err(|_| elsewhere())?;
+    let service = Url::parse(base).map_err(|_| elsewhere())?;
+    if there.origin() == service.origin() {
+        Ok(there.into())
+    } else {
+        Err(elsewhere())
     }
 }
 

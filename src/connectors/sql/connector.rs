@@ -18,7 +18,7 @@ use super::{
     wire::{self, Statement},
 };
 use crate::{
-    connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
+    connectors::{Capabilities, Changes, Connector, Error, Page, Query, Update, Written},
     model::{CauseKind, Object, TargetObject, object::same},
 };
 
@@ -281,13 +281,26 @@ impl Sql {
             return format!("the file `{place}` does not exist (`url`)");
         }
         let code = error.code.as_str().unwrap_or_default();
-        if code.starts_with("28") {
-            return format!("`{place}` does not accept the credentials in `url`: {said}");
+        match code {
+            _ if code.starts_with("28") => {
+                format!("`{place}` does not accept the credentials in `url`: {said}")
+            }
+            "3D000" => format!("the database of `{place}` does not exist (`url`): {said}"),
+            _ if said.starts_with("Unknown database") => {
+                format!("the database of `{place}` does not exist (`url`): {said}")
+            }
+            "42501" => format!(
+                "object class `{class}` at `{place}`: the user of `url` may not read the table \
+                 (GRANT SELECT, INSERT, UPDATE, DELETE): {said}"
+            ),
+            "42P01" if self.settings.dialect == Dialect::MySql => format!(
+                "object class `{class}` at `{place}`: {said}, or the user of `url` may not see it"
+            ),
+            _ if code.starts_with("08") || error.kind == CauseKind::Unavailable => {
+                format!("`{place}` cannot be reached (`url`): {said}")
+            }
+            _ => format!("object class `{class}` at `{place}`: {said}"),
         }
-        if code.starts_with("08") || error.kind == CauseKind::Unavailable {
-            return format!("`{place}` cannot be reached (`url`): {said}");
-        }
-        format!("object class `{class}` at `{place}`: {said}")
     }
 }
 
@@ -297,7 +310,11 @@ impl Connector for Sql {
         Capabilities {
             precondition: true,
             recreate_with_id: true,
-            changes: false,
+            changes: self
+                .settings
+                .classes
+                .values()
+                .all(|class| class.change_column.is_some()),
         }
     }
 
@@ -385,6 +402,23 @@ impl Connector for Sql {
             Err(error) if self.forget(class, &error) => {
                 let table = self.table(class).await?;
                 self.delete_row(&table, before).await
+            }
+            result => result,
+        }
+    }
+
+    async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {
+        let table = self.table(class).await?;
+        let Some(settings) = self.settings.classes.get(class) else {
+            return Err(Error::refused(
+                404,
+                format!("there is no object class `{class}`"),
+            ));
+        };
+        match self.changes_of(class, settings, &table, since).await {
+            Err(error) if self.forget(class, &error) => {
+                let table = self.table(class).await?;
+                self.changes_of(class, settings, &table, since).await
             }
             result => result,
         }

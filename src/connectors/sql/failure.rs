@@ -42,6 +42,10 @@ pub fn classify(error: sqlx::Error, stage: Stage) -> Error {
         sqlx::Error::Tls(error) => {
             Error::unavailable("08001", "no TLS connection to the database").because(error)
         }
+        sqlx::Error::Io(error) if stage == Stage::Connect => {
+            let message = format!("the database cannot be reached: {error}");
+            Error::unavailable("08001", message).because(error)
+        }
         error if stage == Stage::Connect => {
             Error::unavailable("08001", "the database cannot be reached").because(error)
         }

@@ -4,6 +4,7 @@
 //! to JSON and back without loss, or not at all: a type that Recant does not know is an error.
 //! PostgreSQL and SQLite get one statement for each write, which commits by itself and gives the
 //! row as it is now; MySQL needs a transaction for that.
+mod changes;
 mod columns;
 mod connector;
 mod describe;

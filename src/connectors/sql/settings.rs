@@ -33,6 +33,20 @@ pub struct RawClass {
     key: String,
     /// The columns that Recant sees; all of them where this is left out.
     columns: Option<Vec<String>>,
+    /// The column that tells when a row was last changed: a time, or a number that only grows. By it
+    /// the table tells what changed.
+    change_column: Option<String>,
+    /// The column that says that a row counts as deleted: not null, not false, not 0.
+    deleted_column: Option<String>,
+    /// How long after its time a change may become visible, in seconds; for a number, by how much it
+    /// may lag behind.
+    #[serde(default = "default_overlap")]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    overlap: f64,
+}
+
+fn default_overlap() -> f64 {
+    60.0
 }
 
 /// A database as it is used.
@@ -68,6 +82,12 @@ pub struct Class {
     pub key: String,
     /// The columns that Recant sees, the key aside; none means all.
     pub columns: Option<Vec<String>>,
+    /// The column that tells when a row was last changed.
+    pub change_column: Option<String>,
+    /// The column that says that a row counts as deleted.
+    pub deleted_column: Option<String>,
+    /// How long after its time a change may become visible, in seconds, or how far a number may lag.
+    pub overlap: f64,
 }
 
 impl Settings {
@@ -119,6 +139,9 @@ impl From<RawClass> for Class {
             table: raw.table.split('.').map(str::to_owned).collect(),
             key: raw.key,
             columns: raw.columns,
+            change_column: raw.change_column,
+            deleted_column: raw.deleted_column,
+            overlap: raw.overlap,
         }
     }
 }
@@ -137,6 +160,26 @@ fn class_problems(name: &str, class: &RawClass) -> Vec<Problem> {
     if class.columns.iter().flatten().any(|column| bad(column)) {
         let message = "expected names of columns";
         problems.push(Problem::of_class(name, "columns", message));
+    }
+    let by_change = [
+        ("changeColumn", &class.change_column),
+        ("deletedColumn", &class.deleted_column),
+    ];
+    for (key, column) in by_change {
+        let is_seen = |column: &String| {
+            class
+                .columns
+                .as_ref()
+                .is_none_or(|all| all.contains(column))
+        };
+        if column.as_ref().is_some_and(|column| !is_seen(column)) {
+            let message = "expected one of `columns`: Recant has to see it";
+            problems.push(Problem::of_class(name, key, message));
+        }
+    }
+    if class.deleted_column.is_some() && class.change_column.is_none() {
+        let message = "expected `changeColumn` beside it: by that a deletion is found";
+        problems.push(Problem::of_class(name, "deletedColumn", message));
     }
     problems
 }

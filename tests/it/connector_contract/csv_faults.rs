@@ -204,3 +204,49 @@ async fn a_csv_file_is_made_with_the_columns_that_were_asked_for() {
     assert_eq!(text, "login,mail,name\na,,A\n");
     subject.create("b", &map(json!({"mail": "b@x"}))).await;
 }
+
+/// A file system of 64 KB, where this machine lets us mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .arg(folder.path())
+            .output();
+        mount
+            .is_ok_and(|done| done.status.success())
+            .then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount")
+            .arg(self.0.path())
+            .output();
+    }
+}
+
+#[tokio::test]
+async fn a_csv_file_on_a_full_disk_stays_as_it_is() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("LEFT OUT: a full disk: no file system can be mounted here");
+        return;
+    };
+    let file = disk.0.path().join("a.csv");
+    let subject = csv(disk.0.path(), "a.csv");
+    let before = subject
+        .create("a", &map(json!({"note": "x".repeat(20_000)})))
+        .await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    let more = map(json!({"note": "y".repeat(30_000)}));
+    let message = unavailable(subject.connector.create(CLASS, Some("b"), &more).await);
+    assert!(message.contains("no space is left"), "{message}");
+    assert!(message.contains("a.csv"), "{message}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    // There is place again for what takes less: the draft was removed.
+    subject.delete(&before).await.unwrap();
+    subject.create("c", &map(json!({"note": "z"}))).await;
+}

@@ -410,3 +410,49 @@ async fn a_session_that_the_server_ends_is_no_refusal() {
     }
     subject.connector.test().await.expect("a good target");
 }
+
+#[tokio::test]
+async fn a_database_that_is_read_only_refuses_and_says_so() {
+    if let Some(url) = postgres().await {
+        sql(&url).create("a", &person("A")).await;
+        let mut read_only = url::Url::parse(&url).unwrap();
+        let option = "-c default_transaction_read_only=on";
+        read_only.query_pairs_mut().append_pair("options", option);
+        refuses_writes(&sql(read_only.as_str()), "25006").await;
+    }
+    if let Some(url) = mariadb().await {
+        let subject = sql(&url);
+        let before = subject.create("a", &person("A")).await;
+        // A view that joins nothing can be read, and only its owner's rights let it be written.
+        execute(
+            &url,
+            &["create algorithm = temptable view readers as select * from people"],
+        )
+        .await;
+        let mut settings = sql_settings(&url);
+        settings["objects"]["account"]["table"] = json!("readers");
+        let readers = self::subject(connector(&settings, Path::new("/")));
+        assert_eq!(readers.existing("a").await, before);
+        refuses_writes(&readers, "").await;
+    }
+}
+
+async fn refuses_writes(subject: &Subject, code: &str) {
+    let before = subject.existing("a").await;
+    let mut after = before.attributes.clone();
+    after.insert("note".into(), json!("changed"));
+    let update = Update {
+        before: &before,
+        after: &after,
+        rename: None,
+    };
+    let target = &subject.connector;
+    for error in [
+        refused(target.create(CLASS, Some("b"), &person("B")).await),
+        refused(target.update(CLASS, &update).await),
+        refused(target.delete(CLASS, &before).await),
+    ] {
+        assert!(code.is_empty() || error.code == code, "{error:?}");
+    }
+    assert_eq!(subject.existing("a").await, before);
+}

@@ -40,6 +40,8 @@ pub struct Shop {
     pub has_etags: bool,
     /// Every request as `METHOD PATH`.
     pub seen: Vec<String>,
+    /// Each version of each person that there ever was, in order.
+    pub feed: Vec<Map<String, Value>>,
     revision: u64,
 }
 
@@ -67,6 +69,7 @@ impl People {
         }));
         let router = Router::new()
             .route("/api/people", get(list).post(post))
+            .route("/api/feed", get(feed))
             .route(
                 "/api/people/{id}",
                 get(read).put(write).patch(write).delete(write),
@@ -150,6 +153,7 @@ impl Shop {
     fn store(&mut self, id: &str, mut person: Map<String, Value>) -> Response {
         self.revision += 1;
         person.insert("id".to_owned(), json!(id));
+        self.feed.push(person.clone());
         let is_new = self
             .people
             .insert(id.to_owned(), (self.revision, person))
@@ -181,23 +185,45 @@ fn refuse(status: u16, message: &str) -> Response {
 
 async fn list(
     State(state): Shared,
-    Query(parameters): Query<HashMap<String, usize>>,
+    Query(parameters): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     let mut shop = state.lock().unwrap();
     if let Some(refused) = shop.admit(&Method::GET, "/", &headers) {
         return refused;
     }
-    let number = |name: &str, default| parameters.get(name).copied().unwrap_or(default);
+    let number = |name: &str, default| match parameters.get(name) {
+        Some(text) => text.parse().unwrap(),
+        None => default,
+    };
+    let changed = |person: &Map<String, Value>| match parameters.get("since") {
+        Some(since) => person["changed"]
+            .as_str()
+            .is_some_and(|at| at >= since.as_str()),
+        None => true,
+    };
     // Fewer than asked for, as services do.
     let items: Vec<&Map<String, Value>> = shop
         .people
         .values()
         .map(|(_, person)| person)
+        .filter(|person| changed(person))
         .skip(number("from", 0))
         .take(number("size", 7).min(7))
         .collect();
     Json(json!({"items": items})).into_response()
+}
+
+/// Versions after a cursor, a few at a time.
+async fn feed(State(state): Shared, Query(parameters): Query<HashMap<String, String>>) -> Response {
+    let shop = state.lock().unwrap();
+    let cursor = parameters.get("cursor").map_or(Ok(0), |it| it.parse());
+    let Ok(from) = cursor else {
+        return refuse(400, "no cursor of mine");
+    };
+    let items: Vec<_> = shop.feed.iter().skip(from).take(3).collect();
+    let next = from + items.len();
+    Json(json!({"items": items, "next": next.to_string()})).into_response()
 }
 
 async fn read(State(state): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {

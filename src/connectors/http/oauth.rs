@@ -1,0 +1,221 @@
+//! Access tokens by the OAuth 2.0 client credentials grant (RFC 6749, section 4.4).
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::{
+    Client,
+    header::{ACCEPT, AUTHORIZATION, HeaderValue},
+};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use super::{
+    answer::{Answer, Call, failure},
+    client::exchange,
+    settings::{ClientAuthentication, OAuth2},
+};
+use crate::{
+    connectors::{Error, settings::Secret},
+    model::CauseKind,
+};
+
+/// A token that says nothing about its life is fetched again after this time, or a 401.
+const UNTOLD_LIFE: Duration = Duration::from_secs(3_600);
+/// How long before its end a token is fetched again, at most; at least a fifth of its life is used.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// Fetches tokens and keeps the latest one. Callers that come while it is fetched wait for it.
+#[derive(Debug)]
+pub(super) struct TokenSource {
+    settings: OAuth2,
+    client: Client,
+    latest: Mutex<Option<Token>>,
+}
+
+/// A token, as the service gets to see it.
+#[derive(Clone, PartialEq)]
+pub(super) struct Token {
+    header: HeaderValue,
+    fresh_until: Instant,
+}
+
+/// What a token endpoint answers (RFC 6749, section 5.1).
+#[derive(Deserialize)]
+struct Granted {
+    access_token: Secret,
+    token_type: Option<String>,
+    expires_in: Option<u64>,
+}
+
+impl TokenSource {
+    /// A source that asks with this client, which knows no credentials of the service itself.
+    pub(super) fn new(settings: OAuth2, client: Client) -> Self {
+        Self {
+            settings,
+            client,
+            latest: Mutex::default(),
+        }
+    }
+
+    /// A token that is good for now.
+    ///
+    /// # Errors
+    /// *Unavailable* where the token service does not answer, *refused* where it gives none; the
+    /// target has not been asked yet.
+    pub(super) async fn token(&self) -> Result<Token, Error> {
+        let mut latest = self.latest.lock().await;
+        if let Some(token) = latest.as_ref().filter(|it| Instant::now() < it.fresh_until) {
+            return Ok(token.clone());
+        }
+        let token = self.fetch().await?;
+        *latest = Some(token.clone());
+        Ok(token)
+    }
+
+    /// A token other than one that the target did not accept.
+    ///
+    /// # Errors
+    /// As [`TokenSource::token`].
+    pub(super) async fn other_than(&self, refused: &Token) -> Result<Token, Error> {
+        let mut latest = self.latest.lock().await;
+        // Another caller may have fetched one since.
+        if let Some(token) = latest.as_ref().filter(|it| it.header != refused.header) {
+            return Ok(token.clone());
+        }
+        *latest = None;
+        let token = self.fetch().await?;
+        *latest = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn fetch(&self) -> Result<Token, Error> {
+        let asked = Instant::now();
+        let request = self
+            .client
+            .post(&self.settings.token_url)
+            .header(ACCEPT, HeaderValue::from_static("application/json"));
+        let mut form: Vec<(&str, &str)> = vec![("grant_type", "client_credentials")];
+        if let Some(scope) = &self.settings.scope {
+            form.push(("scope", scope));
+        }
+        let parameters = &self.settings.parameters;
+        form.extend(
+            parameters
+                .iter()
+                .map(|(name, it)| (name.as_str(), it.as_str())),
+        );
+        let request = match self.settings.client_authentication {
+            ClientAuthentication::Basic => request.header(AUTHORIZATION, self.pair()?),
+            ClientAuthentication::Body => {
+                form.push(("client_id", &self.settings.client_id));
+                form.push(("client_secret", self.settings.client_secret.expose()));
+                request
+            }
+        };
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
+        let request = request
+            .header(
+                reqwest::header::CONTENT_TYPE,
+                HeaderValue::from_static("application/x-www-form-urlencoded"),
+            )
+            .body(form);
+        // To fetch a token changes nothing at the target.
+        let answer = exchange(request, Call::Read)
+            .await
+            .map_err(|error| self.explain(error))?;
+        match answer.status {
+            200 => self.granted(&answer, asked),
+            _ => Err(self.explain(failure(&answer, Call::Read))),
+        }
+    }
+
+    fn granted(&self, answer: &Answer, asked: Instant) -> Result<Token, Error> {
+        let unusable = || {
+            let message = "the answer holds no bearer token in `access_token`";
+            self.explain(Error::refused(502, message))
+        };
+        let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| unusable())?;
+        let is_bearer = |kind: &String| kind.eq_ignore_ascii_case("bearer");
+        if !granted.token_type.as_ref().is_none_or(is_bearer) {
+            return Err(unusable());
+        }
+        let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token.expose()))
+            .map_err(|_| unusable())?;
+        header.set_sensitive(true);
+        let life = granted.expires_in.map_or(UNTOLD_LIFE, Duration::from_secs);
+        Ok(Token {
+            header,
+            fresh_until: asked + used_for(life),
+        })
+    }
+
+    /// Id and secret as RFC 6749, section 2.3.1, wants them: each form-encoded, then as RFC 7617.
+    fn pair(&self) -> Result<HeaderValue, Error> {
+        let encoded = |text: &str| -> String {
+            url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+        };
+        let id = encoded(&self.settings.client_id);
+        let secret = encoded(self.settings.client_secret.expose());
+        let pair = BASE64_STANDARD.encode(format!("{id}:{secret}"));
+        let mut value = HeaderValue::try_from(format!("Basic {pair}"))
+            .map_err(|_| Error::refused(400, "`auth.oauth2` makes no valid header"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    /// An error of the token service, told apart from one of the target; its code is not the target's.
+    fn explain(&self, mut error: Error) -> Error {
+        let said = error
+            .message
+            .replace(self.settings.client_secret.expose(), "***");
+        let url = &self.settings.token_url;
+        error.message = match error.kind {
+            CauseKind::Refused => {
+                error.code = 401.into();
+                format!("`{url}` gives no token (`auth.oauth2`): {said}")
+            }
+            _ => {
+                error.code = 503.into();
+                format!("`{url}` does not answer (`auth.oauth2.tokenUrl`): {said}")
+            }
+        };
+        error
+    }
+}
+
+impl Token {
+    /// The value of the `Authorization` header.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Token(***)")
+    }
+}
+
+/// How much of a token's life it is used for.
+fn used_for(life: Duration) -> Duration {
+    life.saturating_sub(MARGIN).max(life / 5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_fetched_again_before_it_ends() {
+        let seconds = |life| used_for(Duration::from_secs(life)).as_secs();
+        assert_eq!(
+            [seconds(3_600), seconds(60), seconds(20), seconds(0)],
+            [3_570, 30, 4, 0]
+        );
+    }
+}
