@@ -5,6 +5,7 @@ use sea_orm_migration::{MigrationTrait, async_trait};
 mod dialect;
 mod m20261101_000001_foundation;
 mod m20261121_000001_change_feed;
+mod m20261121_000002_intents;
 mod m20261121_000003_integration_events;
 mod m20261121_000004_reconciliation;
 mod tables;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261101_000001_foundation::Migration),
             Box::new(m20261121_000001_change_feed::Migration),
+            Box::new(m20261121_000002_intents::Migration),
             Box::new(m20261121_000003_integration_events::Migration),
             Box::new(m20261121_000004_reconciliation::Migration),
         ]

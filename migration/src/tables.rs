@@ -23,6 +23,10 @@ names!(
     }
 );
 names!(
+    /// What a change is about to write, until its retention has passed.
+    Intent { Operation, Key, Body }
+);
+names!(
     /// One row per object that was ever changed: its latest change and the one in flight.
     Lane { Object, Latest, Operation, Node, Attempt, ClaimedAt, OpenDivergence }
 );

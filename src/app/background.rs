@@ -5,7 +5,7 @@ use crate::{
     audit,
     config::{self, Configuration, Loaded, Problem, State},
     feed::Worker,
-    model::audit::AuditEntry,
+    model::audit::NewEntry,
     store::Settlement,
     sync::Waiting,
 };
@@ -176,7 +176,7 @@ impl App {
 
     /// An audit entry for each file that changed.
     fn note_configuration(&self, before: &Configuration, after: &Configuration) {
-        let audit: Vec<AuditEntry> = changed_files(&before.files, &after.files)
+        let audit: Vec<NewEntry> = changed_files(&before.files, &after.files)
             .into_iter()
             .map(|(file, old, new)| audit::about_configuration(self.clock(), file, old, new))
             .collect();

@@ -6,6 +6,7 @@ use crate::{
         audit::{ChainedEntry, Topic},
     },
     store::{Found, Search, Settlement, Verification},
+    sync::shown,
 };
 
 use super::{App, Attempt, Error};
@@ -18,7 +19,7 @@ impl App {
     pub async fn operation(&self, id: OperationId) -> Result<OperationRecord, Error> {
         let stored = self.store().operation(id).await?;
         stored
-            .map(|stored| stored.record)
+            .map(shown)
             .ok_or_else(|| Error::missing(format!("operation {id}")))
     }
 
@@ -27,7 +28,15 @@ impl App {
     /// # Errors
     /// 400 for a search that cannot be answered.
     pub async fn operations(&self, search: &Search) -> Result<Found<OperationRecord>, Error> {
-        Ok(self.store().operations(search).await?)
+        let mut found = self.store().operations(search).await?;
+        for record in &mut found.results {
+            if record.outcome.is_none()
+                && let Some(stored) = self.store().operation(record.id).await?
+            {
+                *record = shown(stored);
+            }
+        }
+        Ok(found)
     }
 
     /// Retries the missing undo writes of a diverged change.
@@ -113,7 +122,7 @@ impl App {
         self.note(entry).await
     }
 
-    async fn note(&self, mut entry: crate::model::audit::AuditEntry) -> OperationId {
+    async fn note(&self, mut entry: crate::model::audit::NewEntry) -> OperationId {
         let id = OperationId(self.clock().fresh_id());
         entry.operation = Some(id.0);
         let settlement = Settlement {

@@ -132,7 +132,7 @@ impl App {
             .mappings
             .iter()
             .filter(|mapping| mapping.target == *container)
-            .fold(object, |object, mapping| mapping.masked(&object))
+            .fold(object, |object, mapping| mapping.masked(object))
     }
 }
 

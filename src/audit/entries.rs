@@ -1,14 +1,21 @@
 //! The entries about a change, made from its record, in which what is confidential is masked.
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use super::body::{
+    AccessBody, ChangeBody, CompensationBody, ConfigurationBody, Digest, DivergenceBody,
+    DivergenceEndBody, HookBody, RefusalBody, Response, ScriptBody, WriteBody,
+};
 use crate::{
     clock::Clock,
     model::{
         Object, OperationRecord, Outcome, RowResult,
-        audit::{AuditEntry, Topic},
+        audit::{NewEntry, Topic},
         record::{Divergence, HookRun, WriteRecord},
     },
 };
+
+const SUCCESS: &str = "SUCCESS";
+const FAILURE: &str = "FAILURE";
 
 /// What a change tried and how it ended: one `activity` entry for the change, one for each hook
 /// run, and a `sync` entry for each target write. `before` and `after` are masked.
@@ -16,21 +23,21 @@ use crate::{
 pub fn about_change(
     clock: &dyn Clock,
     record: &OperationRecord,
-    before: Option<Object>,
-    after: Option<Object>,
-) -> Vec<AuditEntry> {
+    before: Option<&Object>,
+    after: Option<&Object>,
+) -> Vec<NewEntry> {
     let mut entries = Vec::with_capacity(1 + record.hook_runs.len() + record.writes.len());
     entries.push(entry(
         clock,
         record,
         Topic::Activity,
-        change_body(record, before, after),
+        &change_body(record, before, after),
     ));
     entries.extend(
         record
             .hook_runs
             .iter()
-            .map(|run| entry(clock, record, Topic::Activity, hook_body(record, run))),
+            .map(|run| entry(clock, record, Topic::Activity, &hook_body(record, run))),
     );
     entries.extend(
         record
@@ -42,7 +49,7 @@ pub fn about_change(
                     clock,
                     record,
                     Topic::Sync,
-                    write_body(record, write, "sync"),
+                    &write_body(record, write, "sync"),
                 )
             }),
     );
@@ -51,12 +58,12 @@ pub fn about_change(
 
 /// What a compensation did: one entry for each undo write, and one for each target that diverges.
 #[must_use]
-pub fn about_compensation(clock: &dyn Clock, nested: &OperationRecord) -> Vec<AuditEntry> {
+pub fn about_compensation(clock: &dyn Clock, nested: &OperationRecord) -> Vec<NewEntry> {
     let mut entries = vec![entry(
         clock,
         nested,
         Topic::Compensation,
-        compensation_body(nested),
+        &compensation_body(nested),
     )];
     entries.extend(about_undo(clock, nested));
     entries
@@ -64,13 +71,13 @@ pub fn about_compensation(clock: &dyn Clock, nested: &OperationRecord) -> Vec<Au
 
 /// The undo writes of a compensation (or of another try to heal it) and what still diverges.
 #[must_use]
-pub fn about_undo(clock: &dyn Clock, nested: &OperationRecord) -> Vec<AuditEntry> {
+pub fn about_undo(clock: &dyn Clock, nested: &OperationRecord) -> Vec<NewEntry> {
     let writes = nested.writes.iter().map(|write| {
         entry(
             clock,
             nested,
             Topic::Compensation,
-            write_body(nested, write, "undo"),
+            &write_body(nested, write, "undo"),
         )
     });
     let diverged = nested.diverged.iter().map(|divergence| {
@@ -78,7 +85,7 @@ pub fn about_undo(clock: &dyn Clock, nested: &OperationRecord) -> Vec<AuditEntry
             clock,
             nested,
             Topic::Compensation,
-            divergence_body(nested, divergence),
+            &divergence_body(nested, divergence),
         )
     });
     writes.chain(diverged).collect()
@@ -92,21 +99,19 @@ pub fn about_divergence_end(
     how: &str,
     by: &str,
     reason: Option<&str>,
-) -> AuditEntry {
-    let mut body = object(json!({
-        "eventName": "divergenceEnd",
-        "userId": by,
-        "objectId": record.object.to_string(),
-        "action": how,
-        "status": "SUCCESS",
-        "outcome": record.outcome,
-        "parent": record.parent,
-        "root": record.root,
-    }));
-    if let Some(reason) = reason {
-        body.insert("message".into(), json!(reason));
-    }
-    entry(clock, record, Topic::Compensation, body)
+) -> NewEntry {
+    let body = DivergenceEndBody {
+        event_name: "divergenceEnd",
+        user_id: by,
+        object_id: &record.object,
+        action: how,
+        status: SUCCESS,
+        outcome: record.outcome,
+        parent: record.parent,
+        root: record.root,
+        message: reason,
+    };
+    entry(clock, record, Topic::Compensation, &body)
 }
 
 /// An access that was denied, or a dry run.
@@ -118,16 +123,18 @@ pub fn about_access(
     request: &str,
     status: u16,
     message: &str,
-) -> AuditEntry {
-    let body = object(json!({
-        "eventName": "access",
-        "userId": caller,
-        "request": request,
-        "response": {"statusCode": status},
-        "status": if status < 400 { "SUCCESS" } else { "FAILURE" },
-        "message": message,
-    }));
-    loose(clock, Topic::Access, transaction_id, body)
+) -> NewEntry {
+    let body = AccessBody {
+        event_name: "access",
+        user_id: caller,
+        request,
+        response: Response {
+            status_code: status,
+        },
+        status: if status < 400 { SUCCESS } else { FAILURE },
+        message,
+    };
+    loose(clock, Topic::Access, transaction_id, &body)
 }
 
 /// A change that was refused before the engine saw it: an unreadable body, a missing right.
@@ -140,18 +147,18 @@ pub fn about_refusal(
     (method, resource): (&str, &str),
     status: u16,
     message: &str,
-) -> AuditEntry {
-    let body = object(json!({
-        "eventName": "change",
-        "userId": caller,
-        "objectId": resource,
-        "action": method.to_ascii_lowercase(),
-        "status": "FAILURE",
-        "outcome": Outcome::Rejected,
-        "code": status,
-        "message": message,
-    }));
-    loose(clock, Topic::Activity, transaction_id, body)
+) -> NewEntry {
+    let body = RefusalBody {
+        event_name: "change",
+        user_id: caller,
+        object_id: resource,
+        action: &method.to_ascii_lowercase(),
+        status: FAILURE,
+        outcome: Outcome::Rejected,
+        code: status,
+        message,
+    };
+    loose(clock, Topic::Activity, transaction_id, &body)
 }
 
 /// A file of the project folder that came into force changed, with its digests before and after
@@ -162,157 +169,174 @@ pub fn about_configuration(
     file: &str,
     before: Option<&str>,
     after: Option<&str>,
-) -> AuditEntry {
-    let body = object(json!({
-        "eventName": "configuration",
-        "objectId": file,
-        "action": match (before, after) {
+) -> NewEntry {
+    let body = ConfigurationBody {
+        event_name: "configuration",
+        object_id: file,
+        action: match (before, after) {
             (None, _) => "create",
             (_, None) => "delete",
             _ => "update",
         },
-        "status": "SUCCESS",
-        "before": before.map(|digest| json!({"digest": digest})),
-        "after": after.map(|digest| json!({"digest": digest})),
-    }));
+        status: SUCCESS,
+        before: before.map(|digest| Digest { digest }),
+        after: after.map(|digest| Digest { digest }),
+    };
     let transaction_id = clock.fresh_id().to_string();
-    loose(clock, Topic::Config, &transaction_id, body)
+    loose(clock, Topic::Config, &transaction_id, &body)
 }
 
 /// An entry that belongs to no change.
-fn loose(clock: &dyn Clock, topic: Topic, transaction_id: &str, body: Object) -> AuditEntry {
-    AuditEntry {
+fn loose(clock: &dyn Clock, topic: Topic, transaction_id: &str, body: &impl Serialize) -> NewEntry {
+    NewEntry {
         id: clock.fresh_id(),
         topic,
         timestamp: clock.now(),
         transaction_id: transaction_id.to_owned(),
         operation: None,
-        body,
+        body: text(body),
     }
 }
 
-fn entry(clock: &dyn Clock, record: &OperationRecord, topic: Topic, body: Object) -> AuditEntry {
-    AuditEntry {
-        id: clock.fresh_id(),
-        topic,
-        timestamp: clock.now(),
-        transaction_id: record.transaction_id.clone(),
+fn entry(
+    clock: &dyn Clock,
+    record: &OperationRecord,
+    topic: Topic,
+    body: &impl Serialize,
+) -> NewEntry {
+    NewEntry {
         operation: Some(record.id.0),
-        body,
+        ..loose(clock, topic, &record.transaction_id, body)
     }
 }
 
-fn change_body(record: &OperationRecord, before: Option<Object>, after: Option<Object>) -> Object {
-    let mut body = object(json!({
-        "eventName": "change",
-        "userId": record.caller,
-        "objectId": record.object.to_string(),
-        "action": record.kind,
-        "status": status_of(record.outcome),
-        "outcome": record.outcome,
-        "parent": record.parent,
-        "root": record.root,
-        "revision": record.revision,
-        "attempt": record.attempt,
-        "durationMs": duration(record),
-        "changedFields": changed_fields(before.as_ref(), after.as_ref()),
-        "before": before,
-        "after": after,
-    }));
-    if let Some(error) = &record.error {
-        body.insert("message".into(), json!(error.message));
-        body.insert("code".into(), json!(error.code));
+/// Every part of a body serializes to JSON by construction: maps have text keys, and numbers come
+/// from JSON.
+fn text(body: &impl Serialize) -> String {
+    serde_json::to_string(body).unwrap_or_default()
+}
+
+fn change_body<'a>(
+    record: &'a OperationRecord,
+    before: Option<&'a Object>,
+    after: Option<&'a Object>,
+) -> ChangeBody<'a> {
+    ChangeBody {
+        event_name: "change",
+        user_id: &record.caller,
+        object_id: &record.object,
+        action: record.kind,
+        status: status_of(record.outcome),
+        outcome: record.outcome,
+        parent: record.parent,
+        root: record.root,
+        revision: record.revision.as_deref(),
+        attempt: record.attempt,
+        duration_ms: duration(record),
+        changed_fields: changed_fields(before, after),
+        before,
+        after,
+        message: record.error.as_ref().map(|error| error.message.as_str()),
+        code: record.error.as_ref().map(|error| error.code),
     }
-    body
 }
 
-fn hook_body(record: &OperationRecord, run: &HookRun) -> Object {
-    let mut body = object(json!({
-        "eventName": "hook",
-        "userId": record.caller,
-        "objectId": record.object.to_string(),
-        "action": run.hook,
-        "script": {"name": run.name, "digest": run.digest},
-        "status": if run.error.is_none() { "SUCCESS" } else { "FAILURE" },
-        "verdict": run.verdict,
-        "compensating": run.compensating,
-        "parent": record.parent,
-        "root": record.root,
-        "durationMs": run.duration_ms,
-        "log": run.log,
-    }));
-    if let Some(error) = &run.error {
-        body.insert("message".into(), json!(error));
+fn hook_body<'a>(record: &'a OperationRecord, run: &'a HookRun) -> HookBody<'a> {
+    HookBody {
+        event_name: "hook",
+        user_id: &record.caller,
+        object_id: &record.object,
+        action: &run.hook,
+        script: ScriptBody {
+            name: &run.name,
+            digest: &run.digest,
+        },
+        status: if run.error.is_none() {
+            SUCCESS
+        } else {
+            FAILURE
+        },
+        verdict: &run.verdict,
+        compensating: run.compensating,
+        parent: record.parent,
+        root: record.root,
+        duration_ms: run.duration_ms,
+        log: &run.log,
+        message: run.error.as_deref(),
     }
-    body
 }
 
-fn write_body(record: &OperationRecord, write: &WriteRecord, event: &str) -> Object {
-    let target = match &write.target_id {
-        Some(id) => format!("{}/{id}", write.target),
-        None => write.target.clone(),
-    };
-    let mut body = object(json!({
-        "eventName": event,
-        "userId": record.caller,
-        "mapping": write.mapping,
-        "linkQualifier": write.link_qualifier,
-        "situation": write.situation,
-        "action": write.action,
-        "write": write.operation,
-        "sourceObjectId": record.object.to_string(),
-        "targetObjectId": target,
-        "status": row_status(write.result),
-        "parent": record.parent,
-        "root": record.root,
-        "attempt": write.attempts,
-        "durationMs": write.duration_ms,
-        "before": write.before,
-        "after": write.after,
-    }));
-    if let Some(cause) = &write.cause {
-        body.insert("exception".into(), json!(cause.kind));
-        body.insert("code".into(), cause.code.clone());
-        body.insert("message".into(), json!(cause.message));
+fn write_body<'a>(
+    record: &'a OperationRecord,
+    write: &'a WriteRecord,
+    event_name: &'static str,
+) -> WriteBody<'a> {
+    let cause = write.cause.as_ref();
+    WriteBody {
+        event_name,
+        user_id: &record.caller,
+        mapping: &write.mapping,
+        link_qualifier: &write.link_qualifier,
+        situation: write.situation,
+        action: write.action,
+        write: write.operation.as_deref(),
+        source_object_id: &record.object,
+        target_object_id: place(&write.target, write.target_id.as_deref()),
+        status: row_status(write.result),
+        parent: record.parent,
+        root: record.root,
+        attempt: write.attempts,
+        duration_ms: write.duration_ms,
+        before: write.before.as_ref(),
+        after: write.after.as_ref(),
+        exception: cause.map(|cause| cause.kind),
+        code: cause.map(|cause| &cause.code),
+        message: cause.map(|cause| cause.message.as_str()),
     }
-    body
 }
 
-fn compensation_body(nested: &OperationRecord) -> Object {
-    object(json!({
-        "eventName": "compensation",
-        "userId": nested.caller,
-        "objectId": nested.object.to_string(),
-        "action": nested.kind,
-        "status": status_of(nested.outcome),
-        "outcome": nested.outcome,
-        "parent": nested.parent,
-        "root": nested.root,
-        "revision": nested.revision,
-        "attempt": nested.attempt,
-        "durationMs": duration(nested),
-    }))
+fn compensation_body(nested: &OperationRecord) -> CompensationBody<'_> {
+    CompensationBody {
+        event_name: "compensation",
+        user_id: &nested.caller,
+        object_id: &nested.object,
+        action: nested.kind,
+        status: status_of(nested.outcome),
+        outcome: nested.outcome,
+        parent: nested.parent,
+        root: nested.root,
+        revision: nested.revision.as_deref(),
+        attempt: nested.attempt,
+        duration_ms: duration(nested),
+    }
 }
 
-fn divergence_body(nested: &OperationRecord, divergence: &Divergence) -> Object {
-    let target = match &divergence.target_id {
-        Some(id) => format!("{}/{id}", divergence.target),
-        None => divergence.target.clone(),
-    };
-    object(json!({
-        "eventName": "divergence",
-        "userId": nested.caller,
-        "mapping": divergence.mapping,
-        "sourceObjectId": nested.object.to_string(),
-        "targetObjectId": target,
-        "status": "FAILURE",
-        "parent": nested.parent,
-        "root": nested.root,
-        "before": divergence.expected,
-        "after": divergence.actual,
-        "code": divergence.cause.code,
-        "message": divergence.cause.message,
-    }))
+fn divergence_body<'a>(
+    nested: &'a OperationRecord,
+    divergence: &'a Divergence,
+) -> DivergenceBody<'a> {
+    DivergenceBody {
+        event_name: "divergence",
+        user_id: &nested.caller,
+        mapping: &divergence.mapping,
+        source_object_id: &nested.object,
+        target_object_id: place(&divergence.target, divergence.target_id.as_deref()),
+        status: FAILURE,
+        parent: nested.parent,
+        root: nested.root,
+        before: divergence.expected.as_ref(),
+        after: divergence.actual.as_ref(),
+        code: &divergence.cause.code,
+        message: &divergence.cause.message,
+    }
+}
+
+/// A target object's full name, or that of its class where the id is not known.
+fn place(target: &str, id: Option<&str>) -> String {
+    match id {
+        Some(id) => format!("{target}/{id}"),
+        None => target.to_owned(),
+    }
 }
 
 fn is_attempted(write: &WriteRecord) -> bool {
@@ -322,17 +346,17 @@ fn is_attempted(write: &WriteRecord) -> bool {
 
 fn status_of(outcome: Option<Outcome>) -> &'static str {
     match outcome {
-        Some(Outcome::Synced) => "SUCCESS",
-        _ => "FAILURE",
+        Some(Outcome::Synced) => SUCCESS,
+        _ => FAILURE,
     }
 }
 
 fn row_status(result: Option<RowResult>) -> &'static str {
     match result {
-        Some(RowResult::Successful) => "SUCCESS",
+        Some(RowResult::Successful) => SUCCESS,
         Some(RowResult::Unknown) => "UNKNOWN",
         Some(RowResult::Skipped) => "SKIPPED",
-        Some(RowResult::Failed) | None => "FAILURE",
+        Some(RowResult::Failed) | None => FAILURE,
     }
 }
 
@@ -350,15 +374,4 @@ fn changed_fields(before: Option<&Object>, after: Option<&Object>) -> Vec<String
         .attributes()
         .map(|name| format!("/{name}"))
         .collect()
-}
-
-/// The members of a JSON object that `json!` just made; without those that are null.
-fn object(value: Value) -> Object {
-    match value {
-        Value::Object(mut members) => {
-            members.retain(|_, member| !member.is_null());
-            members
-        }
-        _ => Object::new(),
-    }
 }

@@ -1,4 +1,5 @@
 //! Audit entries: what is written about a change, and the words for it (SPEC 5).
+mod body;
 mod entries;
 mod recon;
 

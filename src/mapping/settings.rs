@@ -231,7 +231,7 @@ impl Mapping {
 
     /// A copy of a target object with what is confidential masked.
     #[must_use]
-    pub fn masked(&self, object: &Object) -> Object {
+    pub fn masked(&self, object: Object) -> Object {
         crate::model::secret::masked(object, self.confidential.iter().map(String::as_str))
     }
 }

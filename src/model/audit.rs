@@ -1,6 +1,4 @@
 //! Audit entries and the digest that chains them.
-use std::fmt::Write as _;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,6 +41,23 @@ pub struct AuditEntry {
     pub operation: Option<Uuid>,
     /// The other fields.
     pub body: Object,
+}
+
+/// An entry that is to be appended, its body as the text that will be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEntry {
+    /// The entry's id.
+    pub id: Uuid,
+    /// What it is about.
+    pub topic: Topic,
+    /// When it happened.
+    pub timestamp: DateTime<Utc>,
+    /// What ties entries together.
+    pub transaction_id: String,
+    /// The change it belongs to, where there is one.
+    pub operation: Option<Uuid>,
+    /// The other fields: the text of a JSON object.
+    pub body: String,
 }
 
 /// An entry in its place in the chain.
@@ -108,12 +123,11 @@ pub fn chain_digest(previous: &str, position: i64, columns: &[&str], body: &str)
 /// Bytes as lower-case hexadecimal digits.
 #[must_use]
 pub fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
     bytes
         .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 impl ChainedEntry {

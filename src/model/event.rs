@@ -69,7 +69,7 @@ impl ChangeEvent {
         let hide = |object: &Object| {
             let every = (shown == Shown::Names).then_some(EVERY_ATTRIBUTE);
             let names = self.confidential.iter().chain(confidential);
-            masked(object, names.map(String::as_str).chain(every))
+            masked(object.clone(), names.map(String::as_str).chain(every))
         };
         let event = &self.event;
         json!({

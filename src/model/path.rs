@@ -1,11 +1,11 @@
 //! Names of places: containers such as `managed/user` or `system/crm/account`, and objects in them.
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A set of objects: a managed type or an object class of a connector.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Container {
     /// `managed/TYPE`
     Managed(String),
@@ -19,8 +19,8 @@ pub enum Container {
 }
 
 /// One object: a container and an id in it, written `managed/user/ID`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct ResourceName {
     /// Where the object is.
     pub container: Container,
@@ -126,9 +126,9 @@ impl TryFrom<String> for Container {
     }
 }
 
-impl From<Container> for String {
-    fn from(container: Container) -> Self {
-        container.to_string()
+impl Serialize for Container {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -139,8 +139,8 @@ impl TryFrom<String> for ResourceName {
     }
 }
 
-impl From<ResourceName> for String {
-    fn from(name: ResourceName) -> Self {
-        name.to_string()
+impl Serialize for ResourceName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }

@@ -1,6 +1,6 @@
 //! What will be written where: rows of a plan, the writes in them, and how each write is undone.
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     link::LinkChange,
@@ -179,6 +179,25 @@ impl TargetWrite {
         }
     }
 
+    /// The whole objects before and after, as [`TargetWrite::before`] and [`TargetWrite::after`]
+    /// give them.
+    #[must_use]
+    pub fn into_images(self) -> (Option<Object>, Option<Object>) {
+        match self {
+            Self::Create { id, after } => (None, Some(under(id, after))),
+            Self::Update {
+                before,
+                after,
+                rename,
+            } => {
+                let id = rename.unwrap_or_else(|| before.id.clone());
+                let before = under(Some(before.id), before.attributes);
+                (Some(before), Some(under(Some(id), after)))
+            }
+            Self::Delete { before } => (Some(under(Some(before.id), before.attributes)), None),
+        }
+    }
+
     /// The attributes before and after, without `_id`.
     fn attributes(&self) -> [Option<&Object>; 2] {
         match self {
@@ -224,14 +243,13 @@ impl TargetObject {
 }
 
 fn with_id(id: Option<&str>, attributes: &Object) -> Object {
-    let mut object = Object::with_capacity(attributes.len() + 1);
+    under(id.map(str::to_owned), attributes.clone())
+}
+
+/// The attributes with `_id` in front, where it is known.
+fn under(id: Option<String>, mut attributes: Object) -> Object {
     if let Some(id) = id {
-        object.insert(ID.to_owned(), json!(id));
+        attributes.shift_insert(0, ID.to_owned(), Value::String(id));
     }
-    object.extend(
-        attributes
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone())),
-    );
-    object
+    attributes
 }

@@ -11,24 +11,23 @@ pub const MASK: &str = "***";
 /// Stands for every attribute, where it cannot be told which ones are confidential.
 pub const EVERY_ATTRIBUTE: &str = "*";
 
-/// A copy of `object` with every non-null value of the named attributes masked; under
+/// The object with every non-null value of the named attributes masked; under
 /// [`EVERY_ATTRIBUTE`] all but its `_id`.
 #[must_use]
-pub fn masked<'a>(object: &Object, confidential: impl IntoIterator<Item = &'a str>) -> Object {
-    let mut copy = object.clone();
+pub fn masked<'a>(mut object: Object, confidential: impl IntoIterator<Item = &'a str>) -> Object {
     for name in confidential {
         if name == EVERY_ATTRIBUTE {
             let shown = |(name, value): &(&String, &mut Value)| *name == ID || value.is_null();
-            let all = copy.iter_mut().filter(|member| !shown(member));
+            let all = object.iter_mut().filter(|member| !shown(member));
             all.for_each(|(_, value)| *value = json!(MASK));
         }
-        if let Some(value) = copy.get_mut(name)
+        if let Some(value) = object.get_mut(name)
             && !value.is_null()
         {
             *value = json!(MASK);
         }
     }
-    copy
+    object
 }
 
 /// Takes the confidential values of one change out of texts: messages of targets, thrown texts,

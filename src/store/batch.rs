@@ -7,7 +7,7 @@ use sea_orm::{
 use super::{
     connection::Transaction,
     entity::{
-        audit_entry, event, idempotency, integration_event, lane, link, link_digest,
+        audit_entry, event, idempotency, integration_event, intent, lane, link, link_digest,
         managed_object, operation, recon_entry, recon_spill,
     },
 };
@@ -113,8 +113,9 @@ row!(managed_object { r#type, id, rev, created_at, updated_at, sealed_key, body,
     weight: |row| row.body.len() + row.sealed.as_ref().map_or(0, String::len));
 row!(operation {
     id, root, parent, depth, object, kind, outcome, phase, open_divergence, started_at, ended_at,
-    payload_key, record, payload
-}, weight: |row| row.record.len() + row.payload.as_ref().map_or(0, String::len));
+    record
+}, weight: |row| row.record.len());
+row!(intent { operation, key, body }, weight: |row| row.body.len());
 row!(lane { object, latest, operation, node, attempt, claimed_at, open_divergence },
     weight: |_row| 0);
 row!(link { link_type, qualifier, first_id, second_id }, weight: |_row| 0);

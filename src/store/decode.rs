@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    Error, Refusal, StoredObject, StoredOperation,
-    entity::{managed_object, operation},
+    Error, Refusal, StoredObject,
+    entity::{intent, managed_object},
     keys::{Keyring, Sealed},
     rows::{from_micros, object_place, payload_place},
 };
@@ -55,38 +55,16 @@ pub(super) fn record(text: &str) -> Result<OperationRecord, Error> {
     serde_json::from_str(text).map_err(Error::at("read the record of a change"))
 }
 
-/// A change from its row, its intent in clear.
-pub(super) fn stored_operation(
-    keys: &Keyring,
-    row: &operation::Model,
-) -> Result<StoredOperation, Error> {
-    let payload = match &row.payload {
-        None => None,
-        Some(text) => {
-            let clear = clear_payload(keys, row, text).map_err(Error::at("read an intent"))?;
-            Some(serde_json::from_str(&clear).map_err(Error::at("read an intent"))?)
-        }
-    };
-    Ok(StoredOperation {
-        record: record(&row.record)?,
-        payload,
-    })
-}
-
-/// The text of an intent in clear.
-pub(super) fn clear_payload(
-    keys: &Keyring,
-    row: &operation::Model,
-    text: &str,
-) -> Result<String, Refusal> {
-    match &row.payload_key {
-        None => Ok(text.to_owned()),
+/// An intent in clear.
+pub(super) fn clear_intent(keys: &Keyring, row: intent::Model) -> Result<String, Refusal> {
+    match row.key {
+        None => Ok(row.body),
         Some(key) => {
             let sealed = Sealed {
-                key: key.clone(),
-                data: text.to_owned(),
+                key,
+                data: row.body,
             };
-            keys.open(&payload_place(&[&row.id]), &sealed)
+            keys.open(&payload_place(&[&row.operation]), &sealed)
         }
     }
 }

@@ -1,4 +1,6 @@
 //! Changes as the journal holds them.
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{
     EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
@@ -8,8 +10,9 @@ use serde_json::Value;
 
 use super::{
     Core, Error, Found, Refusal, Search, Store, StoredOperation,
-    decode::{record, stored_operation},
-    entity::{lane, operation},
+    batch::padded,
+    decode::{clear_intent, record},
+    entity::{intent, lane, operation},
     filter::{Bound, Fact},
     page::{Key, Listed, Order, Sorted, page},
     rows::micros,
@@ -27,8 +30,10 @@ impl Store {
             .one(self.core().database.reader())
             .await
             .map_err(Error::at("read a change"))?;
-        row.map(|row| stored_operation(&self.core().keys, &row))
-            .transpose()
+        match row {
+            Some(row) => Ok(self.with_intents(vec![row]).await?.pop()),
+            None => Ok(None),
+        }
     }
 
     /// Records of changes, newest first unless sorted otherwise.
@@ -52,8 +57,34 @@ impl Store {
             .all(self.core().database.reader())
             .await
             .map_err(Error::at("read nested changes"))?;
-        rows.iter()
-            .map(|row| stored_operation(&self.core().keys, row))
+        self.with_intents(rows).await
+    }
+
+    async fn with_intents(
+        &self,
+        rows: Vec<operation::Model>,
+    ) -> Result<Vec<StoredOperation>, Error> {
+        let step = "read an intent";
+        let core = self.core();
+        let ids = padded(rows.iter().map(|row| row.id.as_str()));
+        let found = intent::Entity::find()
+            .filter(Expr::col(intent::Column::Operation).is_in(ids))
+            .all(core.database.reader())
+            .await
+            .map_err(Error::at(step))?;
+        let mut intents: HashMap<String, intent::Model> = found
+            .into_iter()
+            .map(|row| (row.operation.clone(), row))
+            .collect();
+        rows.into_iter()
+            .map(|row| {
+                let intent = intents.remove(&row.id);
+                let payload = intent.map(|intent| clear_intent(&core.keys, intent));
+                Ok(StoredOperation {
+                    record: record(&row.record)?,
+                    payload: payload.transpose().map_err(Error::at(step))?,
+                })
+            })
             .collect()
     }
 
@@ -71,16 +102,18 @@ impl Store {
             .and_where(Expr::col(lane::Column::Operation).is_not_null())
             .to_owned();
         // What is being healed keeps its intent, and so do nested changes of what is in flight.
-        let statement = Query::update()
-            .table(operation::Entity)
-            .value(operation::Column::Payload, Option::<String>::None)
-            .value(operation::Column::PayloadKey, Option::<String>::None)
+        let ended = Query::select()
+            .column(operation::Column::Id)
+            .from(operation::Entity)
             .and_where(Expr::col(operation::Column::EndedAt).lt(micros(before)))
             .and_where(Expr::col(operation::Column::Outcome).is_not_null())
             .and_where(Expr::col(operation::Column::OpenDivergence).eq(0))
-            .and_where(Expr::col(operation::Column::Payload).is_not_null())
             .and_where(Expr::col(operation::Column::Id).not_in_subquery(in_flight.clone()))
             .and_where(Expr::col(operation::Column::Root).not_in_subquery(in_flight))
+            .to_owned();
+        let statement = Query::delete()
+            .from_table(intent::Entity)
+            .and_where(Expr::col(intent::Column::Operation).in_subquery(ended))
             .to_owned();
         let database = &self.core().database;
         let step = "drop old intents";

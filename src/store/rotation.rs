@@ -6,12 +6,10 @@ use sea_orm::{
 
 use super::{
     Core, Error, Refusal, Store,
-    decode::{clear_payload, stored_object},
-    entity::{event, managed_object, operation},
+    decode::{clear_intent, stored_object},
+    entity::{event, intent, managed_object},
     rows::Encoder,
 };
-use crate::model::OperationId;
-
 /// How many rows are rewritten between two looks.
 const BATCH: u64 = 200;
 
@@ -64,19 +62,18 @@ impl Store {
     }
 
     async fn reencrypt_intents(&self, first: &str) -> Result<u64, Error> {
-        use operation::Column;
+        use intent::Column;
         let step = "encrypt intents anew";
         let (core, mut count) = (self.core(), 0);
         let mut after = String::new();
         loop {
             let other_key = Cond::any()
-                .add(Expr::col(Column::PayloadKey).is_null())
-                .add(Expr::col(Column::PayloadKey).ne(first));
-            let rows = operation::Entity::find()
-                .filter(Expr::col(Column::Id).gt(after.as_str()))
-                .filter(Expr::col(Column::Payload).is_not_null())
+                .add(Expr::col(Column::Key).is_null())
+                .add(Expr::col(Column::Key).ne(first));
+            let rows = intent::Entity::find()
+                .filter(Expr::col(Column::Operation).gt(after.as_str()))
                 .filter(other_key)
-                .order_by_asc(Column::Id)
+                .order_by_asc(Column::Operation)
                 .limit(BATCH)
                 .all(core.database.reader())
                 .await
@@ -84,11 +81,9 @@ impl Store {
             let Some(last) = rows.last() else {
                 return Ok(count);
             };
-            after.clone_from(&last.id);
+            after.clone_from(&last.operation);
             for row in rows {
-                count += reencrypt_intent(core, &row)
-                    .await
-                    .map_err(Error::at(step))?;
+                count += reencrypt_intent(core, row).await.map_err(Error::at(step))?;
             }
         }
     }
@@ -181,28 +176,23 @@ async fn reencrypt_object(
         .map_err(Error::at(step))
 }
 
-async fn reencrypt_intent(core: &Core, row: &operation::Model) -> Result<u64, Problem> {
-    use operation::Column;
-    let Some(old) = &row.payload else {
-        return Ok(0);
-    };
-    let clear = clear_payload(&core.keys, row, old)?;
-    let damaged = || Refusal::Damaged("an intent");
-    let id: OperationId = row.id.parse().map_err(|_| damaged())?;
-    let value = serde_json::from_str(&clear).map_err(|_| damaged())?;
+async fn reencrypt_intent(core: &Core, row: intent::Model) -> Result<u64, Problem> {
+    use intent::Column;
+    let (operation, old) = (row.operation.clone(), row.body.clone());
+    let clear = clear_intent(&core.keys, row)?;
     let confidential = core.confidential.load();
     let encoder = Encoder {
         keys: &core.keys,
         confidential: &confidential,
         now: core.clock.now(),
     };
-    let (key, payload) = encoder.payload(id, &value)?;
+    let new = encoder.intent(operation, clear)?;
     let update = Query::update()
-        .table(operation::Entity)
-        .value(Column::PayloadKey, key)
-        .value(Column::Payload, payload)
-        .and_where(Expr::col(Column::Id).eq(row.id.as_str()))
-        .and_where(Expr::col(Column::Payload).eq(old.as_str()))
+        .table(intent::Entity)
+        .value(Column::Key, new.key)
+        .value(Column::Body, new.body)
+        .and_where(Expr::col(Column::Operation).eq(new.operation))
+        .and_where(Expr::col(Column::Body).eq(old))
         .to_owned();
     Ok(core.database.execute(&update).await?)
 }

@@ -7,12 +7,14 @@ use serde_json::Value;
 
 use super::{
     Error, JournalEntry, ObjectWrite, Settlement,
-    entity::{audit_entry, event, idempotency, integration_event, link, managed_object, operation},
+    entity::{
+        audit_entry, event, idempotency, integration_event, intent, link, managed_object, operation,
+    },
     error::Refusal,
     keys::{Keyring, Place, Sealed},
 };
 use crate::model::{
-    Container, LinkChange, Object, OperationId, OperationRecord, ResourceName, audit::AuditEntry,
+    Container, LinkChange, Object, OperationId, OperationRecord, ResourceName, audit::NewEntry,
     change::IdempotencyKey, object::REV,
 };
 
@@ -48,14 +50,14 @@ pub(super) struct EntryRows {
     pub latest: Option<Option<String>>,
     pub key: Option<idempotency::Model>,
     pub updates: Vec<operation::Model>,
-    pub payloads: Vec<PayloadRow>,
+    pub intents: Vec<intent::Model>,
 }
 
 /// A settlement as rows.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SettlementRows {
     pub operations: Vec<operation::Model>,
-    pub payloads: Vec<PayloadRow>,
+    pub intents: Vec<intent::Model>,
     pub write: Option<WriteRow>,
     pub release: Option<HolderRow>,
     pub claim: Option<(String, OperationId)>,
@@ -86,14 +88,6 @@ pub(super) struct WriteRow {
     pub row: Option<managed_object::Model>,
 }
 
-/// A changed intent.
-#[derive(Debug, Clone)]
-pub(super) struct PayloadRow {
-    pub operation: String,
-    pub key: Option<String>,
-    pub payload: String,
-}
-
 /// A changed link.
 #[derive(Debug, Clone)]
 pub(super) enum LinkRow {
@@ -114,19 +108,15 @@ impl Encoder<'_> {
     /// A journal entry as rows.
     pub(super) fn entry(&self, entry: JournalEntry) -> Result<EntryRows, Error> {
         let step = "prepare a journal entry";
-        let (payload_key, payload) = self
-            .payload(entry.record.id, &entry.payload)
+        let own = std::iter::once((entry.record.id, entry.payload));
+        let intents = self
+            .intents(own.chain(entry.payloads))
             .map_err(Error::at(step))?;
         let write = self
             .write(&entry.record.object, entry.object)
             .map_err(Error::at(step))?;
         check_name(&entry.record.object).map_err(Error::at(step))?;
-        let mut operation = operation_row(&entry.record);
-        operation.payload_key = payload_key;
-        operation.payload = Some(payload);
-        let payloads = self
-            .payload_rows(&entry.payloads)
-            .map_err(Error::at(step))?;
+        let operation = operation_row(&entry.record);
         let key = entry
             .idempotency
             .map(|(caller, key)| self.key_row(&caller, &key, entry.record.root, None));
@@ -141,16 +131,14 @@ impl Encoder<'_> {
                 .then(|| entry.latest.map(|latest| latest.to_string())),
             key,
             updates: entry.updates.iter().map(operation_row).collect(),
-            payloads,
+            intents,
         })
     }
 
     /// A settlement as rows.
     pub(super) fn settlement(&self, settlement: Settlement) -> Result<SettlementRows, Error> {
         let step = "prepare a settlement";
-        let payloads = self
-            .payload_rows(&settlement.payloads)
-            .map_err(Error::at(step))?;
+        let intents = self.intents(settlement.payloads).map_err(Error::at(step))?;
         let write = settlement
             .object
             .and_then(|(name, write)| self.write(&name, write).transpose())
@@ -170,7 +158,7 @@ impl Encoder<'_> {
         });
         Ok(SettlementRows {
             operations: settlement.records.iter().map(operation_row).collect(),
-            payloads,
+            intents,
             write,
             release: settlement.release.map(|holder| HolderRow {
                 object: holder.object.to_string(),
@@ -181,7 +169,7 @@ impl Encoder<'_> {
                 .claim
                 .map(|(object, operation)| (object.to_string(), operation)),
             links: settlement.links.into_iter().filter_map(link_row).collect(),
-            audit: settlement.audit.iter().map(audit_row).collect(),
+            audit: settlement.audit.into_iter().map(audit_row).collect(),
             event,
             outbound,
             answer,
@@ -191,17 +179,13 @@ impl Encoder<'_> {
         })
     }
 
-    fn payload_rows(&self, payloads: &[(OperationId, Value)]) -> Result<Vec<PayloadRow>, Refusal> {
+    fn intents(
+        &self,
+        payloads: impl IntoIterator<Item = (OperationId, String)>,
+    ) -> Result<Vec<intent::Model>, Refusal> {
         payloads
-            .iter()
-            .map(|(id, value)| {
-                let (key, payload) = self.payload(*id, value)?;
-                Ok(PayloadRow {
-                    operation: id.to_string(),
-                    key,
-                    payload,
-                })
-            })
+            .into_iter()
+            .map(|(id, clear)| self.intent(id.to_string(), clear))
             .collect()
     }
 
@@ -264,18 +248,21 @@ impl Encoder<'_> {
         })
     }
 
-    /// The intent as text, and the id of the key that encrypted it.
-    pub(super) fn payload(
+    /// The row of an intent, encrypted where there is a key.
+    pub(super) fn intent(
         &self,
-        id: OperationId,
-        value: &Value,
-    ) -> Result<(Option<String>, String), Refusal> {
-        let clear = value.to_string();
-        let id = id.to_string();
-        match self.keys.seal(&payload_place(&[id.as_str()]), &clear)? {
-            Some(sealed) => Ok((Some(sealed.key), sealed.data)),
-            None => Ok((None, clear)),
-        }
+        operation: String,
+        clear: String,
+    ) -> Result<intent::Model, Refusal> {
+        let (key, body) = match self.keys.seal(&payload_place(&[&operation]), &clear)? {
+            Some(sealed) => (Some(sealed.key), sealed.data),
+            None => (None, clear),
+        };
+        Ok(intent::Model {
+            operation,
+            key,
+            body,
+        })
     }
 
     fn key_row(
@@ -296,7 +283,7 @@ impl Encoder<'_> {
     }
 }
 
-/// The row of a record, without its intent.
+/// The row of a record.
 pub(super) fn operation_row(record: &OperationRecord) -> operation::Model {
     operation::Model {
         id: record.id.to_string(),
@@ -310,14 +297,12 @@ pub(super) fn operation_row(record: &OperationRecord) -> operation::Model {
         open_divergence: i64::from(record.is_open_divergence()),
         started_at: micros(record.started_at),
         ended_at: record.ended_at.map(micros),
-        payload_key: None,
         record: serde_json::to_string(record).unwrap_or_default(),
-        payload: None,
     }
 }
 
 /// The row of an entry; its place in the chain is given when it is written.
-pub(super) fn audit_row(entry: &AuditEntry) -> audit_entry::Model {
+pub(super) fn audit_row(entry: NewEntry) -> audit_entry::Model {
     audit_entry::Model {
         position: 0,
         id: entry.id.to_string(),
@@ -331,7 +316,7 @@ pub(super) fn audit_row(entry: &AuditEntry) -> audit_entry::Model {
             .collect(),
         operation: entry.operation.map(|operation| operation.to_string()),
         digest: String::new(),
-        body: serde_json::to_string(&entry.body).unwrap_or_default(),
+        body: entry.body,
     }
 }
 

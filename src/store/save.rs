@@ -11,9 +11,8 @@ use super::{
     batch::{insert, padded},
     chain,
     connection::Transaction,
-    entity::{idempotency, lane, managed_object, operation},
+    entity::{idempotency, intent, lane, managed_object, operation},
     integrations, links,
-    rows::PayloadRow,
     state::{LaneState, ObjectKey, State},
 };
 
@@ -24,7 +23,8 @@ pub(super) async fn save(
     state: State,
 ) -> Result<(), DbErr> {
     store_objects(transaction, state.objects).await?;
-    store_operations(transaction, state.operations, state.payloads).await?;
+    store_operations(transaction, state.operations).await?;
+    store_intents(transaction, state.intents).await?;
     store_lanes(core, transaction, state.lanes).await?;
     links::store(transaction, state.links).await?;
     insert(transaction, state.new_keys, None).await?;
@@ -70,11 +70,9 @@ async fn store_objects(
     insert(transaction, put, Some(replace)).await
 }
 
-/// A record that exists keeps its intent.
 async fn store_operations(
     transaction: &mut Transaction,
     operations: BTreeMap<String, operation::Model>,
-    payloads: Vec<PayloadRow>,
 ) -> Result<(), DbErr> {
     use operation::Column;
     let replace = OnConflict::column(Column::Id)
@@ -87,22 +85,19 @@ async fn store_operations(
             Column::Record,
         ])
         .to_owned();
-    insert(
-        transaction,
-        operations.into_values().collect(),
-        Some(replace),
-    )
-    .await?;
-    for row in payloads {
-        let statement = Query::update()
-            .table(operation::Entity)
-            .value(Column::PayloadKey, row.key)
-            .value(Column::Payload, row.payload)
-            .and_where(Expr::col(Column::Id).eq(row.operation))
-            .to_owned();
-        transaction.execute(&statement).await?;
-    }
-    Ok(())
+    let rows = operations.into_values().collect();
+    insert(transaction, rows, Some(replace)).await
+}
+
+async fn store_intents(
+    transaction: &mut Transaction,
+    intents: BTreeMap<String, intent::Model>,
+) -> Result<(), DbErr> {
+    use intent::Column;
+    let replace = OnConflict::column(Column::Operation)
+        .update_columns([Column::Key, Column::Body])
+        .to_owned();
+    insert(transaction, intents.into_values().collect(), Some(replace)).await
 }
 
 /// Lanes that were found are locked by now. One that was not found may have been made by another

@@ -3,13 +3,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     JournalError,
-    entity::{audit_entry, event, idempotency, integration_event, lane, managed_object, operation},
+    entity::{
+        audit_entry, event, idempotency, integration_event, intent, lane, managed_object, operation,
+    },
     error::Refusal,
-    rows::{EntryRows, LinkRow, PayloadRow, SettlementRows, WriteRow, audit_row, operation_row},
+    rows::{EntryRows, LinkRow, SettlementRows, WriteRow, audit_row, operation_row},
 };
 use crate::model::{
     OperationId, OperationRecord, Purpose,
-    audit::{AuditEntry, Topic},
+    audit::{NewEntry, Topic},
     record::Resolution,
 };
 use chrono::{DateTime, Utc};
@@ -42,8 +44,8 @@ pub(super) struct State {
     pub objects: BTreeMap<ObjectKey, Option<managed_object::Model>>,
     /// Changes to insert or update, by id.
     pub operations: BTreeMap<String, operation::Model>,
-    /// Intents to replace.
-    pub payloads: Vec<PayloadRow>,
+    /// Intents to insert or replace, by change.
+    pub intents: BTreeMap<String, intent::Model>,
     /// Links by type, qualifier and first id: the second id, or none to remove it.
     pub links: BTreeMap<LinkKey, Option<String>>,
     /// Set links by type, qualifier and second id: the first id.
@@ -107,7 +109,7 @@ impl State {
         for row in &settlement.operations {
             self.record(row.clone());
         }
-        self.payloads.extend(settlement.payloads.iter().cloned());
+        self.intend(&settlement.intents);
         for link in &settlement.links {
             self.link(link);
         }
@@ -153,7 +155,7 @@ impl State {
             self.record(row.clone());
         }
         self.record(entry.operation.clone());
-        self.payloads.extend(entry.payloads.iter().cloned());
+        self.intend(&entry.intents);
         Ok(())
     }
 
@@ -174,7 +176,7 @@ impl State {
             if record.purpose != Purpose::Compensation {
                 let caller = settlement.operations.last().and_then(caller_of);
                 let entry = supersession(&record, *by, caller, at, fresh());
-                self.audit.push(audit_row(&entry));
+                self.audit.push(audit_row(entry));
             }
             self.record(operation_row(&record));
         }
@@ -212,7 +214,7 @@ impl State {
     pub(super) fn is_empty(&self) -> bool {
         self.objects.is_empty()
             && self.operations.is_empty()
-            && self.payloads.is_empty()
+            && self.intents.is_empty()
             && self.links.is_empty()
             && self.new_keys.is_empty()
             && self.answers.is_empty()
@@ -338,16 +340,15 @@ impl State {
         self.objects.insert(key, write.row.clone());
     }
 
-    /// A row without an intent keeps the one that is to be inserted with it.
-    fn record(&mut self, mut row: operation::Model) {
+    fn intend(&mut self, intents: &[intent::Model]) {
+        let rows = intents.iter().cloned();
+        self.intents
+            .extend(rows.map(|row| (row.operation.clone(), row)));
+    }
+
+    fn record(&mut self, row: operation::Model) {
         if row.open_divergence == 1 {
             self.note_divergence(&row);
-        }
-        if let Some(before) = self.operations.get_mut(&row.id)
-            && row.payload.is_none()
-        {
-            row.payload = before.payload.take();
-            row.payload_key = before.payload_key.take();
         }
         self.operations.insert(row.id.clone(), row);
     }
@@ -441,7 +442,7 @@ fn supersession(
     caller: Option<String>,
     at: DateTime<Utc>,
     id: uuid::Uuid,
-) -> AuditEntry {
+) -> NewEntry {
     let mut body = serde_json::json!({
         "eventName": "divergenceEnd",
         "userId": caller,
@@ -456,15 +457,12 @@ fn supersession(
     if let Some(members) = body.as_object_mut() {
         members.retain(|_, member| !member.is_null());
     }
-    AuditEntry {
+    NewEntry {
         id,
         topic: Topic::Compensation,
         timestamp: at,
         transaction_id: record.transaction_id.clone(),
         operation: Some(record.id.0),
-        body: match body {
-            serde_json::Value::Object(body) => body,
-            _ => serde_json::Map::new(),
-        },
+        body: body.to_string(),
     }
 }

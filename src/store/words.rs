@@ -7,7 +7,7 @@ use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use super::{Arrival, Error, writer::Command};
 use crate::model::{
-    Link, LinkChange, Object, OperationId, OperationRecord, ResourceName, audit::AuditEntry,
+    Link, LinkChange, Object, OperationId, OperationRecord, ResourceName, audit::NewEntry,
     change::IdempotencyKey, event::NewEvent,
 };
 
@@ -59,7 +59,7 @@ pub struct JournalEntry {
     pub record: OperationRecord,
     /// The intent as the engine wrote it, with its format's version inside. Encrypted at rest
     /// where the store has a key.
-    pub payload: Value,
+    pub payload: String,
     /// What happens to the stored object.
     pub object: ObjectWrite,
     /// Whether this change takes the object's in-flight row (a root or follow-up does, a
@@ -77,7 +77,7 @@ pub struct JournalEntry {
     /// Records to write again in the same transaction: the parent that begins to compensate.
     pub updates: Vec<OperationRecord>,
     /// Changed intents to write in the same transaction: that of this parent.
-    pub payloads: Vec<(OperationId, Value)>,
+    pub payloads: Vec<(OperationId, String)>,
 }
 
 /// Why a change could not be journaled; nothing was stored, but for [`JournalError::Unknown`].
@@ -110,7 +110,7 @@ pub struct Settlement {
     /// Records to write, the nested ones first.
     pub records: Vec<OperationRecord>,
     /// Changed intents to write.
-    pub payloads: Vec<(OperationId, Value)>,
+    pub payloads: Vec<(OperationId, String)>,
     /// What happens to the stored object (a change that a post hook refused is taken back here).
     pub object: Option<(ResourceName, ObjectWrite)>,
     /// Gives an object's in-flight row free; the whole settlement is void where another change, or
@@ -122,7 +122,7 @@ pub struct Settlement {
     /// Changed links, in order. A second id must be known by now.
     pub links: Vec<LinkChange>,
     /// Audit entries, in order.
-    pub audit: Vec<AuditEntry>,
+    pub audit: Vec<NewEntry>,
     /// What the change feed tells; its cursor is the place of the last of these audit entries, so
     /// there must be one.
     pub event: Option<NewEvent>,
@@ -164,7 +164,7 @@ pub struct StoredOperation {
     /// The record.
     pub record: OperationRecord,
     /// The intent; none once its retention has passed.
-    pub payload: Option<Value>,
+    pub payload: Option<String>,
 }
 
 /// A change that is in flight, and who has it.

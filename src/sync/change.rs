@@ -1,5 +1,5 @@
 //! One change while it is under way: its facts as the journal keeps them, and what surrounds it.
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,17 +9,17 @@ use crate::{
     managed::ManagedType,
     model::{
         ChangeKind, Lineage, Object, OperationId, OperationRecord, PlannedRow, Purpose,
-        ResourceName, RowResult, SagaState, TargetObject,
+        ResourceName, RowResult, SagaState, Step, TargetObject,
         change::IdempotencyKey,
         event::NewEvent,
         object::REV,
         record::{HookRun, RecordedError, WriteRecord},
         secret::{Redactor, masked},
     },
-    store::{Holder, ObjectWrite},
+    store::{Holder, ObjectWrite, StoredOperation},
 };
 
-use super::{error::Refusal, follow::Asked, queue, setup::Setup};
+use super::{error::Refusal, follow::Asked, queue, recover::intent_of, setup::Setup};
 
 /// The facts of a change. They go into the journal as they are, so that another process can carry on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,8 +53,9 @@ pub struct Change {
     pub attempt: u32,
 }
 
-/// What the journal keeps of a change, under a version of its format.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What the journal keeps of a change, under a version of its format. It is written down as
+/// [`IntentText`].
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Intent {
     /// The format's version: [`Intent::FORMAT`] when it was written.
@@ -64,23 +65,43 @@ pub(super) struct Intent {
     /// The rows, in mapping order. Those of a compensation are its parent's.
     pub rows: Vec<PlannedRow>,
     /// How each row of the parent ended; set for a compensation only.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub ended: Vec<RowEnd>,
     /// Which rows of the parent are undone, 0-based; set for a compensation only.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub undone: Vec<usize>,
     /// Hooks that ran before the intent was written.
     pub hook_runs: Vec<HookRun>,
     /// Changes that hooks asked for so far.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub follow_ups: Vec<Asked>,
     /// What the `onSync` hook threw that asked for the change to be taken back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub thrown: Option<Thrown>,
     /// Rows of the parent, 0-based, whose object may have been created again under an id that is
     /// not known; set for a compensation only.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub doubtful: Vec<usize>,
+}
+
+/// An intent as it is written, of parts that others hold.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct IntentText<'a> {
+    pub format: u32,
+    pub change: &'a Change,
+    pub rows: &'a [PlannedRow],
+    #[serde(skip_serializing_if = "<[RowEnd]>::is_empty")]
+    pub ended: &'a [RowEnd],
+    #[serde(skip_serializing_if = "<[usize]>::is_empty")]
+    pub undone: &'a [usize],
+    pub hook_runs: &'a [HookRun],
+    #[serde(skip_serializing_if = "<[Asked]>::is_empty")]
+    pub follow_ups: &'a [Asked],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thrown: Option<&'a Thrown>,
+    #[serde(skip_serializing_if = "<[usize]>::is_empty")]
+    pub doubtful: &'a [usize],
 }
 
 /// What a hook threw, as the journal keeps it.
@@ -146,6 +167,30 @@ pub(super) struct Context {
 impl Intent {
     /// The version that this program writes. It reads this one and all before it.
     pub(super) const FORMAT: u32 = 1;
+
+    /// The intent as the store keeps it.
+    pub(super) fn text(&self) -> String {
+        IntentText {
+            format: self.format,
+            change: &self.change,
+            rows: &self.rows,
+            ended: &self.ended,
+            undone: &self.undone,
+            hook_runs: &self.hook_runs,
+            follow_ups: &self.follow_ups,
+            thrown: self.thrown.as_ref(),
+            doubtful: &self.doubtful,
+        }
+        .text()
+    }
+}
+
+impl IntentText<'_> {
+    /// The text that the store keeps. Every part of it serializes to JSON by construction: maps
+    /// have text keys, and numbers come from JSON.
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 impl From<&Refusal> for Thrown {
@@ -252,9 +297,15 @@ impl Context {
         })
     }
 
-    /// A copy of a managed object with its confidential attributes masked.
-    pub(super) fn masked(&self, object: &Object) -> Object {
-        masked(object, self.confidential())
+    /// A managed object with its confidential attributes masked.
+    pub(super) fn masked<'a>(&self, object: &'a Object) -> Cow<'a, Object> {
+        match &self.managed {
+            Some(managed) if !managed.confidential.is_empty() => {
+                let names = managed.confidential.iter().map(String::as_str);
+                Cow::Owned(masked(object.clone(), names))
+            }
+            _ => Cow::Borrowed(object),
+        }
     }
 
     /// The object as callers may see it.
@@ -264,19 +315,37 @@ impl Context {
             .map_or_else(|| object.clone(), |managed| managed.visible(object))
     }
 
-    fn confidential(&self) -> impl Iterator<Item = &str> {
-        self.managed
-            .iter()
-            .flat_map(|managed| managed.confidential.iter().map(String::as_str))
-    }
-
     /// The record of this change in a state, with what is known of its rows.
     pub(super) fn record(
         &self,
         state: SagaState,
-        rows: &[PlannedRow],
+        rows: Vec<PlannedRow>,
         ends: &[RowEnd],
+        hook_runs: Vec<HookRun>,
+    ) -> OperationRecord {
+        let ends = ends.iter().map(Some).chain(std::iter::repeat(None));
+        let writes = rows.into_iter().zip(ends);
+        let writes = writes.map(|(row, end)| write_record(row, end)).collect();
+        self.record_of(state, writes, hook_runs)
+    }
+
+    /// The record of this change whose intent is about to be stored beside it: the values that
+    /// it writes are in there ([`shown`]).
+    pub(super) fn outline(
+        &self,
+        state: SagaState,
+        rows: &[PlannedRow],
         hook_runs: &[HookRun],
+    ) -> OperationRecord {
+        let writes = rows.iter().map(write_outline).collect();
+        self.record_of(state, writes, hook_runs.to_vec())
+    }
+
+    fn record_of(
+        &self,
+        state: SagaState,
+        writes: Vec<WriteRecord>,
+        hook_runs: Vec<HookRun>,
     ) -> OperationRecord {
         let change = &self.change;
         OperationRecord {
@@ -296,12 +365,8 @@ impl Context {
             ended_at: None,
             revision_before: revision(change.old.as_ref()),
             revision: revision(change.new.as_ref()),
-            writes: rows
-                .iter()
-                .enumerate()
-                .map(|(index, row)| write_record(row, ends.get(index)))
-                .collect(),
-            hook_runs: hook_runs.to_vec(),
+            writes,
+            hook_runs,
             nested: Vec::new(),
             follow_ups: Vec::new(),
             diverged: Vec::new(),
@@ -359,33 +424,71 @@ pub(super) fn redactor<'a>(
     Redactor::new(values)
 }
 
-fn write_record(row: &PlannedRow, end: Option<&RowEnd>) -> WriteRecord {
-    let write = match &row.step {
-        crate::model::Step::Write { write } => Some(write),
-        _ => None,
+/// The record as it is shown: that of a change under way gets the values that it writes from its
+/// intent.
+#[must_use]
+pub fn shown(stored: StoredOperation) -> OperationRecord {
+    let mut record = stored.record;
+    if record.outcome.is_some() {
+        return record;
+    }
+    let rows = intent_of(stored.payload.as_deref()).map_or_else(|_| Vec::new(), |it| it.rows);
+    for (write, row) in record.writes.iter_mut().zip(rows) {
+        let full = write_record(row, None);
+        (write.before, write.after) = (full.before, full.after);
+    }
+    record
+}
+
+fn write_record(mut row: PlannedRow, end: Option<&RowEnd>) -> WriteRecord {
+    let outline = write_outline(&row);
+    let (before, after) = match std::mem::replace(&mut row.step, Step::Nothing) {
+        Step::Write { write } => write.into_images(),
+        Step::Nothing | Step::Failed { .. } => (None, None),
     };
-    let hide = |object: Object| {
-        if row.confidential.is_empty() {
-            object
-        } else {
-            masked(&object, row.confidential.iter().map(String::as_str))
-        }
+    let hide = |object: Object| masked(object, row.confidential.iter().map(String::as_str));
+    let (before, after) = (before.map(hide), after.map(hide));
+    let Some(end) = end else {
+        return WriteRecord {
+            before,
+            after,
+            ..outline
+        };
+    };
+    let written = end.written.as_ref();
+    WriteRecord {
+        target_id: written
+            .map(|written| written.id.clone())
+            .or(outline.target_id),
+        before,
+        after,
+        result: Some(end.result),
+        cause: end.cause.clone(),
+        attempts: end.attempts,
+        duration_ms: end.duration_ms,
+        ..outline
+    }
+}
+
+/// What will be written where, without the values.
+fn write_outline(row: &PlannedRow) -> WriteRecord {
+    let write = match &row.step {
+        Step::Write { write } => Some(write),
+        Step::Nothing | Step::Failed { .. } => None,
     };
     WriteRecord {
         mapping: row.mapping.clone(),
         link_qualifier: row.link_qualifier.clone(),
         target: row.target.to_string(),
-        target_id: end
-            .and_then(|end| end.written.as_ref().map(|written| written.id.clone()))
-            .or_else(|| row.target_id.clone()),
+        target_id: row.target_id.clone(),
         situation: row.situation,
         action: row.action,
         operation: write.map(|write| write.operation().to_owned()),
-        before: write.and_then(|write| write.before()).map(hide),
-        after: write.and_then(|write| write.after()).map(hide),
-        result: end.map(|end| end.result),
-        cause: end.and_then(|end| end.cause.clone()),
-        attempts: end.map_or(0, |end| end.attempts),
-        duration_ms: end.map_or(0, |end| end.duration_ms),
+        before: None,
+        after: None,
+        result: None,
+        cause: None,
+        attempts: 0,
+        duration_ms: 0,
     }
 }

@@ -25,7 +25,6 @@ use super::{
     checkpoint::{Point, Sabotage, is_sabotaged},
     compare::{Sight, judge, lost, undo},
     guard,
-    journal::to_payload,
 };
 
 /// How long to wait before a store that fails is asked again.
@@ -73,7 +72,7 @@ impl Engine {
             return Ok(None);
         }
         let nested = self.nested_context(context);
-        let parent = (parent, to_payload(&intent));
+        let parent = (parent, intent.text());
         let intent = Intent {
             change: nested.change.clone(),
             ended: ends,
@@ -279,11 +278,11 @@ impl Engine {
         context: &Context,
         nested: &Context,
         intent: &Intent,
-        parent: (OperationRecord, serde_json::Value),
+        parent: (OperationRecord, String),
     ) -> Result<(), LeaseLost> {
         let mut object = restoration(context, nested);
         loop {
-            let record = nested.record(SagaState::Journaled, &[], &[], &[]);
+            let record = nested.record(SagaState::Journaled, Vec::new(), &[], Vec::new());
             match self
                 .journal_compensation(
                     record,
@@ -357,7 +356,7 @@ impl Engine {
         if !diverged.is_empty() {
             state = self.step(state, SagaEvent::UndoFailed);
         }
-        let mut record = nested.record(state, &[], &[], &[]);
+        let mut record = nested.record(state, Vec::new(), &[], Vec::new());
         record.writes = done
             .iter()
             .filter_map(|undone| undo_record(intent, undone))
@@ -519,7 +518,7 @@ fn divergence(intent: &Intent, undone: &Undone) -> Option<Divergence> {
     let Step::Write { write } = &row.step else {
         return None;
     };
-    let hide = |object: Object| masked(&object, row.confidential.iter().map(String::as_str));
+    let hide = |object: Object| masked(object, row.confidential.iter().map(String::as_str));
     let forward = intent
         .ended
         .get(undone.index)
@@ -539,7 +538,7 @@ fn divergence(intent: &Intent, undone: &Undone) -> Option<Divergence> {
 fn undo_record(intent: &Intent, undone: &Undone) -> Option<WriteRecord> {
     let row = intent.rows.get(undone.index)?;
     let forward = intent.ended.get(undone.index)?;
-    let hide = |object: Object| masked(&object, row.confidential.iter().map(String::as_str));
+    let hide = |object: Object| masked(object, row.confidential.iter().map(String::as_str));
     let target_id = forward
         .written
         .as_ref()

@@ -63,7 +63,7 @@ fn detail(row: &PlannedRow, end: &RowEnd) -> Value {
         Step::Write { write } => Some(write),
         Step::Nothing | Step::Failed { .. } => None,
     };
-    let hide = |object: Object| masked(&object, row.confidential.iter().map(String::as_str));
+    let hide = |object: Object| masked(object, row.confidential.iter().map(String::as_str));
     let mut detail = json!({
         "mapping": row.mapping,
         "linkQualifier": row.link_qualifier,

@@ -27,7 +27,7 @@ use super::{
 /// A diverged change that this node holds.
 struct Held {
     record: OperationRecord,
-    payload: Option<serde_json::Value>,
+    payload: Option<String>,
     holder: Holder,
     _turn: Turn,
     _work: Work,
@@ -175,7 +175,7 @@ impl Engine {
 
     async fn heal_held(&self, held: &Held, caller: &str) -> Result<OperationRecord, Failed> {
         let refused = |message: String| Failed::Refused(Refusal::new(409, message));
-        let intent = intent_of(held.payload.clone()).map_err(refused)?;
+        let intent = intent_of(held.payload.as_deref()).map_err(refused)?;
         let children = self
             .store()
             .children(held.record.id)
@@ -185,7 +185,7 @@ impl Engine {
             .into_iter()
             .find(|child| child.record.purpose == Purpose::Compensation)
             .ok_or_else(|| refused("its compensation is not in the journal".to_owned()))?;
-        let nested_intent = intent_of(nested.payload).map_err(refused)?;
+        let nested_intent = intent_of(nested.payload.as_deref()).map_err(refused)?;
         let context = Context::new(intent.change.clone(), self.setup()).hiding(&intent.rows);
         let context = Context {
             node: Arc::clone(&held.holder.node),
@@ -242,7 +242,7 @@ impl Engine {
         links.extend(compensation.links.clone());
         let nested = merged(nested, compensation.record);
         let settlement = Settlement {
-            payloads: vec![(nested.id, super::journal::to_payload(&compensation.intent))],
+            payloads: vec![(nested.id, compensation.intent.text())],
             records: vec![nested, record.clone()],
             release: Some(held.holder.clone()),
             links,

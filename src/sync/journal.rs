@@ -8,7 +8,7 @@ use crate::{
 
 use super::{
     Engine,
-    change::{Change, Context, Intent, object_write},
+    change::{Context, Intent, IntentText, object_write},
     checkpoint::{Point, Sabotage, is_sabotaged},
     follow::Asked,
     plan::Plan,
@@ -22,6 +22,14 @@ pub(super) struct Journaled {
     hook_runs: Vec<HookRun>,
     follow_ups: Vec<Asked>,
     state: SagaState,
+}
+
+/// The parts of a journaled change that is over.
+pub(super) struct Parts {
+    pub context: Context,
+    pub rows: Vec<PlannedRow>,
+    pub hook_runs: Vec<HookRun>,
+    pub follow_ups: Vec<Asked>,
 }
 
 impl Journaled {
@@ -43,6 +51,16 @@ impl Journaled {
 
     pub(super) fn state(&self) -> SagaState {
         self.state
+    }
+
+    /// Its parts, for its end.
+    pub(super) fn into_parts(self) -> Parts {
+        Parts {
+            context: self.context,
+            rows: self.rows,
+            hook_runs: self.hook_runs,
+            follow_ups: self.follow_ups,
+        }
     }
 
     /// Keeps what a hook that ran after the journal said.
@@ -80,22 +98,15 @@ impl Journaled {
 
 impl Engine {
     /// Makes the plan durable, together with the new object, in one commit.
-    pub(super) async fn journal(&self, plan: Plan) -> Result<Journaled, (JournalError, Plan)> {
-        let state = match SagaState::Planned.next(SagaEvent::Journal) {
-            Ok(state) => state,
-            Err(step) => {
-                tracing::error!(%step, "illegal step");
-                SagaState::Journaled
-            }
-        };
+    pub(super) async fn journal(&self, plan: Plan) -> Result<Journaled, JournalError> {
+        let state = self.step(SagaState::Planned, SagaEvent::Journal);
         let context = plan.context();
         let change = &context.change;
         // Before the entry is stored: where this life ends meanwhile, the change is not its to do.
         let node = self.store().identity();
-        let record = context.record(state, plan.rows(), &[], plan.hook_runs());
         let entry = JournalEntry {
-            record,
-            payload: self.payload(change, &plan),
+            record: context.outline(state, plan.rows(), plan.hook_runs()),
+            payload: self.intent_text(&plan),
             object: object_write(change),
             claim: true,
             node: Arc::clone(&node),
@@ -108,9 +119,7 @@ impl Engine {
             updates: Vec::new(),
             payloads: Vec::new(),
         };
-        if let Err(error) = self.store().journal(entry).await {
-            return Err((error, plan));
-        }
+        self.store().journal(entry).await?;
         self.reach(Point::Journaled).await;
         let (context, rows, hook_runs, follow_ups) = plan.into_parts();
         let context = Context { node, ..context };
@@ -130,12 +139,12 @@ impl Engine {
         record: OperationRecord,
         intent: &Intent,
         object: ObjectWrite,
-        parent: (OperationRecord, serde_json::Value),
+        parent: (OperationRecord, String),
         node: &Arc<str>,
     ) -> Result<(), JournalError> {
         let entry = JournalEntry {
             record,
-            payload: to_payload(intent),
+            payload: intent.text(),
             object,
             claim: false,
             node: Arc::clone(node),
@@ -148,28 +157,23 @@ impl Engine {
         self.store().journal(entry).await
     }
 
-    fn payload(&self, change: &Change, plan: &Plan) -> serde_json::Value {
+    fn intent_text(&self, plan: &Plan) -> String {
         let rows = if is_sabotaged(self.store().node(), Sabotage::Journal) {
-            Vec::new()
+            &[]
         } else {
-            plan.rows().to_vec()
+            plan.rows()
         };
-        to_payload(&Intent {
+        IntentText {
             format: Intent::FORMAT,
-            change: change.clone(),
+            change: &plan.context().change,
             rows,
-            ended: Vec::new(),
-            undone: Vec::new(),
-            hook_runs: plan.hook_runs().to_vec(),
-            follow_ups: plan.follow_ups().to_vec(),
+            ended: &[],
+            undone: &[],
+            hook_runs: plan.hook_runs(),
+            follow_ups: plan.follow_ups(),
             thrown: None,
-            doubtful: Vec::new(),
-        })
+            doubtful: &[],
+        }
+        .text()
     }
-}
-
-/// The intent as the store keeps it. Every part of it serializes to JSON by construction: maps
-/// have text keys, and numbers come from JSON.
-pub(super) fn to_payload(intent: &Intent) -> serde_json::Value {
-    serde_json::to_value(intent).unwrap_or_default()
 }

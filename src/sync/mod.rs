@@ -45,6 +45,7 @@ use crate::{
     store::Store,
 };
 
+pub use change::shown;
 pub use error::{Accepted, Answer, Refusal, reason};
 pub use finding::{Agreement, Finding, Inspected, Standing};
 pub use fingerprint::{Fingerprint, combined, fingerprint};

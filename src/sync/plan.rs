@@ -447,7 +447,7 @@ fn report(run: &ScriptRun, redactor: &Redactor) -> HookRun {
 }
 
 fn row_value(row: &PlannedRow) -> Value {
-    let hide = |object: Object| masked(&object, row.confidential.iter().map(String::as_str));
+    let hide = |object: Object| masked(object, row.confidential.iter().map(String::as_str));
     let mut value = json!({
         "mapping": row.mapping,
         "linkQualifier": row.link_qualifier,

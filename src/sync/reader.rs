@@ -91,7 +91,7 @@ impl HookReader {
             .mappings
             .iter()
             .filter(|mapping| mapping.target == *container)
-            .fold(object, |object, mapping| mapping.masked(&object))
+            .fold(object, |object, mapping| mapping.masked(object))
     }
 }
 

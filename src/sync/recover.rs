@@ -2,7 +2,6 @@
 use std::collections::HashMap;
 
 use futures::future::join_all;
-use serde_json::Value;
 
 use crate::{
     model::{CauseKind, OperationId, OperationRecord, PlannedRow, Purpose, RowResult, Step},
@@ -183,7 +182,7 @@ impl Engine {
         in_flight: &InFlight,
         stored: StoredOperation,
     ) -> Result<Option<Settled>, Stuck> {
-        let intent = read_intent(stored.payload)?;
+        let intent = read_intent(stored.payload.as_deref())?;
         let context = self.context_of(&intent, in_flight);
         self.check_targets(&context, &intent.rows)?;
         let children = self.store().children(in_flight.operation).await?;
@@ -210,7 +209,7 @@ impl Engine {
         intent: Intent,
         nested: StoredOperation,
     ) -> Result<Settled, Stuck> {
-        let mut nested_intent = read_intent(nested.payload)?;
+        let mut nested_intent = read_intent(nested.payload.as_deref())?;
         // What is not noted as undone may have been undone all the same.
         nested_intent.doubtful = (0..nested_intent.rows.len()).collect();
         let nested_context = self.context_of(&nested_intent, in_flight);
@@ -300,7 +299,7 @@ impl Engine {
         in_flight: &InFlight,
         stored: StoredOperation,
     ) -> Result<(), Stuck> {
-        let intent = read_intent(stored.payload)?;
+        let intent = read_intent(stored.payload.as_deref())?;
         let node = &in_flight.node;
         let ended = self.finish_follow_ups(node, &intent.change, &intent.follow_ups);
         Ok(ended.await?.wait().await?)
@@ -327,11 +326,18 @@ impl Engine {
 }
 
 /// Reads an intent of this or any earlier format.
-pub(super) fn intent_of(payload: Option<Value>) -> Result<Intent, String> {
+pub(super) fn intent_of(payload: Option<&str>) -> Result<Intent, String> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        format: Option<u64>,
+    }
     let payload = payload.ok_or("its intent is not in the journal any more")?;
-    match payload.get("format").and_then(Value::as_u64) {
-        Some(format) if format <= u64::from(Intent::FORMAT) => serde_json::from_value(payload)
-            .map_err(|error| format!("its intent cannot be read: {error}")),
+    let unreadable = |error| format!("its intent cannot be read: {error}");
+    let version: Version = serde_json::from_str(payload).map_err(unreadable)?;
+    match version.format {
+        Some(format) if format <= u64::from(Intent::FORMAT) => {
+            serde_json::from_str(payload).map_err(unreadable)
+        }
         Some(format) => Err(format!(
             "a newer program wrote it (journal format {format}, this one reads up to {})",
             Intent::FORMAT
@@ -340,7 +346,7 @@ pub(super) fn intent_of(payload: Option<Value>) -> Result<Intent, String> {
     }
 }
 
-fn read_intent(payload: Option<Value>) -> Result<Intent, Stuck> {
+fn read_intent(payload: Option<&str>) -> Result<Intent, Stuck> {
     intent_of(payload).map_err(Stuck::Because)
 }
 
@@ -421,16 +427,14 @@ fn changed_meanwhile() -> crate::model::Cause {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn a_newer_format_waits_for_a_newer_program() {
         let refused = |payload| intent_of(payload).err().unwrap();
-        assert!(refused(Some(json!({"format": 99}))).contains("newer program"));
-        assert!(refused(Some(json!({}))).contains("names no format"));
-        assert!(refused(Some(json!({"format": 1}))).contains("cannot be read"));
+        assert!(refused(Some(r#"{"format": 99}"#)).contains("newer program"));
+        assert!(refused(Some("{}")).contains("names no format"));
+        assert!(refused(Some(r#"{"format": 1}"#)).contains("cannot be read"));
         assert!(refused(None).contains("not in the journal"));
     }
 

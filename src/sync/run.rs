@@ -22,7 +22,7 @@ use super::{
     checkpoint::{Point, Sabotage, is_sabotaged},
     details::{failed_row, first_failed, sync_details},
     error::{Answer, Refusal},
-    journal::Journaled,
+    journal::{Journaled, Parts},
     lane::Turn,
     plan::Plan,
     settle::{Settled, post_variables},
@@ -230,7 +230,7 @@ impl Engine {
             }
             let error = match self.journal(plan).await {
                 Ok(journaled) => return Ok(journaled),
-                Err((error, _)) => error,
+                Err(error) => error,
             };
             tries += 1;
             let refusal = match error {
@@ -264,8 +264,7 @@ impl Engine {
         let ends = plan.preflight_ends();
         let mut refusal = not_plannable(&plan, status);
         let ran = self.ask_preflight(plan.context(), plan.rows(), &ends).await;
-        let rows = plan.rows().to_vec();
-        let (context, _, mut hook_runs, _) = plan.into_parts();
+        let (context, rows, mut hook_runs, _) = plan.into_parts();
         if let Some((run, report)) = ran {
             hook_runs.push(report);
             if let Err(failure @ crate::hooks::Failure::Thrown { .. }) = &run.result {
@@ -274,7 +273,7 @@ impl Engine {
                 refusal.merge_detail(facts.unwrap_or_default());
             }
         }
-        let record = context.record(SagaState::Planned, &rows, &ends, &hook_runs);
+        let record = context.record(SagaState::Planned, rows, &ends, hook_runs.clone());
         let refused = NotAdmitted {
             refusal,
             context: Some(context),
@@ -313,15 +312,20 @@ impl Engine {
         journaled: Journaled,
         mut refusal: Refusal,
     ) -> Answer {
-        let context = journaled.context();
-        let change = &context.change;
         let state = self.step(journaled.state(), SagaEvent::Refuse);
         let ends: Vec<RowEnd> = journaled
             .rows()
             .iter()
             .map(|_| RowEnd::of(crate::model::RowResult::Skipped))
             .collect();
-        let record = context.record(state, journaled.rows(), &ends, journaled.hook_runs());
+        let Parts {
+            context,
+            rows,
+            hook_runs,
+            ..
+        } = journaled.into_parts();
+        let change = &context.change;
+        let record = context.record(state, rows, &ends, hook_runs);
         refusal.merge_detail(facts(change.id, Outcome::Rejected));
         let answer = Answer {
             operation: change.id,
@@ -333,7 +337,7 @@ impl Engine {
             release: Some(context.holder()),
             ..Settlement::default()
         };
-        let ticket = self.write_rejection(context, record, &answer, settlement);
+        let ticket = self.write_rejection(&context, record, &answer, settlement);
         // The repository holds the new object until this is written.
         if let Err(error) = ticket.wait().await {
             tracing::error!(
@@ -380,8 +384,8 @@ impl Engine {
         };
         let context = context.unwrap_or_else(|| unplanned(attempt, self.setup()));
         let keep = record.is_some();
-        let mut record =
-            record.unwrap_or_else(|| context.record(SagaState::Planned, &[], &[], &hook_runs));
+        let mut record = record
+            .unwrap_or_else(|| context.record(SagaState::Planned, Vec::new(), &[], hook_runs));
         let state = self.step(SagaState::Planned, SagaEvent::Refuse);
         record.outcome = state.outcome();
         record.phase = state.phase().to_owned();
@@ -446,7 +450,8 @@ impl Engine {
         let change = &context.change;
         let before = change.old.as_ref().map(|old| context.masked(old));
         let after = change.new.as_ref().map(|new| context.masked(new));
-        settlement.audit = audit::about_change(self.clock(), record, before, after);
+        settlement.audit =
+            audit::about_change(self.clock(), record, before.as_deref(), after.as_deref());
         // Who is told to try again under the same key is not to get this answer again.
         let is_journaled = settlement.release.is_some();
         let refusal = answer.result.as_ref().err();

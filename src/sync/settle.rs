@@ -9,7 +9,8 @@ use crate::{
     managed::HookPoint,
     model::{
         CauseKind, ChangeKind, Filter, LinkChange, Object, OperationRecord, Outcome, PlannedRow,
-        RowResult, SagaEvent, SagaState, Step, TargetWrite, link::Link, record::HookRun,
+        RowResult, SagaEvent, SagaState, Step, TargetWrite, audit::NewEntry, link::Link,
+        record::HookRun,
     },
     store::{Settlement, StoredAnswer, Ticket},
 };
@@ -25,7 +26,7 @@ use super::{
     error::{Accepted, Answer, Refusal},
     follow::Asked,
     hook::constant,
-    journal::Journaled,
+    journal::{Journaled, Parts},
 };
 
 /// The header that tells how many seconds to stay away.
@@ -42,6 +43,14 @@ pub(super) struct Settled {
     /// Whether the end must be on disk before it is answered: recovery would not derive it again
     /// from what the targets hold.
     pub needs_disk: bool,
+}
+
+/// How a change ended, for its record.
+struct End<'a> {
+    state: SagaState,
+    ends: &'a [RowEnd],
+    /// How it was taken back, where it was.
+    compensation: Option<Compensation>,
 }
 
 /// What is to happen after all rows were tried.
@@ -142,11 +151,10 @@ impl Engine {
         let (journaled, ends) = applied.into_parts();
         let state = self.step(self.step(journaled.state(), SagaEvent::Apply), event);
         let outcome = state.outcome().unwrap_or(Outcome::Partial);
-        let context = journaled.context();
-        let mut record = context.record(state, journaled.rows(), &ends, journaled.hook_runs());
-        let answer = self.answer(context, outcome, journaled.rows(), &ends, thrown);
-        let mut settlement = Settlement {
-            links: links(journaled.rows(), &ends),
+        let (context, rows) = (journaled.context(), journaled.rows());
+        let answer = self.answer(context, outcome, rows, &ends, thrown);
+        let settlement = Settlement {
+            links: links(rows, &ends),
             // One mapping put right says nothing about the others.
             supersedes: (outcome == Outcome::Synced && !context.is_reconciliation())
                 .then(|| (context.change.object.clone(), context.change.id)),
@@ -154,16 +162,13 @@ impl Engine {
             outbound: self.left_to_queues(context),
             ..Settlement::default()
         };
-        let ticket = self.finish(
-            &journaled,
-            &mut record,
-            &answer,
-            &mut settlement,
-            settlement_of,
-        );
-        let needs_disk =
-            outcome != Outcome::Synced || !are_recognizable(context, journaled.rows(), &ends);
-        let settled = self.ended(journaled, answer, ticket, outcome).await;
+        let needs_disk = outcome != Outcome::Synced || !are_recognizable(context, rows, &ends);
+        let end = End {
+            state,
+            ends: &ends,
+            compensation: None,
+        };
+        let settled = self.ended(journaled, answer, settlement, end).await;
         Settled {
             needs_disk,
             ..settled
@@ -180,7 +185,8 @@ impl Engine {
         let context = journaled.context();
         let applied_state = self.step(journaled.state(), SagaEvent::Apply);
         let compensating = self.step(applied_state, SagaEvent::Revert);
-        let parent = context.record(compensating, journaled.rows(), &ends, journaled.hook_runs());
+        let (rows, hook_runs) = (journaled.rows().to_vec(), journaled.hook_runs().to_vec());
+        let parent = context.record(compensating, rows, &ends, hook_runs);
         let intent = Intent {
             thrown: thrown.as_ref().map(Thrown::from),
             ..journaled.intent()
@@ -206,101 +212,98 @@ impl Engine {
         if let Some(run) = compensation.hook_run.take() {
             journaled.note(run, Vec::new());
         }
-        let context = journaled.context();
         let outcome = compensation.state.outcome().unwrap_or(Outcome::Diverged);
-        let mut record = context.record(
-            compensation.state,
+        let answer = self.answer(
+            journaled.context(),
+            outcome,
             journaled.rows(),
             &ends,
-            journaled.hook_runs(),
+            thrown,
         );
-        record.nested = vec![compensation.record.id];
-        record.diverged = compensation.diverged.clone();
-        record.revision = revision(compensation.intent.change.new.as_ref());
-        let answer = self.answer(context, outcome, journaled.rows(), &ends, thrown);
         let mut links = standing_links(&compensation);
-        links.extend(compensation.links.clone());
-        let mut settlement = Settlement {
+        links.append(&mut compensation.links);
+        let settlement = Settlement {
             records: vec![compensation.record.clone()],
-            payloads: vec![(
-                compensation.record.id,
-                super::journal::to_payload(&compensation.intent),
-            )],
+            payloads: vec![(compensation.record.id, compensation.intent.text())],
             links,
             ..Settlement::default()
         };
-        let undo = audit::about_compensation(self.clock(), &compensation.record);
-        let ticket = self.finish(
-            &journaled,
-            &mut record,
-            &answer,
-            &mut settlement,
-            |settlement, own| {
-                settlement.audit = own;
-                settlement.audit.extend(undo);
-            },
-        );
-        self.ended(journaled, answer, ticket, outcome).await
+        let end = End {
+            state: compensation.state,
+            ends: &ends,
+            compensation: Some(compensation),
+        };
+        self.ended(journaled, answer, settlement, end).await
     }
 
     /// Fills a settlement with what every end has, and hands it to the store.
-    fn finish(
-        &self,
-        journaled: &Journaled,
-        record: &mut OperationRecord,
-        answer: &Answer,
-        settlement: &mut Settlement,
-        audit_order: impl FnOnce(&mut Settlement, Vec<crate::model::audit::AuditEntry>),
-    ) -> Ticket {
-        let context = journaled.context();
-        let change = &context.change;
-        record.ended_at = Some(self.clock().now());
-        if let Err(refusal) = &answer.result {
-            record.error = Some(recorded(refusal.code, &refusal.message));
-        }
-        record.follow_ups = journaled.follow_ups().iter().map(Asked::record).collect();
-        record
-            .nested
-            .extend(journaled.follow_ups().iter().map(|asked| asked.id));
-        let before = change.old.as_ref().map(|old| context.masked(old));
-        let after = change.new.as_ref().map(|new| context.masked(new));
-        audit_order(
-            settlement,
-            audit::about_change(self.clock(), record, before, after),
-        );
-        settlement.records.push(record.clone());
-        settlement.release = Some(context.holder());
-        settlement.answer = self.stored_answer(change, answer);
-        if !journaled.follow_ups().is_empty() {
-            settlement.claim = Some((super::follow::row(change.id), change.id));
-            let payload = super::journal::to_payload(&journaled.intent());
-            settlement.payloads.push((change.id, payload));
-        }
-        self.store().settle(std::mem::take(settlement))
-    }
-
     async fn ended(
         &self,
         journaled: Journaled,
         answer: Answer,
-        ticket: Ticket,
-        outcome: Outcome,
+        mut settlement: Settlement,
+        end: End<'_>,
     ) -> Settled {
-        let change = journaled.context().change.clone();
-        let node = Arc::clone(&journaled.context().node);
-        let kind = change.kind.as_str();
-        metrics::counter!("recant_changes_total", "outcome" => outcome.as_str(), "kind" => kind)
-            .increment(1);
+        let intent = (!journaled.follow_ups().is_empty()).then(|| journaled.intent().text());
+        let Parts {
+            context,
+            rows,
+            hook_runs,
+            follow_ups,
+        } = journaled.into_parts();
+        let mut record = context.record(end.state, rows, end.ends, hook_runs);
+        record.ended_at = Some(self.clock().now());
+        if let Err(refusal) = &answer.result {
+            record.error = Some(recorded(refusal.code, &refusal.message));
+        }
+        record.follow_ups = follow_ups.iter().map(Asked::record).collect();
+        record.nested = end.compensation.iter().map(|it| it.record.id).collect();
+        record
+            .nested
+            .extend(follow_ups.iter().map(|asked| asked.id));
+        if let Some(compensation) = &end.compensation {
+            record.diverged.clone_from(&compensation.diverged);
+            record.revision = revision(compensation.intent.change.new.as_ref());
+        }
+        let outcome = record.outcome;
+        let change = &context.change;
+        settlement.audit = self.entries(&context, &record, end.compensation.as_ref());
+        settlement.records.push(record);
+        settlement.release = Some(context.holder());
+        settlement.answer = self.stored_answer(change, &answer);
+        if let Some(intent) = intent {
+            settlement.claim = Some((super::follow::row(change.id), change.id));
+            settlement.payloads.push((change.id, intent));
+        }
+        let ticket = self.store().settle(settlement);
+        metrics::counter!("recant_changes_total",
+            "outcome" => outcome.map_or("", Outcome::as_str), "kind" => change.kind.as_str())
+        .increment(1);
         self.reach(Point::Ended).await;
-        let follow_ups = journaled.follow_ups().to_vec();
         Settled {
             answer,
-            change,
+            change: context.change,
             follow_ups,
             ticket,
-            node,
+            node: context.node,
             needs_disk: true,
         }
+    }
+
+    fn entries(
+        &self,
+        context: &Context,
+        record: &OperationRecord,
+        compensation: Option<&Compensation>,
+    ) -> Vec<NewEntry> {
+        let change = &context.change;
+        let before = change.old.as_ref().map(|old| context.masked(old));
+        let after = change.new.as_ref().map(|new| context.masked(new));
+        let mut entries =
+            audit::about_change(self.clock(), record, before.as_deref(), after.as_deref());
+        let undo = compensation.map(|it| audit::about_compensation(self.clock(), &it.record));
+        entries.extend(undo.into_iter().flatten());
+        entries
     }
 
     /// The answer under the caller's idempotency key, if there is one.
@@ -581,10 +584,6 @@ pub(super) fn stored(answer: &Answer) -> StoredAnswer {
         body: answer.body(),
         headers,
     }
-}
-
-fn settlement_of(settlement: &mut Settlement, entries: Vec<crate::model::audit::AuditEntry>) {
-    settlement.audit = entries;
 }
 
 /// What `postCreate`, `postUpdate` and `postDelete` see.

@@ -15,7 +15,7 @@ use recant::{
     clock::{Clock as _, SharedClock, SystemClock},
     model::{
         ChangeKind, Filter, Object, OperationId, OperationRecord, Outcome, Purpose, ResourceName,
-        audit::{AuditEntry, Topic},
+        audit::{NewEntry, Topic},
     },
     store::{Holder, JournalEntry, Keyring, ObjectWrite, Options, Search, Settlement, Store},
 };
@@ -140,7 +140,7 @@ pub fn put(id: &str, mut content: Value, expected: Option<&str>) -> JournalEntry
     content["_rev"] = json!(record.id.to_string());
     JournalEntry {
         record,
-        payload: json!({"format": 1, "writes": []}),
+        payload: r#"{"format":1,"writes":[]}"#.to_owned(),
         object: ObjectWrite::Put {
             object: object(content),
             expected: expected.map(str::to_owned),
@@ -178,14 +178,14 @@ pub fn end(store: &Store, entry: &JournalEntry, outcome: Outcome) -> Settlement 
     }
 }
 
-pub fn audit(record: &OperationRecord, topic: Topic) -> AuditEntry {
-    AuditEntry {
+pub fn audit(record: &OperationRecord, topic: Topic) -> NewEntry {
+    NewEntry {
         id: SystemClock.fresh_id(),
         topic,
         timestamp: now(),
         transaction_id: record.transaction_id.clone(),
         operation: Some(record.id.0),
-        body: object(json!({"resourceName": record.object.to_string(), "status": "SUCCESS"})),
+        body: json!({"resourceName": record.object.to_string(), "status": "SUCCESS"}).to_string(),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod feed_mark;
 pub mod idempotency;
 pub mod integration_event;
 pub mod integration_record;
+pub mod intent;
 pub mod lane;
 pub mod link;
 pub mod link_digest;

@@ -1,4 +1,4 @@
-//! The journal: changes, their records and intents.
+//! The journal: changes and their records.
 use sea_orm::entity::prelude::*;
 
 /// A row.
@@ -28,12 +28,8 @@ pub struct Model {
     pub started_at: i64,
     /// Microseconds since 1970.
     pub ended_at: Option<i64>,
-    /// The key that the intent is encrypted with; none: it is in clear.
-    pub payload_key: Option<String>,
     /// The record as JSON.
     pub record: String,
-    /// The intent; none once its retention has passed.
-    pub payload: Option<String>,
 }
 
 /// None are declared: the store joins by hand.

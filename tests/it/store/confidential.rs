@@ -199,7 +199,7 @@ fn secret_entry(id: &str) -> recant::store::JournalEntry {
     let content =
         json!({"mail": format!("{id}@example.org"), "password": [SECRET, {"hint": SECRET}]});
     let mut entry = put(id, content.clone(), None);
-    entry.payload = json!({"new": content});
+    entry.payload = json!({"new": content}).to_string();
     entry
 }
 
@@ -209,7 +209,8 @@ async fn dump(place: &Place) -> String {
     let mut text = String::new();
     for (columns, table) in [
         ("body, sealed", "managed_object"),
-        ("record, payload", "operation"),
+        ("record, null", "operation"),
+        ("body, null", "intent"),
     ] {
         let sql = format!("select {columns} from {table}");
         let statement = sea_orm::Statement::from_string(database.get_database_backend(), sql);
