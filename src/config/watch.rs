@@ -7,12 +7,7 @@ use std::{
     time::Duration,
 };
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use super::{
     Configuration, Loaded, Problem,
@@ -22,12 +17,11 @@ use super::{
 };
 use crate::hooks::{Limits, Runtime};
 
-/// Editors write a file in several steps: this much silence ends an edit.
-const SETTLED: Duration = Duration::from_millis(200);
-/// An edit that never falls silent is taken up after this many silences were waited for.
+/// How often the files are looked at. Looking works on network folders too, and unlike the
+/// system's reports costs nothing while the store writes its database beside them.
+const PACE: Duration = Duration::from_millis(400);
+/// An edit that never ends is taken up after this many looks.
 const PATIENCE: usize = 4;
-/// How often the files are looked at even if the system reports no change, as on network folders.
-const POLL: Duration = Duration::from_secs(1);
 
 /// What is in force, and what keeps the folder's latest content from being in force.
 #[derive(Debug, Clone)]
@@ -42,7 +36,6 @@ pub struct State {
 #[derive(Debug)]
 pub struct Watcher {
     task: JoinHandle<()>,
-    _events: Option<RecommendedWatcher>,
 }
 
 impl Drop for Watcher {
@@ -59,19 +52,13 @@ pub fn watch(
     reload: impl Fn() -> Loaded + Send + Sync + 'static,
 ) -> (watch::Receiver<Arc<State>>, Watcher) {
     let folder = state.configuration.folder.clone();
-    let changed = Arc::new(Notify::new());
-    let events = events(&folder, Arc::clone(&changed));
     let seen = Seen {
         fingerprint: fingerprint(&folder, &state.configuration.watched),
         watched: state.configuration.watched.clone(),
     };
     let (sender, receiver) = watch::channel(Arc::new(state));
-    let task = tokio::spawn(follow(folder, seen, changed, Arc::new(reload), sender));
-    let watcher = Watcher {
-        task,
-        _events: events,
-    };
-    (receiver, watcher)
+    let task = tokio::spawn(follow(folder, seen, Arc::new(reload), sender));
+    (receiver, Watcher { task })
 }
 
 /// Makes runtimes for [`super::load`]: the same one again while the limits stay the same.
@@ -103,39 +90,58 @@ type Mark = (PathBuf, Option<(u64, Option<std::time::SystemTime>, u64)>);
 async fn follow(
     folder: PathBuf,
     mut seen: Seen,
-    changed: Arc<Notify>,
     reload: Arc<dyn Fn() -> Loaded + Send + Sync>,
     sender: watch::Sender<Arc<State>>,
 ) {
+    let mut unsettled: Option<(Vec<Mark>, usize)> = None;
     loop {
-        if timeout(POLL, changed.notified()).await.is_ok() {
-            for _ in 0..PATIENCE {
-                sleep(SETTLED).await;
-                // Nothing came in meanwhile: the edit is over.
-                if timeout(Duration::ZERO, changed.notified()).await.is_err() {
-                    break;
+        sleep(PACE).await;
+        let (folder, reload, before) = (folder.clone(), Arc::clone(&reload), seen.clone());
+        let last = unsettled.take();
+        let looked = tokio::task::spawn_blocking(move || look(&folder, &before, last, &*reload));
+        match looked.await {
+            Ok(Look::Same) | Err(_) => {}
+            Ok(Look::Unsettled(marks, looks)) => unsettled = Some((marks, looks)),
+            Ok(Look::Loaded(loaded, now)) => {
+                seen = now;
+                let next = next_state(&sender.borrow(), loaded);
+                if sender.send(Arc::new(next)).is_err() {
+                    return;
                 }
             }
-        }
-        let (folder, reload, before) = (folder.clone(), Arc::clone(&reload), seen.clone());
-        let looked = tokio::task::spawn_blocking(move || look(&folder, &before, &*reload)).await;
-        let Ok(Some((loaded, now))) = looked else {
-            continue;
-        };
-        seen = now;
-        let next = next_state(&sender.borrow(), loaded);
-        if sender.send(Arc::new(next)).is_err() {
-            return;
         }
     }
 }
 
-/// Loads the folder where it is not what was seen before.
-fn look(folder: &Path, before: &Seen, reload: &dyn Fn() -> Loaded) -> Option<(Loaded, Seen)> {
+/// What a look at the folder found.
+enum Look {
+    /// It is as it was when it was last loaded.
+    Same,
+    /// It changed, and may still be changing; how often it was found so.
+    Unsettled(Vec<Mark>, usize),
+    /// It changed, and was loaded.
+    Loaded(Loaded, Seen),
+}
+
+/// Loads the folder where it is not what was seen before and an edit is over: editors write a file
+/// in several steps.
+fn look(
+    folder: &Path,
+    before: &Seen,
+    last: Option<(Vec<Mark>, usize)>,
+    reload: &dyn Fn() -> Loaded,
+) -> Look {
     // Taken before loading, so that a change during the load shows at the next look.
     let now = fingerprint(folder, &before.watched);
     if now == before.fingerprint {
-        return None;
+        return Look::Same;
+    }
+    let (settled, looks) = match last {
+        Some((marks, looks)) => (marks == now, looks + 1),
+        None => (false, 1),
+    };
+    if !settled && looks < PATIENCE {
+        return Look::Unsettled(now, looks);
     }
     let loaded = reload();
     let watched: BTreeSet<_> = before.watched.union(&loaded.watched).cloned().collect();
@@ -145,13 +151,11 @@ fn look(folder: &Path, before: &Seen, reload: &dyn Fn() -> Loaded) -> Option<(Lo
             mark.1.clone_from(&earlier.1);
         }
     }
-    Some((
-        loaded,
-        Seen {
-            fingerprint,
-            watched,
-        },
-    ))
+    let seen = Seen {
+        fingerprint,
+        watched,
+    };
+    Look::Loaded(loaded, seen)
 }
 
 /// What is in force after a load.
@@ -264,33 +268,4 @@ fn inode(data: &std::fs::Metadata) -> u64 {
 #[cfg(not(unix))]
 fn inode(_: &std::fs::Metadata) -> u64 {
     0
-}
-
-/// Reports of the system about the folder; none where it gives none, then polling must do.
-fn events(folder: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
-    let roots = [
-        folder.join(PROJECT),
-        folder.join("conf"),
-        folder.join("hooks"),
-    ];
-    let interesting = roots.clone();
-    let handler = move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else { return };
-        // The store and CSV targets may lie beside; and reading a file is an event, too.
-        let ours = event
-            .paths
-            .iter()
-            .any(|path| interesting.iter().any(|root| path.starts_with(root)));
-        if ours && !matches!(event.kind, EventKind::Access(_)) {
-            changed.notify_one();
-        }
-    };
-    let mut watcher = notify::recommended_watcher(handler)
-        .inspect_err(|error| tracing::debug!(%error, "the system reports no changes of files"))
-        .ok()?;
-    let _ = watcher.watch(folder, RecursiveMode::NonRecursive);
-    for inner in roots.iter().filter(|root| root.is_dir()) {
-        let _ = watcher.watch(inner, RecursiveMode::Recursive);
-    }
-    Some(watcher)
 }

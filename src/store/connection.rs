@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const LONGEST: Duration = Duration::from_secs(20);
 /// How long a connection may rest before it is tried out again.
 const RESTED: Duration = Duration::from_secs(5);
+/// After how many pages the write-ahead log is copied into the database, 4 KB each: pages that are
+/// written again and again are copied once.
+const CHECKPOINT: &str = "8000";
 /// Prepared statements kept per connection: the writer uses each in several sizes.
 const STATEMENTS: usize = 512;
 
@@ -286,6 +289,7 @@ fn sqlite(options: &mut ConnectOptions, in_memory: Option<()>, missing: Missing)
             }
             options
                 .journal_mode(SqliteJournalMode::Wal)
+                .pragma("wal_autocheckpoint", CHECKPOINT)
                 .create_if_missing(missing == Missing::Create)
         });
     if in_memory.is_some() {

@@ -2,6 +2,7 @@
 //!
 //! One task per store writes everything that belongs to a change ([`writer`]); it puts what waits
 //! into one transaction ([`round`]), judged in memory first ([`state`]). Everything else reads.
+mod admission;
 mod audit;
 mod batch;
 mod chain;
@@ -101,6 +102,7 @@ struct Core {
     confidential: ArcSwap<rows::Confidential>,
     leases: nodes::Leases,
     pending: pending::Pending,
+    gathering: admission::Gathering,
     counters: statistics::Counters,
     /// Told whenever an event is stored.
     fed: tokio::sync::Notify,
@@ -135,6 +137,7 @@ impl Store {
             keys: options.keys,
             confidential: ArcSwap::default(),
             pending: pending::Pending::default(),
+            gathering: admission::Gathering::default(),
             counters: statistics::Counters::default(),
             fed: tokio::sync::Notify::new(),
             queued: tokio::sync::Notify::new(),

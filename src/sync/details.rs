@@ -1,7 +1,7 @@
 //! `syncDetails`: a row for every mapping, for hooks, callers and platforms that notify; masked.
 use serde_json::{Value, json};
 
-use crate::model::{CauseKind, Object, PlannedRow, RowResult, Step, secret::masked};
+use crate::model::{CauseKind, Object, PlannedRow, RowResult, Step, TargetWrite, secret::masked};
 
 use super::change::RowEnd;
 
@@ -64,23 +64,28 @@ fn detail(row: &PlannedRow, end: &RowEnd) -> Value {
         Step::Nothing | Step::Failed { .. } => None,
     };
     let hide = |object: Object| masked(object, row.confidential.iter().map(String::as_str));
-    let mut detail = json!({
-        "mapping": row.mapping,
-        "linkQualifier": row.link_qualifier,
-        "targetObjectSet": row.target.to_string(),
-        "sourceId": row.source_id,
-        "targetId": target_id(row, end),
-        "situation": row.situation,
-        "action": row.action,
-        "result": end.result,
-        "oldTargetValue": write.and_then(|write| write.before()).map(hide),
-        "newTargetValue": write.and_then(|write| write.after()).map(hide),
-    });
-    if let (Some(members), Some(cause)) = (detail.as_object_mut(), &end.cause) {
+    let image = |object: Option<Object>| object.map_or(Value::Null, |it| Value::Object(hide(it)));
+    let mut detail = Object::with_capacity(11);
+    // Hooks see every change's rows, so these are made without a detour over a serializer.
+    let mut put = |name: &str, value: Value| detail.insert(name.to_owned(), value);
+    put("mapping", row.mapping.as_str().into());
+    put("linkQualifier", row.link_qualifier.as_str().into());
+    put("targetObjectSet", row.target.to_string().into());
+    put("sourceId", row.source_id.as_str().into());
+    put(
+        "targetId",
+        target_id(row, end).map_or(Value::Null, Value::from),
+    );
+    put("situation", json!(row.situation));
+    put("action", json!(row.action));
+    put("result", json!(end.result));
+    put("oldTargetValue", image(write.and_then(TargetWrite::before)));
+    put("newTargetValue", image(write.and_then(TargetWrite::after)));
+    if let Some(cause) = &end.cause {
         let told = json!({"code": cause.code, "reason": cause.reason, "message": cause.message});
-        members.insert("cause".into(), told);
+        put("cause", told);
     }
-    detail
+    Value::Object(detail)
 }
 
 fn target_id<'a>(row: &'a PlannedRow, end: &'a RowEnd) -> Option<&'a str> {
