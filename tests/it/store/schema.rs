@@ -1,6 +1,7 @@
 //! Migrations up, down and up again; stores that are not migrated; tokens.
 use recant::store::{Keyring, Options, Refusal, Store, Token};
 use recant_migration::{Migrator, MigratorTrait as _};
+use sea_orm::{ConnectionTrait as _, Statement};
 use serde_json::json;
 
 use super::{name, now, places, stored};
@@ -18,6 +19,38 @@ async fn migrations_go_up_down_and_up_again() {
         stored(&store, "ann", json!({})).await;
         assert_eq!(store.verify_audit().await.unwrap().entries, 1);
         store.close().await.unwrap();
+    }
+}
+
+/// A change that an older program left in the journal keeps its intent on the way up and down.
+#[tokio::test]
+async fn intents_move_with_their_changes() {
+    for place in places().await {
+        let id = "018f0000-0000-7000-8000-000000000001";
+        let database = sea_orm::Database::connect(&place.url).await.unwrap();
+        let run = async |sql: &str| database.execute_unprepared(sql).await.unwrap();
+        Migrator::down(&database, None).await.unwrap();
+        Migrator::up(&database, Some(1)).await.unwrap();
+        run(&format!(
+            "insert into operation (id, root, depth, object, kind, phase, open_divergence, \
+             started_at, payload_key, record, payload) values ('{id}', '{id}', 0, \
+             'managed/user/ann', 'update', 'journaled', 0, 1, null, '{{}}', '{{\"format\":1}}')"
+        ))
+        .await;
+        let text = async |sql: &str| {
+            let statement = Statement::from_string(database.get_database_backend(), sql);
+            let row = database.query_one_raw(statement).await.unwrap().unwrap();
+            row.try_get_by_index::<String>(0).unwrap()
+        };
+        Migrator::up(&database, None).await.unwrap();
+        assert_eq!(text("select body from intent").await, "{\"format\":1}");
+        let steps = u32::try_from(Migrator::migrations().len() - 1).unwrap();
+        Migrator::down(&database, Some(steps)).await.unwrap();
+        assert_eq!(
+            text("select payload from operation").await,
+            "{\"format\":1}"
+        );
+        database.close().await.unwrap();
     }
 }
 
