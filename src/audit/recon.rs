@@ -5,7 +5,7 @@ use crate::{
     clock::Clock,
     model::{
         Object,
-        audit::{AuditEntry, Topic},
+        audit::{NewEntry, Topic},
         recon::{Entry, Run, RunState, Status},
     },
 };
@@ -13,7 +13,7 @@ use crate::{
 /// The beginning (`start`), the end (`summary`) or the approval (`approve`) of a run; the run object
 /// is its `messageDetail`.
 #[must_use]
-pub fn about_recon(clock: &dyn Clock, kind: &str, run: &Run) -> AuditEntry {
+pub fn about_recon(clock: &dyn Clock, kind: &str, run: &Run) -> NewEntry {
     let body = json!({
         "eventName": "recon",
         "entryType": kind,
@@ -33,7 +33,7 @@ pub fn about_recon(clock: &dyn Clock, kind: &str, run: &Run) -> AuditEntry {
 
 /// What a run found of one record.
 #[must_use]
-pub fn about_recon_entry(clock: &dyn Clock, run: &Run, found: &Entry) -> AuditEntry {
+pub fn about_recon_entry(clock: &dyn Clock, run: &Run, found: &Entry) -> NewEntry {
     let body = json!({
         "eventName": "recon",
         "entryType": "entry",
@@ -59,18 +59,18 @@ pub fn about_recon_entry(clock: &dyn Clock, run: &Run, found: &Entry) -> AuditEn
     entry(clock, run, found.change.map(|change| change.0), body)
 }
 
-fn entry(clock: &dyn Clock, run: &Run, operation: Option<uuid::Uuid>, body: Value) -> AuditEntry {
+fn entry(clock: &dyn Clock, run: &Run, operation: Option<uuid::Uuid>, body: Value) -> NewEntry {
     let mut members = match body {
         Value::Object(members) => members,
         _ => Object::new(),
     };
     members.retain(|_, member| !member.is_null());
-    AuditEntry {
+    NewEntry {
         id: clock.fresh_id(),
         topic: Topic::Recon,
         timestamp: clock.now(),
         transaction_id: run.transaction_id.clone(),
         operation,
-        body: members,
+        body: Value::Object(members).to_string(),
     }
 }

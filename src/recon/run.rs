@@ -502,7 +502,7 @@ impl Task {
     }
 
     /// Hands audit entries over; they are on disk soon.
-    pub(super) fn audit(&self, entries: Vec<crate::model::audit::AuditEntry>) {
+    pub(super) fn audit(&self, entries: Vec<crate::model::audit::NewEntry>) {
         if entries.is_empty() {
             return;
         }

@@ -100,7 +100,7 @@ pub(super) fn finding(
     let hide = |object: Object| {
         let own = row.confidential.iter();
         let types = hidden.iter().flat_map(|managed| &managed.confidential);
-        masked(&object, own.chain(types).map(String::as_str))
+        masked(object, own.chain(types).map(String::as_str))
     };
     let (operation, before, after, mut cause) = match &row.step {
         Step::Write { write } => (

@@ -312,7 +312,7 @@ impl Engine {
         let id = context.change.id;
         let (places, examined): (Vec<usize>, Vec<Examined>) = todo.into_iter().unzip();
         let plan = Plan::of_rows(context, examined, latest);
-        let journaled = self.journal(plan).await.map_err(|(error, _)| error)?;
+        let journaled = self.journal(plan).await?;
         inspected.operation = Some(id);
         let rows = journaled.rows().to_vec();
         let applied = self.apply(journaled, &[]).await;
