@@ -104,6 +104,9 @@ impl App {
                 );
             }
         }
+        if let Some(before) = now.checked_sub_signed(kept) {
+            self.store().forget_runs(before).await?;
+        }
         if let Some(before) = now.checked_sub_signed(KEYS_KEPT) {
             self.store().forget_keys(before).await?;
         }

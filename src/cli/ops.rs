@@ -99,6 +99,7 @@ fn kind(record: &Value) -> String {
     match text_at(record, "/purpose") {
         "compensation" => format!("{kind}, taking back"),
         "followUp" => format!("{kind}, for a hook"),
+        "reconciliation" => "reconcile".to_owned(),
         _ => kind.to_owned(),
     }
 }

@@ -17,7 +17,7 @@ pub type Variables = Vec<(&'static str, Variable)>;
 
 /// Every name that some hook provides. A script may only mention these, its globals and its own:
 /// any other name is reported when the script is compiled.
-pub(super) const KNOWN: [&str; 52] = [
+pub(super) const KNOWN: [&str; 53] = [
     "action",
     "actionParam",
     "candidates",
@@ -26,6 +26,7 @@ pub(super) const KNOWN: [&str; 52] = [
     "context",
     "event",
     "existing",
+    "global",
     "linkId",
     "linkQualifier",
     "linkQualifiers",

@@ -21,6 +21,6 @@ pub use case::{
 };
 pub use confidential::confidential_targets;
 pub use failure::Failure;
-pub use occasion::Occasion;
+pub use occasion::{Occasion, after_reconciliation};
 pub use qualify::link_qualifiers;
 pub use settings::*;

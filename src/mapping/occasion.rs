@@ -1,11 +1,14 @@
 //! What a mapping is run for: a change of its source, or a reconciliation, which also meets targets
 //! that no source is known of.
+use serde_json::Value;
+
 use super::{
-    Case, Decision, Failure, Found, Lookup, Source,
+    Case, Decision, Failure, Found, Lookup, Mapping, MappingHook, ScriptRun, Scripts, Source,
     act::Reserved,
+    run::Bindings,
     situation::{Assessed, Qualified},
 };
-use crate::model::{Action, Situation, Step, TargetObject};
+use crate::model::{Action, Situation, Step, TargetObject, link::DEFAULT_QUALIFIER};
 
 /// What a case is looked at for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,37 @@ impl Occasion<'_> {
             Self::Reconciliation(id) => Some(id.to_owned()),
         }
     }
+}
+
+/// Runs a mapping's `result` hook after a reconciliation: it sees what was counted and changes
+/// nothing. None where there is no such hook.
+pub async fn after_reconciliation(
+    mapping: &Mapping,
+    scripts: Scripts<'_>,
+    run: &str,
+    statistics: &Value,
+) -> Option<ScriptRun> {
+    let script = mapping.hooks.get(&MappingHook::Result)?;
+    let of = |name: &'static str| statistics.get(name).cloned().unwrap_or_default();
+    let case = Case {
+        mapping,
+        qualifier: DEFAULT_QUALIFIER,
+        source: Source::NONE,
+        link: None,
+        scripts,
+    };
+    let bindings = Bindings::of(script)
+        .with("source", || of("source"))
+        .with("target", || of("target"))
+        .with("global", || of("global"))
+        .with("reconId", || run.into())
+        .with_case(&case);
+    let mut runs = Vec::new();
+    // What it throws is in the run.
+    let _ = scripts
+        .hook(mapping, MappingHook::Result.key(), bindings, &mut runs)
+        .await;
+    runs.pop()
 }
 
 impl Source<'_> {

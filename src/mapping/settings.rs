@@ -67,6 +67,8 @@ pub struct Reconciliation {
     pub max_deletions: Option<u64>,
     /// What share of the records, from 0 to 1, a run may delete by itself.
     pub max_deletion_share: f64,
+    /// Which target objects are disabled: to disable one counts as a deletion.
+    pub disabled_when: Option<Filter>,
     /// What share of the records may fail, from 0 to 1, before a run is stopped and the mapping
     /// quarantined.
     pub max_failure_share: f64,
@@ -93,6 +95,7 @@ impl Default for Reconciliation {
             mode: crate::model::recon::Mode::Full,
             max_deletions: None,
             max_deletion_share: 0.2,
+            disabled_when: None,
             max_failure_share: 0.5,
             sync_version: None,
             direction: SyncDirection::Forward,

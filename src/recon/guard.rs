@@ -21,7 +21,9 @@ pub fn holds_back(counts: &Counts, wanted: &Wanted, settings: &Reconciliation) -
     let deletions = counts.held;
     let most = wanted.max_deletions.or(settings.max_deletions);
     if let Some(most) = most.filter(|most| deletions > *most) {
-        return Some(format!("{deletions} deletions are more than {most}"));
+        return Some(format!(
+            "{deletions} objects to delete or disable are more than {most}"
+        ));
     }
     let share = wanted
         .max_deletion_share
@@ -33,7 +35,9 @@ pub fn holds_back(counts: &Counts, wanted: &Wanted, settings: &Reconciliation) -
     let allowed = fraction(records, share);
     (records >= ENOUGH && deletions > allowed).then(|| {
         let percent = share * 100.0;
-        format!("{deletions} deletions are more than {percent} % of {records} records")
+        format!(
+            "{deletions} objects to delete or disable are more than {percent} % of {records} records"
+        )
     })
 }
 

@@ -1,4 +1,6 @@
 //! From what the engine found to a run's counts and entries.
+use serde_json::{Value, json};
+
 use crate::{
     model::{
         Action, OperationId, Situation,
@@ -93,7 +95,10 @@ pub(super) fn carried_out(
     match outcome {
         Ok(change) => {
             run.counts.successes += 1;
-            run.counts.deleted += 1;
+            match entry.operation.as_deref() {
+                Some("update") => run.counts.updated += 1,
+                _ => run.counts.deleted += 1,
+            }
             entry.status = Status::Success;
             entry.change = change;
         }
@@ -105,11 +110,30 @@ pub(super) fn carried_out(
     }
 }
 
+/// What the `result` hook sees: `source`, `target` and `global`.
+pub(super) fn statistics(run: &Run) -> Value {
+    let counts = &run.counts;
+    json!({
+        "source": {"processed": counts.sources_processed, "total": counts.sources},
+        "target": {
+            "processed": counts.targets_processed, "total": counts.targets,
+            "created": counts.created, "updated": counts.updated, "deleted": counts.deleted,
+            "unchanged": counts.unchanged,
+        },
+        "global": {
+            "reconId": run.id, "mapping": run.mapping, "dryRun": run.wanted.dry_run,
+            "situations": counts.situations, "successes": counts.successes,
+            "failures": counts.failures, "held": counts.held, "startTime": run.started,
+            "durationMs": run.worked_ms,
+        },
+    })
+}
+
 /// A dry run's deletions are told as held back, like those of the real run, until their number is
 /// known.
 fn status(run: &Run, finding: &Finding) -> Status {
     match finding.standing {
-        Standing::Planned if finding.operation == Some("delete") => Status::Held,
+        Standing::Planned if finding.removes => Status::Held,
         Standing::Agreed | Standing::Planned | Standing::Done => Status::Success,
         Standing::Held => Status::Held,
         Standing::Failed => Status::Failure,

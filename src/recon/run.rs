@@ -459,7 +459,15 @@ impl Task {
 
     async fn succeed(&self, run: Run, step: Step) -> Result<Run, Stop> {
         self.audit_entries(&run, &step.page.entries);
-        let message = run.message.clone();
+        let statistics = report::statistics(&run);
+        let id = run.id.to_string();
+        let failed = self
+            .engine
+            .after_reconciliation(&self.mapping, &id, &statistics)
+            .await;
+        let failed = failed.map(|failure| format!("the result hook failed: {failure}"));
+        let messages: Vec<String> = run.message.clone().into_iter().chain(failed).collect();
+        let message = (!messages.is_empty()).then(|| messages.join("; "));
         self.end(run, RunState::Success, message).await
     }
 

@@ -280,6 +280,10 @@ impl Reconciler {
                     tracing::error!(error = &error as &dyn std::error::Error, run = %id,
                         "where the syncs of a mapping stand is not kept");
                 }
+                if let Err(error) = self.end_divergences(&run).await {
+                    tracing::error!(error = &error as &dyn std::error::Error, run = %id,
+                        "divergences that were put right stay open");
+                }
             }
             Err(stop) => self.leave(&task, id, stop).await,
         }

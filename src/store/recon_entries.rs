@@ -61,7 +61,7 @@ impl Store {
         .map_err(Error::at(step))
     }
 
-    /// Drops runs that ended before a time, with their entries; the newest runs of each mapping stay.
+    /// Drops runs that ended before a time, with their entries.
     ///
     /// # Errors
     /// The database fails.

@@ -40,6 +40,8 @@ pub struct Finding {
     pub action: Option<Action>,
     /// `create`, `update`, `delete`, `link` or `unlink`; none where nothing is to be done.
     pub operation: Option<&'static str>,
+    /// Whether it deletes the target object, or disables it (`disabledWhen`).
+    pub removes: bool,
     /// The target object before, masked.
     pub before: Option<Object>,
     /// The target object after, masked.
@@ -112,12 +114,12 @@ pub(super) fn finding(
         Step::Nothing => (row.link.as_ref().map(link_word), None, None, None),
         Step::Failed { cause } => (None, None, None, Some(cause.clone())),
     };
-    let deletes = operation == Some("delete");
+    let removes = operation == Some("delete") || disables(mapping, row);
     let standing = match (&cause, operation, deeds) {
         (Some(_), ..) => Standing::Failed,
         (None, None, _) => Standing::Agreed,
         (None, Some(_), Deeds::Nothing) => Standing::Planned,
-        (None, Some(_), Deeds::AllButDeletions) if deletes => Standing::Held,
+        (None, Some(_), Deeds::AllButDeletions) if removes => Standing::Held,
         (None, Some(_), _) => Standing::Done,
     };
     if let Some(cause) = &mut cause {
@@ -130,6 +132,7 @@ pub(super) fn finding(
         situation: row.situation,
         action: row.action,
         operation,
+        removes,
         before,
         after,
         standing,
@@ -191,4 +194,14 @@ fn agreed_by(row: &PlannedRow, end: &RowEnd, source: Option<&Fingerprint>) -> Op
 pub(super) fn fail(finding: &mut Finding, cause: Cause) {
     finding.standing = Standing::Failed;
     finding.cause = Some(cause);
+}
+
+/// Whether a row's write disables an object that was not disabled before.
+fn disables(mapping: &Mapping, row: &PlannedRow) -> bool {
+    let (Some(filter), Step::Write { write }) = (&mapping.reconciliation.disabled_when, &row.step)
+    else {
+        return false;
+    };
+    let meets = |object: Option<Object>| object.is_some_and(|object| filter.matches(&object));
+    meets(write.after()) && !meets(write.before())
 }

@@ -1,7 +1,7 @@
 //! Reading many objects of a system for reconciliation, a page at a time.
 use crate::{
     connectors::{Error, Page, Query},
-    mapping::{LinkQualifiers, Mapping, Scripts, Source, link_qualifiers},
+    mapping::{LinkQualifiers, Mapping, Scripts, Source, after_reconciliation, link_qualifiers},
     model::{Container, Filter, TargetObject},
 };
 
@@ -42,6 +42,27 @@ impl Engine {
         let setup = self.setup();
         let (target, class) = place(&setup, container)?;
         calls::retried(&target.calls, || target.connector.read_many(class, ids)).await
+    }
+
+    /// Runs a mapping's `result` hook; why it failed, if it did.
+    pub async fn after_reconciliation(
+        &self,
+        mapping: &Mapping,
+        run: &str,
+        statistics: &serde_json::Value,
+    ) -> Option<String> {
+        let setup = self.setup();
+        let reader = self.reader();
+        let scripts = Scripts {
+            runtime: &setup.scripts,
+            reader: Some(&reader),
+            context: &serde_json::Value::Null,
+        };
+        let ran = after_reconciliation(mapping, scripts, run, statistics).await?;
+        for line in &ran.log {
+            tracing::info!(hook = ran.hook, level = %line.level, "{}", line.message);
+        }
+        ran.failure.map(|failure| failure.to_string())
     }
 
     /// Every link qualifier that a mapping may use.

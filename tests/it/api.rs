@@ -4,6 +4,7 @@ mod bad_input;
 mod change;
 mod events;
 mod look;
+mod recon;
 mod serving;
 
 use crate::support::folder::Folder;

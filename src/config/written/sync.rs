@@ -96,6 +96,9 @@ pub(crate) struct Reconciliation {
     /// What share of at least 100 records a run deletes without an approval; 0.2 if left out.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub(crate) max_deletion_share: Option<f64>,
+    /// A query filter over the target object, such as `/active eq false`: an update that brings an
+    /// object to meet it counts as a deletion.
+    pub(crate) disabled_when: Option<String>,
     /// What share of at least 20 records may fail before a run is stopped and its schedule pauses;
     /// 0.5 if left out.
     #[schemars(range(min = 0.0, max = 1.0))]

@@ -220,3 +220,81 @@ fn one_run_of_a_mapping_at_a_time_and_it_can_be_canceled() {
         assert_eq!(app.cancel_recon(run.id).await.unwrap_err().code, 409);
     });
 }
+
+#[test]
+fn disabling_many_waits_for_an_approval_too() {
+    let world = world(json!({
+        "enableSync": false,
+        "reconciliation": {"disabledWhen": "/department eq \"left\"", "maxDeletions": 3},
+    }));
+    let process = world.start();
+    let leave = |from: usize, to: usize| {
+        for number in from..to {
+            let content = json!({"name": "n", "department": "left"});
+            process
+                .change(put(&format!("u{number:04}"), content))
+                .unwrap();
+        }
+    };
+    filled(&process, 10);
+    let app = &process.app;
+    process.run(async { reconcile(app, wanted()).await });
+    leave(0, 3);
+    let few = process.run(async { reconcile(app, wanted()).await });
+    assert_eq!((few.counts.updated, few.counts.held), (3, 0));
+    leave(3, 7);
+    let many = process.run(async { reconcile(app, wanted()).await });
+    assert_eq!((many.counts.updated, many.counts.held), (0, 4));
+    assert_ne!(world.dump()[0]["u0003"]["department"], "left");
+    process.run(async {
+        app.approve_recon(many.id, "boss").await.unwrap();
+        let over = app.wait_for_recon(many.id).await.unwrap();
+        assert_eq!((over.counts.updated, over.counts.held), (4, 0));
+    });
+    assert_eq!(world.dump()[0]["u0003"]["department"], "left");
+}
+
+#[test]
+fn the_result_hook_sees_what_was_counted() {
+    let hook = "if global.situations.CONFIRMED != 3 || target.unchanged != 3 { throw \"no\"; } \
+                throw `counted ${source.processed} of ${mappingConfig.name}`";
+    let world = world(json!({"result": {"type": "text/rhai", "source": hook}}));
+    let process = world.start();
+    filled(&process, 3);
+    let run = process.run(async { reconcile(&process.app, wanted()).await });
+    assert_eq!(run.state, RunState::Success, "the hook changes nothing");
+    assert!(run.message.unwrap().contains("counted 3 of user_t1"));
+}
+
+#[test]
+fn a_divergence_ends_with_the_run_that_puts_its_target_right() {
+    let world = World::new(&Shape::default());
+    let process = world.start();
+    process.change(put("x", json!({"name": "old"}))).unwrap();
+    world.targets[2].fail(None, 0, 1, Fault::Refused);
+    world.targets[0].fail(Some(Ask::Update), 1, 1, Fault::Refused);
+    let refused = process
+        .change(put("x", json!({"name": "new"})))
+        .unwrap_err();
+    assert_eq!(refused.outcome, Some(recant::model::Outcome::Diverged));
+    let id = refused.operation.unwrap();
+    let app = &process.app;
+    let run = process.run(async { reconcile(app, Wanted::full("user_t2")).await });
+    assert_eq!(run.counts.failures, 0);
+    let record = || process.run(app.operation(id)).unwrap();
+    assert!(record().resolution.is_none(), "that was another target");
+    assert_eq!(world.dump()[0]["x"]["name"], "new");
+    let run = process.run(async { reconcile(app, wanted()).await });
+    assert_eq!(world.dump()[0]["x"]["name"], "old");
+    process.run(async {
+        while record_of(app, id).await.resolution.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let reason = record().resolution.unwrap().reason.unwrap();
+    assert!(reason.contains(&run.id.to_string()), "{reason}");
+}
+
+async fn record_of(app: &App, id: recant::model::OperationId) -> recant::model::OperationRecord {
+    app.operation(id).await.unwrap()
+}

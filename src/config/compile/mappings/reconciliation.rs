@@ -26,8 +26,13 @@ impl One<'_, '_> {
                 })
                 .ok()
         });
+        let disabled_when = written.disabled_when.as_deref().and_then(|text| {
+            let pointer = step(&self.at("reconciliation"), "disabledWhen");
+            self.context.filter(text, &pointer)
+        });
         Reconciliation {
             schedule,
+            disabled_when,
             mode: match written.mode {
                 None | Some(ModeName::Full) => Mode::Full,
                 Some(ModeName::UpdatedAt) => Mode::UpdatedAt,
