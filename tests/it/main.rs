@@ -15,6 +15,7 @@ mod directory;
 mod durability;
 mod example_folder;
 mod failure_sweep;
+mod four_targets;
 mod hooks;
 mod hr_run;
 mod kill;
