@@ -32,6 +32,10 @@ const FILES: &[(&str, &str)] = &[
         include_str!("template/conf/connectors/directory.json.example"),
     ),
     (
+        "conf/connectors/people.json.example",
+        include_str!("template/conf/connectors/people.json.example"),
+    ),
+    (
         "hooks/compensate.rhai",
         include_str!("../../hooks/compensate.rhai"),
     ),

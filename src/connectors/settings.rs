@@ -181,6 +181,27 @@ impl Settings {
         }
     }
 
+    /// What is allowed, and should be known before it is used.
+    #[must_use]
+    pub fn cautions(&self) -> Vec<Problem> {
+        match &self.kind {
+            Kind::Ldap(settings) => settings.cautions(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether an attribute of an object class is written and never read.
+    #[must_use]
+    pub fn is_write_only(&self, class: &str, attribute: &str) -> bool {
+        match &self.kind {
+            Kind::Ldap(settings) => {
+                let class = settings.classes.get(class);
+                class.is_some_and(|class| class.is_write_only(attribute))
+            }
+            _ => false,
+        }
+    }
+
     /// The JSON Schema (draft 2020-12) of a connector's file, for editors.
     #[must_use]
     pub fn json_schema() -> Value {

@@ -56,6 +56,9 @@ impl Connectors {
         }
         match Settings::parse(name, &value, folder) {
             Ok(settings) => {
+                for caution in settings.cautions() {
+                    document.warning(problems, &caution.pointer, caution.message);
+                }
                 self.valid.insert(name.to_owned(), settings);
             }
             Err(found) => {

@@ -10,6 +10,7 @@ use ldap3::Scope;
 use serde_json::Value;
 
 use super::{
+    changes,
     dn::Dn,
     filter, naming,
     pages::Searches,
@@ -20,12 +21,17 @@ use super::{
     wire::{DN, View},
 };
 use crate::{
-    connectors::{Capabilities, Connector, Error, Page, Particulars, Query, Update, Written},
+    connectors::{
+        Capabilities, Changes, Connector, Error, Page, Particulars, Query, Update, Written,
+    },
     model::{Filter, Object, TargetObject, TargetWrite, filter::Operator, object::Difference},
 };
 
 /// How many ids a connector remembers the place of.
 const PLACES: usize = 50_000;
+
+/// How many ids one search asks for.
+const MANY: usize = 100;
 
 /// One directory.
 #[derive(Debug)]
@@ -320,7 +326,7 @@ impl Connector for Ldap {
         Capabilities {
             precondition: true,
             recreate_with_id: true,
-            changes: false,
+            changes: true,
         }
     }
 
@@ -382,6 +388,36 @@ impl Connector for Ldap {
         self.searches.page(&view, query, &self.pool, &text).await
     }
 
+    async fn read_many(
+        &self,
+        class: &str,
+        ids: &[String],
+    ) -> Result<Option<Vec<TargetObject>>, Error> {
+        let (settings, server) = (self.class(class)?, self.server().await?);
+        let view = View {
+            class: settings,
+            server: &server,
+        };
+        let name = &settings.id_attribute;
+        let mut found = Vec::with_capacity(ids.len());
+        for some in ids.chunks(MANY) {
+            let mut parts = String::new();
+            for id in some {
+                if let Ok(value) = view.bytes(name, &Value::String(id.clone())) {
+                    parts.push_str(&format!("({name}={})", filter::escaped(&value)));
+                }
+            }
+            let filter = filter::of_class(&view, &format!("(|{parts})"));
+            for entry in self.below(&view, &filter).await? {
+                let object = view.object(&entry)?;
+                self.remember(class, &object);
+                found.push(object);
+            }
+        }
+        found.retain(|object| ids.contains(&object.id));
+        Ok(Some(found))
+    }
+
     async fn create(
         &self,
         class: &str,
@@ -412,6 +448,15 @@ impl Connector for Ldap {
             server: &server,
         };
         self.update_entry(&view, class, update).await
+    }
+
+    async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {
+        let (settings, server) = (self.class(class)?, self.server().await?);
+        let view = View {
+            class: settings,
+            server: &server,
+        };
+        changes::changes(&self.pool, &view, since).await
     }
 
     async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {

@@ -54,6 +54,10 @@ pub fn answered(result: &LdapResult, stage: Stage) -> Error {
         // The server gave up in the middle, or does not know itself.
         (3 | 80 | 88 | 118, Stage::Write) => Error::unknown(code, message),
         (3 | 80 | 88 | 118, Stage::Harmless) => Error::unavailable(code, message),
+        (4 | 11, Stage::Harmless) => {
+            let message = format!("{message}: raise the server's limits for the account");
+            Error::refused(code, message)
+        }
         (10, _) => {
             let to = result.refs.join(", ");
             let message =

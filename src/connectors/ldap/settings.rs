@@ -171,6 +171,20 @@ impl Settings {
         }
     }
 
+    /// What is allowed, and should be known before it is used.
+    #[must_use]
+    pub fn cautions(&self) -> Vec<Problem> {
+        let host = self.url.host_str().unwrap_or_default();
+        let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+        let is_plain = self.url.scheme() == "ldap" && !self.start_tls;
+        if is_plain && !is_here && self.bind.is_some() {
+            let message = "the password of `bindDn`, and every other, crosses the network in the \
+                clear: use `ldaps`, or set `startTls`";
+            return vec![Problem::new("/url", message)];
+        }
+        Vec::new()
+    }
+
     /// Host and port, for messages.
     #[must_use]
     pub fn place(&self) -> String {
@@ -333,4 +347,100 @@ fn is_name(text: &str) -> bool {
     let allowed =
         |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | ';' | '_');
     text.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && text.chars().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn validate(changes: Value) -> Result<Settings, Vec<Problem>> {
+        let mut value = json!({"url": "ldap://dir.example", "objects": {"account": {
+            "baseDn": "ou=people,dc=example,dc=com", "objectClasses": ["inetOrgPerson", "x"],
+            "rdnAttribute": "uid"}}});
+        for (pointer, change) in changes.as_object().unwrap() {
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            value.pointer_mut(parent).unwrap()[key] = change.clone();
+        }
+        Settings::validate(
+            serde_json::from_value(value).unwrap(),
+            Path::new("/project"),
+        )
+    }
+
+    #[test]
+    fn every_problem_of_a_directory_is_reported_at_its_place() {
+        for (changes, place) in [
+            (json!({"/url": "http://dir.example"}), "/url"),
+            (json!({"/url": "ldap://dir.example/dc=x"}), "/url"),
+            (json!({"/url": "ldaps://[::1]"}), "/url"),
+            (
+                json!({"/url": "ldaps://dir.example", "/startTls": true}),
+                "/startTls",
+            ),
+            (
+                json!({"/url": "ldaps://dir.example", "/caFile": "no.pem"}),
+                "/caFile",
+            ),
+            (json!({"/caFile": "/etc/hosts"}), "/caFile"),
+            (json!({"/bindDn": "cn=x"}), "/bindPassword"),
+            (
+                json!({"/bindDn": "cn=x", "/bindPassword": ""}),
+                "/bindPassword",
+            ),
+            (json!({"/bindPassword": "x"}), "/bindDn"),
+            (
+                json!({"/objects/account/baseDn": "people"}),
+                "/objects/account/baseDn",
+            ),
+            (
+                json!({"/objects/account/rdnAttribute": ""}),
+                "/objects/account/rdnAttribute",
+            ),
+            (
+                json!({"/objects/account/filter": "uid=*"}),
+                "/objects/account/filter",
+            ),
+            (
+                json!({"/objects/account/filter": "(uid=*"}),
+                "/objects/account/filter",
+            ),
+            (
+                json!({"/objects/account/binary": ["a b"]}),
+                "/objects/account/binary",
+            ),
+            (
+                json!({"/objects/account/emptyMember": "x"}),
+                "/objects/account/emptyMember",
+            ),
+        ] {
+            let problems = validate(changes.clone()).unwrap_err();
+            let is_told = problems.iter().any(|problem| problem.pointer == place);
+            assert!(is_told, "{changes}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_what_directories_have() {
+        let settings = validate(json!({})).unwrap();
+        let class = &settings.classes["account"];
+        assert_eq!(
+            class.filter,
+            "(&(objectClass=inetOrgPerson)(objectClass=x))"
+        );
+        assert_eq!(class.id_attribute, "entryUUID");
+        assert!(class.is_write_only("USERPASSWORD") && class.is_list("memberof"));
+        assert!(!class.is_id_the_name());
+        assert_eq!(settings.place(), "dir.example:389");
+    }
+
+    #[test]
+    fn a_password_in_the_clear_is_a_caution() {
+        let bound = json!({"/bindDn": "cn=x", "/bindPassword": "y"});
+        assert_eq!(validate(bound).unwrap().cautions().len(), 1);
+        assert!(validate(json!({})).unwrap().cautions().is_empty());
+        let encrypted = json!({"/bindDn": "cn=x", "/bindPassword": "y", "/startTls": true});
+        assert!(validate(encrypted).unwrap().cautions().is_empty());
+    }
 }

@@ -15,6 +15,8 @@ use crate::{
 pub const DN: &str = "dn";
 /// What changes with every write of an entry (draft-chu-ldap-csn), where the server has it.
 pub const CHANGE_NUMBER: &str = "entryCSN";
+/// When an entry was changed last (RFC 4512, 3.4.4).
+pub const CHANGE_TIME: &str = "modifyTimestamp";
 /// The entry's own name among its attributes (RFC 5020).
 pub const ENTRY_DN: &str = "entryDN";
 
@@ -108,6 +110,7 @@ impl View<'_> {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         let asked_for = self.class.operational.iter().any(|other| is(other));
         let own = is(CHANGE_NUMBER)
+            || is(CHANGE_TIME)
             || is(ENTRY_DN)
             || (is(&self.class.id_attribute) && !self.is_part_of_record(name));
         self.class.is_write_only(name) || (own && !asked_for)

@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use recant::{
-    connectors::{Error, Query, SharedConnector, Update},
+    connectors::{Change, Error, Query, SharedConnector, Update},
     model::{CauseKind, Filter, Object, TargetObject},
 };
 use serde_json::{Value, json};
@@ -499,4 +499,60 @@ async fn a_test_says_what_is_wrong() {
     assert_eq!(error.kind, CauseKind::Refused, "{error:?}");
     assert!(error.message.contains("credentials"), "{error}");
     assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+}
+
+#[tokio::test]
+async fn changes_are_told_once_even_within_one_second() {
+    let Some(slapd) = Slapd::start().await else {
+        return;
+    };
+    let connector = people(&slapd);
+    let ann = create(&connector, &person("ann", "Ann")).await;
+    let first = connector.changes(CLASS, None).await.expect("a token");
+    assert!(first.changes.is_empty());
+    let again = connector
+        .changes(CLASS, Some(&first.token))
+        .await
+        .expect("no change");
+    assert!(again.changes.is_empty(), "{again:?}");
+    let mut token = again.token;
+    // All of this happens within the same second, or about it.
+    let bob = create(&connector, &person("bob", "Bob")).await;
+    let mut now = ann;
+    for round in 0..3 {
+        now = update(&connector, &now, json!({"sn": format!("Ann {round}")}))
+            .await
+            .expect("a change");
+        let told = connector
+            .changes(CLASS, Some(&token))
+            .await
+            .expect("changes");
+        token = told.token;
+        let ids: Vec<String> = told
+            .changes
+            .into_iter()
+            .map(|change| match change {
+                Change::Present(object) => object.id,
+                Change::Gone(id) => panic!("{id} is there"),
+            })
+            .collect();
+        let mut expected = vec![now.id.clone()];
+        if round == 0 {
+            expected.insert(0, bob.id.clone());
+        }
+        assert_eq!(ids, expected, "round {round}");
+    }
+    let none = connector
+        .changes(CLASS, Some(&token))
+        .await
+        .expect("no change");
+    assert!(none.changes.is_empty() && !none.more, "{none:?}");
+    assert_eq!(refused(connector.changes(CLASS, Some("x")).await).code, 410);
+    let ids = [now.id.clone(), "nobody".into(), bob.id.clone()];
+    let many = connector
+        .read_many(CLASS, &ids)
+        .await
+        .expect("objects")
+        .expect("at once");
+    assert_eq!(many.len(), 2);
 }

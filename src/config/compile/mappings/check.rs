@@ -100,11 +100,33 @@ pub(super) fn hints(
             );
             context.warning(&step(pointer, "source"), message);
         }
+        write_only(context, known, pointer, mapping);
         let uses_links =
             written_of(written, &mapping.name).is_some_and(|this| this.links.is_some());
         if mapping.properties.is_empty() && !uses_links {
             context.warning(pointer, "has no `properties`: it writes no attribute");
         }
+    }
+}
+
+/// Says what can and cannot be taken back of attributes that their target never shows.
+fn write_only(context: &mut Context<'_>, known: Known<'_>, pointer: &str, mapping: &Mapping) {
+    let Container::System { connector, class } = &mapping.target else {
+        return;
+    };
+    let Some(settings) = known.connectors.valid.get(connector) else {
+        return;
+    };
+    let targets = mapping.properties.iter();
+    let names = targets.filter_map(|property| property.target.first());
+    for name in names.filter(|name| settings.is_write_only(class, name)) {
+        let message = format!(
+            "`{name}` of `{}` can be written and not read: taking a change back writes what the \
+             old object gives there, not what the target held; where it gives nothing, the target \
+             counts as diverged",
+            mapping.target
+        );
+        context.warning(&step(pointer, "properties"), message);
     }
 }
 
