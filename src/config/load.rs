@@ -108,6 +108,11 @@ impl Loading<'_> {
         let managed = self.json(MANAGED);
         let sync = self.json(SYNC);
         let mut scripts = Scripts::read(&mut self.files, runtime.clone(), &mut self.problems);
+        for (name, document) in std::mem::take(&mut connectors.scripted) {
+            self.compile(Some(&document), &mut scripts, |context| {
+                connectors.compile_scripts(&name, context);
+            });
+        }
         let types = self.compile(managed.as_ref(), &mut scripts, |context| {
             let types = types::compile(context);
             if matches!(trust, Trust::Full) && !project.names_key {
@@ -191,7 +196,7 @@ impl Loading<'_> {
         for name in names.into_iter().filter(|name| !name.contains('/')) {
             let file = format!("{CONNECTORS}/{name}");
             let document = self.json(&file);
-            connectors.add(&file, document.as_ref(), folder, &mut self.problems);
+            connectors.add(&file, document, folder, &mut self.problems);
         }
         connectors
     }

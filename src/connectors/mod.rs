@@ -119,6 +119,7 @@ mod measured;
 pub mod rest;
 pub mod scim;
 pub mod settings;
+pub mod shape;
 pub mod sql;
 mod watermark;
 

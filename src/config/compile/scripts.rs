@@ -70,6 +70,11 @@ impl Scripts {
         }
     }
 
+    /// What compiles and runs them.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// Every script file that compiles, by its name. Those that nothing uses are compiled now, so
     /// that what is wrong with them is told, too.
     pub(crate) fn catalog(mut self, problems: &mut Problems) -> BTreeMap<String, Script> {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::config::problem::{Place, Problems, Severity};
 
 /// A file that was read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Document {
     /// Its path relative to the project folder.
     pub(crate) file: String,

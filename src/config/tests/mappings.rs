@@ -418,3 +418,85 @@ fn pointers(value: &serde_json::Value, at: String, found: &mut Vec<String>) {
         _ => {}
     }
 }
+
+/// A folder with a REST connector whose scripts are these.
+fn with_shapes(scripts: &str) -> Folder {
+    let connector = format!(
+        r#"{{"type": "rest", "baseUrl": "http://localhost:1", "objects": {{"account": {{
+            "path": "/people", {scripts}}}}}}}"#
+    );
+    Folder::new()
+        .with("conf/managed.json", TYPES)
+        .with("conf/sync.json", r#"{"mappings": []}"#)
+        .with("conf/connectors/crm.json", &connector)
+}
+
+#[test]
+fn scripts_of_connectors_are_compiled_and_errors_name_their_place() {
+    let told = |scripts: &str| with_shapes(scripts).lines();
+    let good = r#""onRequest": {"type": "text/rhai", "source": "object.x = 1; object"}"#;
+    assert_eq!(told(good), Vec::<String>::new());
+    let wrong = told(r#""onResponse": {"type": "text/rhai", "source": "objekt"}"#).join("\n");
+    assert!(
+        wrong.contains("conf/connectors/crm.json#/objects/account/onResponse/source"),
+        "{wrong}"
+    );
+    assert!(
+        wrong.contains("line 1") && wrong.contains("objekt"),
+        "{wrong}"
+    );
+    for (scripts, part) in [
+        (r#""onRequest": {"source": "1"}"#, "`type` is missing"),
+        (
+            r#""onRequest": {"type": "text/javascript", "source": "1"}"#,
+            "port it",
+        ),
+        (
+            r#""onRequest": {"type": "text/rhai", "file": "no.rhai"}"#,
+            "no file `hooks/no.rhai`",
+        ),
+    ] {
+        let wrong = told(scripts).join("\n");
+        assert!(wrong.contains(part), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_script_shapes_a_value_and_does_nothing_else() {
+    use serde_json::json;
+    let shape = |source: &str| {
+        let script = format!(r#""onRequest": {{"type": "text/rhai", "source": "{source}"}}"#);
+        let connectors = with_shapes(&script)
+            .load()
+            .configuration
+            .unwrap()
+            .connectors;
+        let crate::connectors::Kind::Rest(rest) = connectors["crm"].kind.clone() else {
+            panic!("a REST service");
+        };
+        rest.classes["account"].on_request.clone()
+    };
+    let value = || json!({"name": "A"});
+    let wrapped = shape("#{data: object, op: operation}");
+    assert_eq!(
+        wrapped.apply("create", value()).await,
+        Ok(json!({"data": {"name": "A"}, "op": "create"}))
+    );
+    let changed = shape("object.kind = 7;");
+    assert_eq!(
+        changed.apply("create", value()).await,
+        Ok(json!({"name": "A", "kind": 7}))
+    );
+    for (source, part) in [
+        ("revert(); object", "may only shape"),
+        ("read(`managed/user/1`)", "read"),
+        ("let x = 0; loop { x += 1 }", "operations"),
+        ("throw `no`", "no"),
+    ] {
+        let error = shape(source).apply("create", value()).await.unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
+    // An edit makes another connector; the same text does not.
+    assert_ne!(shape("1"), shape("2"));
+    assert_eq!(shape("1"), shape("1"));
+}

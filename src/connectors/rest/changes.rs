@@ -121,7 +121,8 @@ impl Rest {
         })?;
         let body: Value = serde_json::from_slice(&answer.body)
             .map_err(|_| Error::unavailable(502, "the service answered no JSON"))?;
-        Ok((wire::items(class, &body)?, wire::word_at(&body, pointer)))
+        let items = self.items(class, &body).await?;
+        Ok((items, wire::word_at(&body, pointer)))
     }
 
     /// All that changed since a time, in one pass.

@@ -65,12 +65,85 @@ impl Rest {
         else {
             return Ok(None);
         };
-        let (_, attributes) = wire::object(class, &answer.body)
+        let (_, attributes) = self
+            .object(class, &answer.body)
+            .await?
             .ok_or_else(|| Error::unavailable(502, "the service answered no JSON object"))?;
         Ok(Some(TargetObject {
             id: id.to_owned(),
             attributes,
             version: answer.etag,
+        }))
+    }
+
+    /// The object in an answer, as Recant sees it; none where there is no JSON object.
+    async fn object(
+        &self,
+        class: &Class,
+        body: &[u8],
+    ) -> Result<Option<(Option<String>, Object)>, Error> {
+        match serde_json::from_slice(body) {
+            Ok(value @ Value::Object(_)) => {
+                let shaped = class.on_response.apply("read", value).await;
+                let shaped = shaped.map_err(|text| unfit("onResponse", &text))?;
+                Ok(wire::object(class, shaped))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The objects in the answer to a list, as Recant sees them.
+    pub(super) async fn items(
+        &self,
+        class: &Class,
+        answer: &Value,
+    ) -> Result<Vec<TargetObject>, Error> {
+        let mut objects = Vec::new();
+        for item in wire::items(class, answer)? {
+            let shaped = class.on_response.apply("read", item.clone()).await;
+            let shaped = shaped.map_err(|text| unfit("onResponse", &text))?;
+            objects.push(wire::listed(class, shaped)?);
+        }
+        Ok(objects)
+    }
+
+    /// The body that a script makes of an object; none where no script does.
+    async fn shaped(
+        &self,
+        class: &Class,
+        operation: &'static str,
+        body: &wire::Body<'_>,
+    ) -> Result<Option<Value>, Error> {
+        if !class.on_request.is_wanted() {
+            return Ok(None);
+        }
+        let value = serde_json::to_value(body)
+            .map_err(|error| Error::refused(400, "the object is no JSON").because(error))?;
+        let shaped = class.on_request.apply(operation, value).await;
+        shaped.map(Some).map_err(|text| unfit("onRequest", &text))
+    }
+
+    /// What changes between the shapes of an object before and after.
+    async fn shaped_patch(
+        &self,
+        class: &Class,
+        update: &Update<'_>,
+        after: Value,
+    ) -> Result<Value, Error> {
+        let before = update.before;
+        let body = body_of(class, Some(&before.id), &before.attributes);
+        let before_shaped = self.shaped(class, "update", &body).await?;
+        let (Some(Value::Object(attributes)), Value::Object(after)) = (before_shaped, after) else {
+            return Err(unfit("onRequest", "a patch needs an object as the body"));
+        };
+        let before = TargetObject {
+            attributes,
+            ..before.clone()
+        };
+        Ok(wire::merge_patch(&Update {
+            before: &before,
+            after: &after,
+            rename: None,
         }))
     }
 
@@ -110,7 +183,7 @@ impl Rest {
             })?;
         let body: Value = serde_json::from_slice(&answer.body)
             .map_err(|_| Error::unavailable(502, "the service answered no JSON"))?;
-        let items = wire::items(class, &body)?;
+        let items = self.items(class, &body).await?;
         let link = answer.link.as_deref();
         let next = wire::next_token(&class.list, token, items.len(), &body, link);
         let next = match (&class.list.paging, next) {
@@ -198,14 +271,19 @@ impl Rest {
                 wire::collection(&self.settings.service.base_url, class),
             ),
         };
-        let mut request = request.json(&body_of(class, id, object));
+        let body = body_of(class, id, object);
+        let mut request = match self.shaped(class, "create", &body).await? {
+            Some(shaped) => request.json(&shaped),
+            None => request.json(&body),
+        };
         if let (Create::Post, Some(header), Some(key)) =
             (class.create, &self.settings.idempotency_header, key)
         {
             request = request.header(header, key);
         }
         let answer = self.http.write(request).await?;
-        let (answered_id, answered) = wire::object(class, &answer.body).unzip();
+        let answered = self.object(class, &answer.body).await;
+        let (answered_id, answered) = answered.map_err(unshaped)?.unzip();
         let located = || answer.location.as_deref().and_then(last_segment);
         let id = match class.create {
             Create::Put => id.map(str::to_owned),
@@ -246,7 +324,7 @@ impl Rest {
             200..=299 if class.list.items_pointer.is_empty() => Ok(()),
             200..=299 => {
                 let body = serde_json::from_slice(&answer.body).unwrap_or_default();
-                wire::items(class, &body).map(drop).map_err(explain)
+                self.items(class, &body).await.map(drop).map_err(explain)
             }
             _ => Err(explain(failure(&answer, Call::Read))),
         }
@@ -330,23 +408,31 @@ impl Connector for Rest {
             return Err(Error::refused(400, message));
         }
         let address = self.address(class, id)?;
+        let after = body_of(class, Some(id), update.after);
+        let shaped = self.shaped(class, "update", &after).await?;
         let request = match class.update {
-            UpdateBy::Put => self.http.request(Method::PUT, address).json(&body_of(
-                class,
-                Some(id),
-                update.after,
-            )),
-            UpdateBy::Patch => self
-                .http
-                .request(Method::PATCH, address)
-                .header(
-                    CONTENT_TYPE,
-                    HeaderValue::from_static("application/merge-patch+json"),
-                )
-                .json(&wire::merge_patch(update)),
+            UpdateBy::Put => {
+                let request = self.http.request(Method::PUT, address);
+                match &shaped {
+                    Some(shaped) => request.json(shaped),
+                    None => request.json(&after),
+                }
+            }
+            UpdateBy::Patch => {
+                let patch = match shaped {
+                    Some(shaped) => self.shaped_patch(class, update, shaped).await?,
+                    None => wire::merge_patch(update),
+                };
+                let kind = HeaderValue::from_static("application/merge-patch+json");
+                self.http
+                    .request(Method::PATCH, address)
+                    .header(CONTENT_TYPE, kind)
+                    .json(&patch)
+            }
         };
         let answer = self.http.write(only_if(request, update.before)).await?;
-        let answered = wire::object(class, &answer.body).map(|(_, attributes)| attributes);
+        let answered = self.object(class, &answer.body).await.map_err(unshaped)?;
+        let answered = answered.map(|(_, attributes)| attributes);
         Ok(Written {
             id: id.to_owned(),
             version: answer.etag,
@@ -373,6 +459,15 @@ impl Connector for Rest {
     async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {
         self.changes_of(class, self.class(class)?, since).await
     }
+}
+
+fn unfit(hook: &str, text: &str) -> Error {
+    Error::refused(500, format!("`{hook}`: {text}"))
+}
+
+/// The write was answered with a success, but what came of it cannot be told.
+fn unshaped(error: Error) -> Error {
+    Error::unknown(error.code.clone(), error.message)
 }
 
 fn is_gone(error: &Error) -> bool {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::connectors::{
     http::{RawAuth, RawRule, Rule, Service},
     settings::{Problem, Secret, class_name_problems},
+    shape::Shape,
 };
 
 /// As written in `conf/connectors/NAME.json`.
@@ -54,6 +55,11 @@ pub struct RawClass {
     list: RawList,
     /// How the service tells what changed.
     changes: Option<RawChanges>,
+    /// A script that makes the body of a create or update of `object` (with the id; `operation` is
+    /// `create` or `update`): `{"type": "text/rhai", "file": "…"}` or `"source"`.
+    on_request: Option<serde_json::Map<String, serde_json::Value>>,
+    /// A script that makes of each `object` of an answer the one that Recant sees.
+    on_response: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// How the service tells what changed, as written: by `cursorParameter` with `cursorPointer`, or by
@@ -191,6 +197,10 @@ pub struct Class {
     pub list: List,
     /// How it tells what changed.
     pub changes: Option<Feed>,
+    /// What makes the body of a create or update.
+    pub on_request: Shape,
+    /// What makes the object that Recant sees.
+    pub on_response: Shape,
 }
 
 /// How a collection is listed.
@@ -287,8 +297,11 @@ impl Class {
         let changes = raw
             .changes
             .and_then(|raw| Feed::validate(name, &path, raw, problems));
+        let named = |is_named: bool| if is_named { Shape::Named } else { Shape::Plain };
         Self {
             changes,
+            on_request: named(raw.on_request.is_some()),
+            on_response: named(raw.on_response.is_some()),
             path,
             id_attribute: raw.id_attribute,
             create: raw.create,

@@ -7,6 +7,8 @@ use crate::connectors::rest::settings::{Create, Update as UpdateBy};
 fn class() -> Class {
     Class {
         changes: None,
+        on_request: Default::default(),
+        on_response: Default::default(),
         path: "/people".to_owned(),
         id_attribute: "id".to_owned(),
         create: Create::Put,
@@ -50,10 +52,10 @@ fn the_id_travels_in_its_own_member() {
     assert_eq!(body(Some("x")), r#"{"id":"x","a":1}"#);
     assert_eq!(body(None), r#"{"a":1,"id":"wrong"}"#);
     assert_eq!(
-        super::object(&class(), br#"{"id": 7, "a": null}"#),
+        super::object(&class(), json!({"id": 7, "a": null})),
         Some((Some("7".to_owned()), map(json!({"a": null}))))
     );
-    assert_eq!(super::object(&class(), b"[]"), None);
+    assert_eq!(super::object(&class(), json!([])), None);
 }
 
 #[test]

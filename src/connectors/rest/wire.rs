@@ -99,9 +99,9 @@ fn nested_patch(old: &Value, new: Value) -> Value {
 }
 
 /// An object out of a body: the attributes without the id.
-pub fn object(class: &Class, body: &[u8]) -> Option<(Option<String>, Object)> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Some(split(class, object)),
+pub fn object(class: &Class, value: Value) -> Option<(Option<String>, Object)> {
+    match value {
+        Value::Object(object) => Some(split(class, object)),
         _ => None,
     }
 }
@@ -129,14 +129,14 @@ pub fn attributes(sent: &Object, answered: Option<Object>) -> Option<Object> {
 /// The objects in the answer to a list.
 ///
 /// # Errors
-/// Refused where there is no array, or an object in it has no id.
-pub fn items(class: &Class, answer: &Value) -> Result<Vec<TargetObject>, Error> {
+/// Refused where there is no array.
+pub fn items<'a>(class: &Class, answer: &'a Value) -> Result<&'a [Value], Error> {
     let pointer = &class.list.items_pointer;
-    let items = answer
+    answer
         .pointer(pointer)
         .and_then(Value::as_array)
-        .ok_or_else(|| Error::refused(502, no_array(pointer)))?;
-    items.iter().map(|item| listed(class, item)).collect()
+        .map(Vec::as_slice)
+        .ok_or_else(|| Error::refused(502, no_array(pointer)))
 }
 
 fn no_array(pointer: &str) -> String {
@@ -147,9 +147,12 @@ fn no_array(pointer: &str) -> String {
     }
 }
 
-fn listed(class: &Class, item: &Value) -> Result<TargetObject, Error> {
-    let split = item.as_object().map(|item| split(class, item.clone()));
-    match split {
+/// One object of a list.
+///
+/// # Errors
+/// Refused where it has no id.
+pub fn listed(class: &Class, item: Value) -> Result<TargetObject, Error> {
+    match object(class, item) {
         Some((Some(id), attributes)) => Ok(TargetObject {
             id,
             attributes,

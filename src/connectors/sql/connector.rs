@@ -1,7 +1,6 @@
 //! The calls to a database.
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -11,6 +10,7 @@ use async_trait::async_trait;
 use super::{
     columns::{Cell, Table},
     describe::describe,
+    explain::explain,
     failure::{Stage, is_stale},
     filter,
     session::{Commits, Lease, Pool},
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     connectors::{Capabilities, Changes, Connector, Error, Page, Query, Update, Written},
-    model::{CauseKind, Object, TargetObject, object::same},
+    model::{Object, TargetObject, object::same},
 };
 
 /// How many connections there are for each purpose, SQLite's one writer aside.
@@ -272,36 +272,6 @@ impl Sql {
         statement.push(" WHERE 1 = 0");
         self.fetch(&statement).await.map(drop)
     }
-
-    /// What an administrator can do about a failed test.
-    fn explain(&self, class: &str, error: &Error) -> String {
-        let place = &self.settings.place;
-        let said = &error.message;
-        if self.settings.dialect == Dialect::Sqlite && !Path::new(place).exists() {
-            return format!("the file `{place}` does not exist (`url`)");
-        }
-        let code = error.code.as_str().unwrap_or_default();
-        match code {
-            _ if code.starts_with("28") => {
-                format!("`{place}` does not accept the credentials in `url`: {said}")
-            }
-            "3D000" => format!("the database of `{place}` does not exist (`url`): {said}"),
-            _ if said.starts_with("Unknown database") => {
-                format!("the database of `{place}` does not exist (`url`): {said}")
-            }
-            "42501" => format!(
-                "object class `{class}` at `{place}`: the user of `url` may not read the table \
-                 (GRANT SELECT, INSERT, UPDATE, DELETE): {said}"
-            ),
-            "42P01" if self.settings.dialect == Dialect::MySql => format!(
-                "object class `{class}` at `{place}`: {said}, or the user of `url` may not see it"
-            ),
-            _ if code.starts_with("08") || error.kind == CauseKind::Unavailable => {
-                format!("`{place}` cannot be reached (`url`): {said}")
-            }
-            _ => format!("object class `{class}` at `{place}`: {said}"),
-        }
-    }
 }
 
 #[async_trait]
@@ -325,7 +295,7 @@ impl Connector for Sql {
     async fn test(&self) -> Result<(), Error> {
         for class in self.settings.classes.keys() {
             if let Err(mut error) = self.test_class(class).await {
-                error.message = self.explain(class, &error);
+                error.message = explain(&self.settings, class, &error);
                 return Err(error);
             }
         }

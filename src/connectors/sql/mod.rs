@@ -8,6 +8,7 @@ mod changes;
 mod columns;
 mod connector;
 mod describe;
+mod explain;
 mod failure;
 mod filter;
 mod many;

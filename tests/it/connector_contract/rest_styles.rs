@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use async_trait::async_trait;
 use axum::{
     Json, Router,
     extract::{Query, State},
@@ -13,12 +14,19 @@ use axum::{
     routing::{get, post},
 };
 use recant::{
-    connectors::{Error, SharedConnector},
+    connectors::{
+        Error, Kind, Settings, SharedConnector, open,
+        shape::{Shape, Shaper, Shaping},
+    },
     model::{CauseKind, Filter},
 };
 use serde_json::{Value, json};
 
-use super::{connector, suite::map};
+use super::{
+    connector,
+    suite::{self, Subject, map},
+};
+use crate::support::people::People;
 
 const CLASS: &str = "account";
 
@@ -333,4 +341,52 @@ async fn rules_say_what_odd_answers_mean() {
         assert_eq!((error.kind, error.code), (kind, json!(odd.0)));
     }
     assert!(service.shop().people.is_empty());
+}
+
+/// Puts everything but the id into `person`, and takes it out again.
+#[derive(Debug)]
+struct Wrapped;
+
+#[async_trait]
+impl Shaper for Wrapped {
+    async fn shape(&self, operation: &'static str, value: Value) -> Result<Value, String> {
+        let mut object = value.as_object().cloned().ok_or("no object")?;
+        let id = object.shift_remove("id");
+        let mut shaped = match operation {
+            "read" => object.shift_remove("person").unwrap_or_default(),
+            _ => json!({"person": object}),
+        };
+        if let Some(id) = id {
+            shaped["id"] = id;
+        }
+        Ok(shaped)
+    }
+}
+
+#[tokio::test]
+async fn a_service_whose_objects_are_shaped_keeps_the_contract() {
+    for (create, update) in [("put", "patch"), ("post", "put")] {
+        let people = People::start().await;
+        let value = People::settings(people.address, create, update);
+        let mut settings = Settings::parse("subject", &value, Path::new("/")).unwrap();
+        let Kind::Rest(rest) = &mut settings.kind else {
+            panic!("a REST service");
+        };
+        let class = rest.classes.get_mut(CLASS).unwrap();
+        let by = Shape::By(Shaping::new("wrapped", Arc::new(Wrapped)));
+        (class.on_request, class.on_response) = (by.clone(), by);
+        let subject = Subject {
+            connector: open(&settings).unwrap(),
+            renames: false,
+            versions: true,
+            types: true,
+        };
+        suite::run(&subject).await;
+        subject.create("kept", &map(json!({"name": "K"}))).await;
+        let held = people.shop().people["kept"].1.clone();
+        assert_eq!(
+            Value::Object(held),
+            json!({"id": "kept", "person": {"name": "K"}})
+        );
+    }
 }
