@@ -131,6 +131,9 @@ impl Task {
 
     /// Checks that the source is not empty, counts it, and chooses the first stage.
     async fn begin(&self, run: &mut Run) -> Result<Step, Stop> {
+        // A change that was stamped before the window's end is on disk before anything is read.
+        let barrier = self.engine.store().settle(Settlement::default());
+        barrier.wait().await?;
         let allowed = run.wanted.allow_empty_source_set;
         let allowed = allowed.unwrap_or(self.mapping.allow_empty_source_set);
         if run.whole && run.wanted.ids.is_empty() && !allowed {

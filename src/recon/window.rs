@@ -13,6 +13,10 @@ use super::{Reconciler, guard};
 /// Who asks for a run by schedule, as audit names it.
 const SCHEDULE: &str = "schedule";
 
+/// How much earlier the next window begins where several nodes share the store: their clocks may
+/// differ, and what one has stamped may reach the disk a little later.
+const SLACK: chrono::Duration = chrono::Duration::seconds(30);
+
 /// Up to where everything is in agreement after a run; none where that did not move.
 #[must_use]
 fn synced_through(run: &Run, direction: SyncDirection) -> Option<DateTime<Utc>> {
@@ -38,7 +42,10 @@ impl Reconciler {
         if !counts_for_all {
             return Ok(());
         }
-        let through = synced_through(run, mapping.reconciliation.direction);
+        let mut through = synced_through(run, mapping.reconciliation.direction);
+        if !self.store().is_alone().await? {
+            through = through.and_then(|at| at.checked_sub_signed(SLACK));
+        }
         let reason = guard::fails_too_often(&run.counts, &mapping.reconciliation).or_else(|| {
             run.message
                 .clone()

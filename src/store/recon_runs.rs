@@ -177,6 +177,23 @@ impl Store {
         Ok(taken)
     }
 
+    /// Whether no other living node shares the store.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn is_alone(&self) -> Result<bool, Error> {
+        let now = micros(self.core().clock.now());
+        let query = Query::select()
+            .column(node::Column::Id)
+            .from(node::Entity)
+            .and_where(Expr::col(node::Column::LeaseUntil).gte(now))
+            .and_where(Expr::col(node::Column::Id).ne(&*self.identity()))
+            .limit(1)
+            .to_owned();
+        let found = self.core().database.fresh().query_all(&query).await;
+        Ok(found.map_err(Error::at("look for other nodes"))?.is_empty())
+    }
+
     /// Gives a run free that this node does not go on with, so that any node takes it up.
     ///
     /// # Errors
