@@ -89,6 +89,8 @@ pub(super) const RULES: &[Rule] = &[
 
     get("/integrations/{connector}/events", HOOK_ADMIN.or(AUDITOR)),
     get("/integrations/{connector}/events/{id}", HOOK_ADMIN.or(AUDITOR)),
+    // Whoever sends a webhook signs it; the handler holds it to that.
+    any("POST", "/integrations/{connector}/webhook", WORLD),
     post("/integrations/{connector}/events/{id}", "retry", HOOK_ADMIN),
     post("/integrations/{connector}/events/{id}", "cancel", HOOK_ADMIN),
 
@@ -133,6 +135,16 @@ const fn post(route: &'static str, action: &'static str, roles: Roles) -> Rule {
         method: "POST",
         route,
         action: Some(action),
+        roles,
+        effect: Effect::Reads,
+    }
+}
+
+const fn any(method: &'static str, route: &'static str, roles: Roles) -> Rule {
+    Rule {
+        method,
+        route,
+        action: None,
         roles,
         effect: Effect::Reads,
     }

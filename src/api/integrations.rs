@@ -1,5 +1,5 @@
 //! `/integrations/CONNECTOR/events`: integration events, in and out.
-use axum::{extract::State, response::Response};
+use axum::{body::Body, extract::State, response::Response};
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -11,12 +11,13 @@ use super::{
     openapi::{self, ActionParameters, IntegrationPath, QueryParameters, SystemPath},
     page,
 };
-use crate::model::integration::rules::Request;
+use crate::{app::Posted, model::integration::rules::Request};
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(query))
+        .routes(routes!(webhook))
         .routes(routes!(read, act))
 }
 
@@ -62,6 +63,30 @@ async fn act(State(api): State<Api>, call: Call) -> Result<Response> {
     let (connector, id) = (call.segment(1)?, id(&call)?);
     let event = api.app.move_integration(connector, id, request).await?;
     Ok(call.ok(&event.to_value()))
+}
+
+/// Receive a webhook
+///
+/// Needs no token but a signature that `conf/integrations.json` describes. The events are stored when
+/// this answers, and carried out soon; a delivery that was received before is not stored again.
+#[utoipa::path(post, path = "/integrations/{connector}/webhook", tag = "events",
+    operation_id = "receiveWebhook",
+    params(SystemPath),
+    request_body(content = serde_json::Value, content_type = "application/json"),
+    responses((status = 200, description = "What was stored", body = openapi::Receipt)))]
+async fn webhook(State(api): State<Api>, call: Call, body: Body) -> Result<Response> {
+    let body = call.json(body, &api.settings.limits).await?;
+    let headers = call.headers.iter().filter_map(|(name, value)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    });
+    let posted = Posted {
+        headers: headers.collect(),
+        text: body.text.to_vec(),
+        transaction_id: call.transaction_id().to_owned(),
+        body: body.plain()?,
+    };
+    let receipt = api.app.webhook(call.segment(1)?, posted).await?;
+    Ok(call.ok(&receipt))
 }
 
 fn id(call: &Call) -> Result<Uuid> {

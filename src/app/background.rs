@@ -16,6 +16,8 @@ use super::{App, Error, open::setup};
 const RECOVERY: Duration = Duration::from_secs(2);
 /// How often tokens are read anew: within two seconds (SPEC 1 asks the same of configuration).
 const TOKENS: Duration = Duration::from_millis(1_500);
+/// How often it is looked whether another configuration is in force.
+pub(super) const CONFIGURED: Duration = Duration::from_millis(500);
 /// How often what is too old is dropped.
 const FORGETTING: Duration = Duration::from_secs(600);
 /// How long an idempotency key is kept (SPEC 4).
@@ -29,6 +31,7 @@ impl App {
             tokio::spawn(self.clone().keep_reconciling()),
             tokio::spawn(self.clone().keep_tokens()),
             tokio::spawn(self.clone().keep_forgetting()),
+            tokio::spawn(self.clone().keep_live()),
             tokio::spawn(self.worker().run(self.parts.stop.clone())),
             tokio::spawn(self.clone().keep_configured(state, load)),
         ];

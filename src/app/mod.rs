@@ -4,6 +4,7 @@ mod background;
 mod changes;
 mod error;
 mod events;
+mod inbound;
 mod integrations;
 mod objects;
 mod open;
@@ -29,10 +30,12 @@ use crate::{
     sync::Engine,
 };
 
+pub use crate::feed::Received;
 pub use crate::store::{Count, EventSearch, Found, Search, SortKey, Token, Verification};
 pub use access::{Attempt, Identity};
 pub use error::Error;
 pub use events::Events;
+pub use inbound::Posted;
 pub use open::{Builder, StartError};
 
 /// Recant at work on one project folder. Cheap to clone.

@@ -5,6 +5,7 @@ use super::{
     compile::{
         Context,
         connectors::Connectors,
+        integrations,
         mappings::{self, Known},
         project,
         scripts::Scripts,
@@ -28,6 +29,8 @@ pub(crate) const PROJECT: &str = "recant.toml";
 pub(crate) const MANAGED: &str = "conf/managed.json";
 /// The file of mappings.
 pub(crate) const SYNC: &str = "conf/sync.json";
+/// The file of what comes in from external systems; it may be left out.
+pub(crate) const INTEGRATIONS: &str = "conf/integrations.json";
 /// The folder of target systems.
 pub(crate) const CONNECTORS: &str = "conf/connectors";
 
@@ -107,6 +110,7 @@ impl Loading<'_> {
         self.foreign_files();
         let managed = self.json(MANAGED);
         let sync = self.json(SYNC);
+        let integrations = self.json_if_there(INTEGRATIONS);
         let mut scripts = Scripts::read(&mut self.files, runtime.clone(), &mut self.problems);
         for (name, document) in std::mem::take(&mut connectors.scripted) {
             self.compile(Some(&document), &mut scripts, |context| {
@@ -129,6 +133,9 @@ impl Loading<'_> {
             mappings::compile(context, known)
         });
         connectors.note_columns(mappings.as_deref().unwrap_or_default());
+        let integrations = self.compile(integrations.as_ref(), &mut scripts, |context| {
+            integrations::compile(context, &connectors)
+        });
         let scripts = scripts.catalog(&mut self.problems);
         Some(Configuration {
             folder: folder.to_owned(),
@@ -144,6 +151,7 @@ impl Loading<'_> {
             mappings: mappings?,
             types: types?.valid,
             connectors: connectors.valid,
+            integrations: integrations.unwrap_or_default(),
             scripts,
             runtime,
             files: self.files.digests.clone(),
@@ -184,7 +192,18 @@ impl Loading<'_> {
 
     fn json(&mut self, file: &str) -> Option<Document> {
         let text = self.files.required(file, &mut self.problems)?;
-        let mut document = json::parse(file, &text, &mut self.problems)?;
+        self.parsed(file, &text)
+    }
+
+    fn json_if_there(&mut self, file: &str) -> Option<Document> {
+        match self.files.text(file, &mut self.problems) {
+            Reading::Text(text) => self.parsed(file, &text),
+            Reading::Missing | Reading::Unreadable => None,
+        }
+    }
+
+    fn parsed(&mut self, file: &str, text: &str) -> Option<Document> {
+        let mut document = json::parse(file, text, &mut self.problems)?;
         self.substitute(&mut document);
         Some(document)
     }

@@ -2,7 +2,7 @@
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use super::written::{managed::Managed, project::Project, sync::Sync};
+use super::written::{integrations::Integrations, managed::Managed, project::Project, sync::Sync};
 use crate::connectors;
 
 /// The folder of the schemas in a project folder.
@@ -15,6 +15,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("recant.toml.json", schema_of::<Project>()),
         ("managed.json", schema_of::<Managed>()),
         ("sync.json", schema_of::<Sync>()),
+        ("integrations.json", schema_of::<Integrations>()),
         ("connector.json", connectors::Settings::json_schema()),
     ];
     for (_, schema) in &mut schemas {

@@ -47,6 +47,8 @@ pub struct Configuration {
     pub mappings: Vec<Arc<Mapping>>,
     /// Target systems by name.
     pub connectors: BTreeMap<String, connectors::Settings>,
+    /// What comes in from external systems, by connector.
+    pub integrations: BTreeMap<String, Integration>,
     /// Every script file by its name in the folder `hooks`, without the variables that one use or
     /// another of it is given.
     pub scripts: BTreeMap<String, Script>,
@@ -56,6 +58,39 @@ pub struct Configuration {
     pub files: BTreeMap<String, String>,
     /// Every file whose change changes this configuration, those of `${file:}` included.
     pub watched: BTreeSet<PathBuf>,
+}
+
+/// What comes in from one external system.
+#[derive(Debug, Clone)]
+pub struct Integration {
+    /// Whether its events are carried out.
+    pub enabled: bool,
+    /// Events that the system sends.
+    pub webhook: Option<Webhook>,
+    /// Object classes whose changes are asked for.
+    pub poll: BTreeMap<String, Poll>,
+}
+
+/// Events that a system sends.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// What it signs with.
+    pub secrets: Vec<SecretString>,
+    /// The header with the signature; none: those of Standard Webhooks.
+    pub header: Option<String>,
+    /// What stands before the signature in that header.
+    pub prefix: String,
+    /// What makes events of a body; none: it is one.
+    pub map: Option<Script>,
+}
+
+/// How changes of an object class are asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Poll {
+    /// How long to wait between two questions.
+    pub interval: Duration,
+    /// The attribute with the time of a record's last change.
+    pub updated_at: Option<crate::model::pointer::Pointer>,
 }
 
 /// How Recant listens.

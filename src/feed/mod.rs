@@ -1,7 +1,14 @@
 //! Integration events on their way: whose turn it is, how they are carried out by the engine, and
 //! when what failed is tried again.
+mod inbound;
+pub mod live;
+mod receive;
 pub mod retry;
+mod signature;
 mod turn;
 mod worker;
 
+pub use live::Watched;
+pub use receive::{Received, Source, receive};
+pub use signature::{Scheme, Unsigned, sign, verify};
 pub use worker::Worker;

@@ -42,6 +42,14 @@ impl Turn {
         }
     }
 
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn event(&self) -> &IntegrationEvent {
+        &self.event
+    }
+
     /// Takes the event up, unless somebody else was quicker, and carries it out.
     pub(super) async fn take(self) {
         let operation = self.engine.fresh_operation();
@@ -60,13 +68,22 @@ impl Turn {
                 .await;
         };
         match self.engine.store().operation(operation).await {
-            Ok(Some(_)) => {
+            Ok(Some(stored)) => {
                 let ending = self.outcome_of(operation, None).await;
+                let ending = self
+                    .with_what_it_left(ending, Some(stored.record.object))
+                    .await;
                 self.end(ending).await;
             }
             Ok(None) => self.carried_out(operation).await,
             Err(error) => self.told(&error),
         }
+    }
+
+    /// From now on the event is carried out as another change.
+    pub(super) async fn renamed(&self, operation: OperationId) -> Result<(), store::Error> {
+        let store = self.engine.store();
+        store.rename_integration(self.event.id, operation).await
     }
 
     async fn begun(&self, operation: OperationId) -> Result<bool, store::Error> {
@@ -91,7 +108,7 @@ impl Turn {
         }
         let ending = match self.event.direction {
             Direction::Outbound => self.sent(operation, payload).await,
-            Direction::Inbound => self.failed("no mapping brings this record in"),
+            Direction::Inbound => self.brought(operation, payload).await,
         };
         self.end(ending).await;
     }
@@ -128,7 +145,11 @@ impl Turn {
     }
 
     /// How the change ended, as its record tells; one that goes on elsewhere is waited for.
-    async fn outcome_of(&self, operation: OperationId, answer: Option<Answer>) -> Ending {
+    pub(super) async fn outcome_of(
+        &self,
+        operation: OperationId,
+        answer: Option<Answer>,
+    ) -> Ending {
         if let Some(Answer {
             outcome: Some(Outcome::Synced),
             ..
@@ -170,7 +191,7 @@ impl Turn {
     }
 
     /// The end of an attempt that failed: it is tried again after a pause, or is a dead letter.
-    fn failed(&self, why: impl Into<String>) -> Ending {
+    pub(super) fn failed(&self, why: impl Into<String>) -> Ending {
         let pause = self.policy().pause_after(self.event.attempts.max(1));
         let pause = pause.and_then(|pause| chrono::Duration::from_std(pause).ok());
         Ending {

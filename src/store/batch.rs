@@ -7,8 +7,8 @@ use sea_orm::{
 use super::{
     connection::Transaction,
     entity::{
-        audit_entry, event, idempotency, integration_event, intent, lane, link, link_digest,
-        managed_object, operation, recon_entry, recon_spill,
+        audit_entry, event, idempotency, integration_event, integration_record, intent, lane, link,
+        link_digest, managed_object, operation, recon_entry, recon_spill,
     },
 };
 
@@ -125,6 +125,9 @@ row!(audit_entry {
 row!(event {
     id, r#type, object_type, object_id, kind, operation, created_at, sealed_key, body, sealed
 }, weight: |row| row.body.len() + row.sealed.as_ref().map_or(0, String::len));
+row!(integration_record {
+    lane, id, updated_at, event, record_id, record_type, body_key, body
+}, weight: |row| row.body.as_ref().map_or(0, String::len));
 row!(integration_event {
     id, direction, connector, lane, active, external_id, updated_at, kind, cached_id, cached_type,
     record_id, record_type, mapping, state, canceled_by, duplicate_of, ignored_for_id,

@@ -161,3 +161,12 @@ pub(super) fn payload_place<'a>(row: &'a [&'a str]) -> Place<'a> {
         attribute: "payload",
     }
 }
+
+/// Where the copy of an external record stands.
+pub(super) fn body_place<'a>(lane: &'a [&'a str]) -> Place<'a> {
+    Place {
+        table: "integration_record",
+        row: lane,
+        attribute: "body",
+    }
+}

@@ -1,25 +1,31 @@
 //! Integration events: arriving, having their turn one at a time per external id, ending.
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{
     DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    sea_query::{Cond, Expr, ExprTrait as _, Query, UpdateStatement},
+    sea_query::{Cond, Expr, ExprTrait as _, OnConflict, Query, UpdateStatement},
 };
 use uuid::Uuid;
 
 use super::{
-    Error, Store,
+    Error, Refusal, Store,
     batch::insert,
-    connection::Transaction,
-    entity::{integration_event as event, integration_record as record, node},
+    connection::{CommitError, Transaction},
+    entity::{integration_event as event, integration_record as record, node, operation},
     error::{Remedy, remedy},
-    integration_rows::{integration_event, payload},
+    integration_rows::{body_place, integration_event, opened, payload},
+    links,
     rows::{from_micros, micros},
     takeover::retried,
 };
 use crate::model::{
-    OperationId,
-    integration::{IntegrationEvent, Payload, State, rules::Seen},
+    LinkChange, Object, OperationId, Outcome, Purpose, ResourceName,
+    integration::{Direction, IntegrationEvent, Payload, State, rules::Seen},
 };
+
+/// How many changes of an object are looked at for the one that made it what it is.
+const LATEST: u64 = 50;
 
 /// What the end of an attempt leaves of an event.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -34,8 +40,23 @@ pub struct Ending {
     pub error: Option<String>,
     /// When it is tried again.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// The managed object, where it is known by now: type and id.
-    pub record: Option<(String, String)>,
+    /// The managed object, where it is known by now.
+    pub record: Option<ResourceName>,
+    /// Our copy of the external record, where the event was carried out.
+    pub copy: Option<Copied>,
+    /// The link between external record and managed object.
+    pub link: Option<LinkChange>,
+}
+
+/// What is kept of an external record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Copied {
+    /// Whose it is: the lane of its events.
+    pub lane: String,
+    /// When the record was changed.
+    pub updated_at: DateTime<Utc>,
+    /// The record; none: it is gone.
+    pub body: Option<Object>,
 }
 
 impl Store {
@@ -98,6 +119,24 @@ impl Store {
         }
     }
 
+    /// Says that an event that this node carries out is carried out as another change.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn rename_integration(&self, id: Uuid, operation: OperationId) -> Result<(), Error> {
+        use event::Column;
+        let update = Query::update()
+            .table(event::Entity)
+            .value(Column::Operation, operation.to_string())
+            .and_where(Expr::col(Column::Id).eq(id.to_string()))
+            .and_where(Expr::col(Column::Node).eq(&*self.identity()))
+            .to_owned();
+        retried(|| self.core().database.execute(&update))
+            .await
+            .map_err(Error::at("go on with an integration event"))?;
+        Ok(())
+    }
+
     /// Takes over events that nodes were carrying out that are gone by now; tells which.
     ///
     /// # Errors
@@ -138,18 +177,129 @@ impl Store {
         Ok(taken)
     }
 
-    /// Ends an attempt at an event that this node carries out.
+    /// Ends an attempt at an event that this node carries out, together with our copy of the record
+    /// and its link; nothing happens where the event is somebody else's by now.
+    ///
+    /// # Errors
+    /// The database fails, or the copy cannot be encrypted.
+    pub async fn end_integration(&self, id: Uuid, ending: &Ending) -> Result<(), Error> {
+        let step = "end an integration event";
+        let copy = self.copy_of(id, ending).map_err(Error::at(step))?;
+        let ended = retried(|| self.end_with(id, ending, copy.clone())).await;
+        ended.map_err(Error::at(step))
+    }
+
+    async fn end_with(
+        &self,
+        id: Uuid,
+        ending: &Ending,
+        copy: Option<record::Model>,
+    ) -> Result<(), DbErr> {
+        let mut transaction = self.core().database.begin().await?;
+        if transaction.execute(&self.ending(id, ending)).await? == 0 {
+            return transaction.rollback().await;
+        }
+        if let Some(copy) = copy {
+            insert(&mut transaction, vec![copy], Some(replaced_copy())).await?;
+        }
+        if let Some(link) = &ending.link {
+            links::store(&mut transaction, link_rows(link)).await?;
+        }
+        let committed = transaction.commit().await;
+        committed.map_err(CommitError::into_cause)
+    }
+
+    fn copy_of(&self, id: Uuid, ending: &Ending) -> Result<Option<record::Model>, Refusal> {
+        let Some(copied) = &ending.copy else {
+            return Ok(None);
+        };
+        let core = self.core();
+        let (mut body_key, mut body) = (None, None);
+        if let Some(object) = &copied.body {
+            let clear = serde_json::to_string(object).unwrap_or_default();
+            body = Some(clear.clone());
+            if let Some(sealed) = core.keys.seal(&body_place(&[&copied.lane]), &clear)? {
+                (body_key, body) = (Some(sealed.key), Some(sealed.data));
+            }
+        }
+        Ok(Some(record::Model {
+            lane: copied.lane.clone(),
+            id: core.clock.fresh_id().to_string(),
+            updated_at: micros(copied.updated_at),
+            event: id.to_string(),
+            record_id: ending.record.as_ref().map(|name| name.id.clone()),
+            record_type: ending
+                .record
+                .as_ref()
+                .map(|name| name.container.to_string()),
+            body_key,
+            body,
+        }))
+    }
+
+    /// Our copy of an external record: what it is (none: it is gone) and when it was changed.
+    ///
+    /// # Errors
+    /// The database fails, or the copy is encrypted with an unknown key.
+    pub async fn copied(&self, lane: &str) -> Result<Option<Copied>, Error> {
+        let step = "read the copy of an external record";
+        let row = record::Entity::find_by_id(lane)
+            .one(self.core().database.fresh())
+            .await
+            .map_err(Error::at(step))?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let body = match &row.body {
+            Some(text) => {
+                let keys = &self.core().keys;
+                let clear = opened(keys, &body_place(&[&row.lane]), &row.body_key, text);
+                Some(
+                    serde_json::from_str(&clear.map_err(Error::at(step))?)
+                        .map_err(Error::at(step))?,
+                )
+            }
+            None => None,
+        };
+        Ok(Some(Copied {
+            lane: row.lane,
+            updated_at: from_micros(row.updated_at),
+            body,
+        }))
+    }
+
+    /// When a managed object got what it holds: the time of the external record where an event
+    /// brought it, else when its change began. None: it never changed.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn end_integration(&self, id: Uuid, ending: &Ending) -> Result<(), Error> {
-        let statement = self.ending(id, ending);
-        self.core()
-            .database
-            .execute(&statement)
+    pub async fn modified_at(&self, object: &ResourceName) -> Result<Option<DateTime<Utc>>, Error> {
+        let step = "find out when an object was changed";
+        self.flush().await?;
+        let standing = [Outcome::Synced, Outcome::Partial].map(Outcome::as_str);
+        let rows = operation::Entity::find()
+            .filter(Expr::col(operation::Column::Object).eq(object.to_string()))
+            .filter(Expr::col(operation::Column::Outcome).is_in(standing))
+            .order_by_desc(operation::Column::Id)
+            .limit(LATEST)
+            .all(self.core().database.fresh())
             .await
-            .map_err(Error::at("end an integration event"))?;
-        Ok(())
+            .map_err(Error::at(step))?;
+        for row in rows {
+            let found = super::decode::record(&row.record)?;
+            if !matches!(found.purpose, Purpose::Request | Purpose::FollowUp) {
+                continue;
+            }
+            let brought = event::Entity::find()
+                .filter(Expr::col(event::Column::Operation).eq(row.id.as_str()))
+                .filter(Expr::col(event::Column::Direction).eq(Direction::Inbound.as_str()))
+                .one(self.core().database.fresh())
+                .await
+                .map_err(Error::at(step))?;
+            let at = brought.map_or(row.started_at, |event| event.updated_at);
+            return Ok(Some(from_micros(at)));
+        }
+        Ok(None)
     }
 
     fn ending(&self, id: Uuid, ending: &Ending) -> UpdateStatement {
@@ -178,10 +328,10 @@ impl Store {
         if !waits {
             update.value(Column::EndedAt, micros(self.core().clock.now()));
         }
-        if let Some((record_type, record_id)) = &ending.record {
+        if let Some(name) = &ending.record {
             update
-                .value(Column::RecordType, record_type.as_str())
-                .value(Column::RecordId, record_id.as_str());
+                .value(Column::RecordType, name.container.to_string())
+                .value(Column::RecordId, name.id.as_str());
         }
         update
     }
@@ -251,6 +401,38 @@ impl Store {
     pub async fn queued(&self) {
         self.core().queued.notified().await;
     }
+}
+
+/// A copy that is there keeps its id.
+fn replaced_copy() -> OnConflict {
+    use record::Column;
+    OnConflict::column(Column::Lane)
+        .update_columns([
+            Column::UpdatedAt,
+            Column::Event,
+            Column::RecordId,
+            Column::RecordType,
+            Column::BodyKey,
+            Column::Body,
+        ])
+        .to_owned()
+}
+
+/// A link as it is written; one whose second id is not known is left out.
+fn link_rows(change: &LinkChange) -> BTreeMap<(String, String, String), Option<String>> {
+    let (key, second) = match change.clone() {
+        LinkChange::Set {
+            link_type,
+            link_qualifier,
+            first_id,
+            second_id,
+        } => match second_id {
+            Some(second) => ((link_type, link_qualifier, first_id), Some(second)),
+            None => return BTreeMap::new(),
+        },
+        LinkChange::Remove(link) => ((link.link_type, link.link_qualifier, link.first_id), None),
+    };
+    BTreeMap::from([(key, second)])
 }
 
 /// The other events of the same external id, without what they bring; those of a switched-off

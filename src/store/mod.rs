@@ -3,6 +3,7 @@
 //! One task per store writes everything that belongs to a change ([`writer`]); it puts what waits
 //! into one transaction ([`round`]), judged in memory first ([`state`]). Everything else reads.
 mod admission;
+mod arrivals;
 mod audit;
 mod batch;
 mod chain;
@@ -56,12 +57,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use connection::{CommitError, Database, Missing};
 
+pub use arrivals::{Arrived, Judge, LiveToken};
 pub use error::{Error, Refusal};
 pub use event_rows::Confidential;
 pub use events::{EventPage, EventSearch};
 pub use integration_list::IntegrationList;
 pub use integration_rows::Arrival;
-pub use integrations::Ending;
+pub use integrations::{Copied, Ending};
 pub use keys::{KeyError, Keyring};
 pub use options::Options;
 pub use pairs::{Changed, First, LinkEnd, LinkMark, LinkScope, Mark};

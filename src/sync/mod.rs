@@ -20,6 +20,7 @@ mod follow;
 pub mod guard;
 mod heal;
 mod hook;
+mod inbound;
 mod inspect;
 mod journal;
 pub mod lane;
@@ -47,6 +48,7 @@ use crate::{
 
 pub use change::shown;
 pub use error::{Accepted, Answer, Refusal, reason};
+pub use inbound::{Incoming, Meaning};
 pub use finding::{Agreement, Finding, Inspected, Standing};
 pub use fingerprint::{Fingerprint, combined, fingerprint};
 pub use inspect::{Deeds, Inspection, Subject};

@@ -373,6 +373,7 @@ fn mappings_of(context: &Context) -> Vec<&Arc<Mapping>> {
     let mappings = setup.mappings.iter();
     mappings
         .filter(|mapping| mapping.is_immediate_for(&change.object.container))
+        .filter(|mapping| change.lineage.came_from.as_ref() != Some(&mapping.target))
         .collect()
 }
 

@@ -113,7 +113,9 @@ impl Engine {
             return Vec::new();
         }
         let mappings = context.setup.mappings.iter();
-        let queued = mappings.filter(|mapping| mapping.is_queued_for(&change.object.container));
+        let queued = mappings
+            .filter(|mapping| mapping.is_queued_for(&change.object.container))
+            .filter(|mapping| change.lineage.came_from.as_ref() != Some(&mapping.target));
         queued
             .map(|mapping| self.arrival(mapping, context))
             .collect()

@@ -18,6 +18,7 @@ mod failure_sweep;
 mod four_targets;
 mod hooks;
 mod hr_run;
+mod integrations;
 mod kill;
 mod licences;
 mod malformed;

@@ -80,6 +80,15 @@ pub(crate) struct EventData {
     after: Option<BTreeMap<String, Value>>,
 }
 
+/// What was stored of a webhook.
+#[derive(ToSchema)]
+pub(crate) struct Receipt {
+    /// How many events it held
+    received: u64,
+    /// Those that were stored, each with `_id` and `state`
+    events: Vec<BTreeMap<String, String>>,
+}
+
 /// An event from or to an external system.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]

@@ -10,6 +10,7 @@ pub mod intent;
 pub mod lane;
 pub mod link;
 pub mod link_digest;
+pub mod live_token;
 pub mod managed_object;
 pub mod node;
 pub mod operation;

@@ -100,6 +100,18 @@ pub fn history(limit: usize) -> Vec<HrChange> {
     changes
 }
 
+/// The employee of each of the first changes, and what is then known of it.
+pub fn records(limit: usize) -> Vec<(String, Object)> {
+    let mut people: BTreeMap<String, Object> = BTreeMap::new();
+    let mut records = Vec::new();
+    for change in history(limit) {
+        let person = people.entry(change.employee.clone()).or_default();
+        person.extend(change.set);
+        records.push((change.employee, person.clone()));
+    }
+    records
+}
+
 fn recorded(folder: &Path, limit: usize) -> Vec<HrChange> {
     let mut changes: Vec<HrChange> = lines(&folder.join("changes.jsonl.gz"))
         .take(limit)

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use recant::{
-    connectors::{Capabilities, Connector, Error, Page, Query, Update, Written},
+    connectors::{Capabilities, Change, Changes, Connector, Error, Page, Query, Update, Written},
     model::{Object, TargetObject},
 };
 use serde_json::Value;
@@ -64,6 +64,8 @@ pub struct Memory {
 struct State {
     objects: BTreeMap<String, TargetObject>,
     versions: u64,
+    /// Every change of an object with the version that it made.
+    changes: Vec<(u64, String)>,
     faults: Vec<Planned>,
     /// Every write that took effect, in order: what, id, attributes after.
     log: Vec<(Ask, String, Option<Object>)>,
@@ -98,7 +100,9 @@ impl Memory {
 
     /// Removes an object, past Recant.
     pub fn remove(&self, id: &str) {
-        self.state.lock().unwrap().objects.remove(id);
+        let mut state = self.state.lock().unwrap();
+        state.objects.remove(id);
+        state.touch(id);
     }
 
     /// Every write that took effect so far.
@@ -221,8 +225,13 @@ impl Memory {
 }
 
 impl State {
-    fn store(&mut self, id: &str, attributes: Object) -> Written {
+    fn touch(&mut self, id: &str) {
         self.versions += 1;
+        self.changes.push((self.versions, id.to_owned()));
+    }
+
+    fn store(&mut self, id: &str, attributes: Object) -> Written {
+        self.touch(id);
         let version = Some(format!("v{}", self.versions));
         let object = TargetObject {
             id: id.to_owned(),
@@ -254,7 +263,7 @@ impl Connector for Memory {
         Capabilities {
             precondition: true,
             recreate_with_id: !self.assigns(),
-            changes: false,
+            changes: true,
         }
     }
 
@@ -375,5 +384,23 @@ impl Connector for Memory {
         })
         .await
         .map(|_| ())
+    }
+
+    async fn changes(&self, _class: &str, since: Option<&str>) -> Result<Changes, Error> {
+        let state = self.state.lock().unwrap();
+        let mut changes = Changes {
+            token: state.versions.to_string(),
+            ..Changes::default()
+        };
+        let Some(since) = since.map(|since| since.parse::<u64>().unwrap()) else {
+            return Ok(changes);
+        };
+        for (_, id) in state.changes.iter().filter(|(version, _)| *version > since) {
+            changes.changes.push(match state.objects.get(id) {
+                Some(object) => Change::Present(object.clone()),
+                None => Change::Gone(id.clone()),
+            });
+        }
+        Ok(changes)
     }
 }

@@ -1,0 +1,239 @@
+//! What comes in from external systems: signed webhooks, records that a program brings, live sync.
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::Integration,
+    feed::{Received, Scheme, Source, Watched, live::watch, receive, verify},
+    hooks::Variable,
+    model::{Object, integration::rules::Switch},
+    store::Arrived,
+};
+
+use super::{App, Error, background::CONFIGURED};
+
+/// A webhook as it arrived.
+#[derive(Debug, Clone)]
+pub struct Posted {
+    /// Header names in small letters, with their values.
+    pub headers: Vec<(String, String)>,
+    /// The body as it was sent.
+    pub text: Vec<u8>,
+    /// What it holds.
+    pub body: Value,
+    /// What ties audit entries together.
+    pub transaction_id: String,
+}
+
+impl App {
+    /// Takes a webhook in: checks its signature, makes events of it, stores them. They are carried
+    /// out soon. Gives `{received, events: [{_id, state}]}`; nothing is stored of a delivery that
+    /// arrived before.
+    ///
+    /// # Errors
+    /// 404 where the connector has no webhook, 401 for a wrong signature, 400 for a body that is no
+    /// event, 503 where the store does not work.
+    pub async fn webhook(&self, connector: &str, posted: Posted) -> Result<Value, Error> {
+        let configuration = self.configuration();
+        let integration = configuration.integrations.get(connector);
+        let webhook = integration.and_then(|integration| integration.webhook.as_ref());
+        let (Some(integration), Some(webhook)) = (integration, webhook) else {
+            return Err(Error::missing(format!("webhook of connector {connector}")));
+        };
+        let scheme = match &webhook.header {
+            Some(name) => Scheme::Header {
+                name: name.clone(),
+                prefix: webhook.prefix.clone(),
+            },
+            None => Scheme::Standard,
+        };
+        let header = |name: &str| {
+            let found = posted.headers.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.as_str())
+        };
+        let now = self.clock().now();
+        let delivery = verify(&scheme, &webhook.secrets, header, &posted.text, now)
+            .map_err(|error| Error::new(401, error.to_string()))?
+            .map(str::to_owned);
+        let told = match &webhook.map {
+            None => posted.body.clone(),
+            Some(script) => self.mapped(script, &posted).await?,
+        };
+        let told = match told {
+            Value::Array(list) => list,
+            Value::Null => Vec::new(),
+            one => vec![one],
+        };
+        let received = told
+            .into_iter()
+            .map(|one| received(one, delivery.as_deref(), now))
+            .collect::<Result<Vec<_>, _>>()?;
+        let count = received.len();
+        let stored = self
+            .take_in(
+                connector,
+                switch(integration),
+                received,
+                &posted.transaction_id,
+            )
+            .await?;
+        Ok(json!({"received": count, "events": stored}))
+    }
+
+    /// Takes records in that a program brings, as a webhook's; gives the events `{_id, state}`.
+    ///
+    /// # Errors
+    /// 400 for an id that is too long, 503 where the store does not work.
+    pub async fn receive(
+        &self,
+        connector: &str,
+        received: Vec<Received>,
+    ) -> Result<Vec<Value>, Error> {
+        let configuration = self.configuration();
+        let switch = configuration
+            .integrations
+            .get(connector)
+            .map_or(Switch::On, switch);
+        let transaction_id = self.clock().fresh_id().to_string();
+        self.take_in(connector, switch, received, &transaction_id)
+            .await
+    }
+
+    async fn take_in(
+        &self,
+        connector: &str,
+        switch: Switch,
+        received: Vec<Received>,
+        transaction_id: &str,
+    ) -> Result<Vec<Value>, Error> {
+        let source = Source {
+            connector,
+            switch,
+            transaction_id,
+        };
+        let arrived = receive(self.engine(), self.clock(), source, received, None).await?;
+        let Arrived::Stored(events) = arrived else {
+            return Ok(Vec::new());
+        };
+        let shown = events
+            .iter()
+            .map(|event| json!({"_id": event.id, "state": event.state}));
+        Ok(shown.collect())
+    }
+
+    async fn mapped(&self, script: &crate::hooks::Script, posted: &Posted) -> Result<Value, Error> {
+        let headers: Object = posted
+            .headers
+            .iter()
+            .filter(|(name, _)| !name.contains("signature") && name != "authorization")
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
+        let request = json!({"body": posted.body, "headers": headers});
+        let variables = vec![("request", Variable::Constant(request))];
+        let setup = self.engine().setup();
+        let run = setup
+            .scripts
+            .run(script, variables, Some(self.engine().reader()));
+        run.await.result.map_err(|failure| {
+            Error::new(
+                400,
+                format!("the hook `map` makes no event of this: {failure}"),
+            )
+        })
+    }
+
+    /// Keeps live sync going for what the configuration in force says.
+    pub(super) async fn keep_live(self) {
+        let stop = self.parts.stop.clone();
+        while !stop.is_cancelled() {
+            let configuration = self.configuration();
+            let round = stop.child_token();
+            let tasks = self.live_tasks(&round);
+            loop {
+                let wait = tokio::time::timeout(CONFIGURED, stop.cancelled()).await;
+                if wait.is_ok() || !Arc::ptr_eq(&self.configuration(), &configuration) {
+                    break;
+                }
+            }
+            round.cancel();
+            tasks.close();
+            tasks.wait().await;
+        }
+    }
+
+    fn live_tasks(&self, stop: &CancellationToken) -> TaskTracker {
+        let tasks = TaskTracker::new();
+        for (connector, integration) in &self.configuration().integrations {
+            for (class, poll) in &integration.poll {
+                let watched = Watched {
+                    connector: connector.clone(),
+                    class: class.clone(),
+                    interval: poll.interval,
+                    updated_at: poll.updated_at.clone(),
+                };
+                let (engine, clock) = (self.engine().clone(), Arc::clone(&self.parts.clock));
+                tasks.spawn(watch(
+                    engine,
+                    clock,
+                    watched,
+                    switch(integration),
+                    stop.clone(),
+                ));
+            }
+        }
+        tasks
+    }
+}
+
+fn switch(integration: &Integration) -> Switch {
+    if integration.enabled {
+        Switch::On
+    } else {
+        Switch::Off
+    }
+}
+
+/// An event as a sender or a hook tells it: `{class, externalId, updatedAt, record}`.
+fn received(told: Value, delivery: Option<&str>, now: DateTime<Utc>) -> Result<Received, Error> {
+    let wrong = |what: &str| Error::new(400, format!("an event needs {what}"));
+    let Value::Object(mut told) = told else {
+        return Err(wrong("class, externalId, updatedAt and record"));
+    };
+    let text = |value: Option<Value>| match value {
+        Some(Value::String(text)) if !text.is_empty() => Some(text),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let class = text(told.shift_remove("class")).ok_or_else(|| wrong("`class` as a text"))?;
+    let external_id =
+        text(told.shift_remove("externalId")).ok_or_else(|| wrong("`externalId` as a text"))?;
+    let updated_at = match text(told.shift_remove("updatedAt")) {
+        None => now,
+        Some(text) => DateTime::parse_from_rfc3339(&text)
+            .map(|time| time.with_timezone(&Utc))
+            .map_err(|_| wrong("`updatedAt` as a time such as 2026-01-31T12:00:00Z"))?,
+    };
+    let record = match told.shift_remove("record") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(record)) => Some(record),
+        Some(_) => return Err(wrong("`record` as an object, or none where it is gone")),
+    };
+    Ok(Received {
+        delivery: delivery
+            .map(|id| format!("{id}/{class}/{external_id}"))
+            .map(shortened),
+        class,
+        external_id,
+        updated_at,
+        record,
+    })
+}
+
+/// At most as long as the store keeps it; the end of an id tells deliveries apart.
+fn shortened(delivery: String) -> String {
+    let surplus = delivery.chars().count().saturating_sub(190);
+    delivery.chars().skip(surplus).collect()
+}

@@ -1,0 +1,103 @@
+//! From integrations.json as written to integrations.
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Context, connectors::Connectors, scripts::Owner};
+use crate::{
+    config::{
+        read::{
+            document::{item, step},
+            shape,
+        },
+        settings::{Integration, Poll, Webhook},
+        written::integrations as written,
+    },
+    model::pointer::Pointer,
+};
+
+/// Compiles the document: the integrations without a problem, by connector.
+pub(crate) fn compile(
+    context: &mut Context<'_>,
+    connectors: &Connectors,
+) -> BTreeMap<String, Integration> {
+    let written: written::Integrations = shape::fit(context.document, context.problems);
+    let mut integrations = BTreeMap::new();
+    for (index, one) in written.integrations.iter().flatten().enumerate() {
+        let Some(one) = one else { continue };
+        let pointer = item("/integrations", index);
+        let Some(name) = &one.connector else { continue };
+        let at = step(&pointer, "connector");
+        let Some(classes) = connectors.classes.get(name) else {
+            context.error(&at, format!("there is no conf/connectors/{name}.json"));
+            continue;
+        };
+        let mut poll = BTreeMap::new();
+        for (class, asked) in one.poll.iter().flatten() {
+            let at = step(&step(&pointer, "poll"), class);
+            let is_unknown = classes.as_ref().is_some_and(|known| !known.contains(class));
+            if is_unknown {
+                context.error(
+                    &at,
+                    format!("connector `{name}` has no object class `{class}`"),
+                );
+            }
+            let asked = asked.as_ref();
+            if let Some(compiled) = asked.and_then(|asked| polled(context, asked, &at)) {
+                poll.insert(class.clone(), compiled);
+            }
+        }
+        let webhook = one.webhook.as_ref();
+        let webhook = webhook.map(|one| webhook_of(context, one, name, &step(&pointer, "webhook")));
+        let integration = Integration {
+            enabled: one.enabled.unwrap_or(true),
+            webhook,
+            poll,
+        };
+        if integrations.insert(name.clone(), integration).is_some() {
+            context.error(
+                &at,
+                format!("the integration of `{name}` stands here again"),
+            );
+        }
+    }
+    integrations
+}
+
+fn webhook_of(
+    context: &mut Context<'_>,
+    written: &written::Webhook,
+    connector: &str,
+    pointer: &str,
+) -> Webhook {
+    let secrets: Vec<_> = written.secrets.iter().flatten().flatten().collect();
+    if secrets.iter().all(|secret| secret.is_empty()) {
+        let message = "needs at least one secret, such as \"${env:WEBHOOK_SECRET}\"";
+        context.error(&step(pointer, "secrets"), message);
+    }
+    let owner = Owner {
+        kind: "integration",
+        name: connector.to_owned(),
+    };
+    let at = step(pointer, "map");
+    let map = written.map.as_ref();
+    Webhook {
+        secrets: secrets.into_iter().map(|one| one.as_str().into()).collect(),
+        header: written.header.clone(),
+        prefix: written.prefix.clone().unwrap_or_default(),
+        map: map.and_then(|script| context.script(script, &at, &owner, "map")),
+    }
+}
+
+fn polled(context: &mut Context<'_>, written: &written::Poll, pointer: &str) -> Option<Poll> {
+    let updated_at = match written.updated_at.as_deref().map(Pointer::parse) {
+        None => None,
+        Some(Ok(field)) => Some(field),
+        Some(Err(error)) => {
+            context.error(&step(pointer, "updatedAt"), error.to_string());
+            return None;
+        }
+    };
+    Some(Poll {
+        interval: Duration::from_millis(written.interval_ms.unwrap_or(5_000)),
+        updated_at,
+    })
+}

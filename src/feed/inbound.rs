@@ -1,0 +1,185 @@
+//! An external record whose turn has come: what it means, whether the object is newer, the change,
+//! and our copy of the record.
+use chrono::{DateTime, Utc};
+
+use crate::{
+    model::{
+        Container, LinkChange, OperationId, Outcome, ResourceName,
+        integration::{Payload, State},
+    },
+    store::{self, Copied, Ending},
+    sync::{Answer, Incoming, Meaning},
+};
+
+use super::turn::Turn;
+
+/// How often a record is looked at anew where its object changed meanwhile.
+const TRIES: u32 = 5;
+/// HTTP's word for a precondition that does not hold.
+const PRECONDITION_FAILED: u16 = 412;
+
+impl Turn {
+    /// Brings a record in: through the engine, so that it reaches all targets or none.
+    pub(super) async fn brought(&self, operation: OperationId, payload: Payload) -> Ending {
+        let incoming = self.incoming(payload);
+        let mut operation = operation;
+        for _ in 0..TRIES {
+            let meaning = match self.engine().meaning(&incoming).await {
+                Ok(meaning) => meaning,
+                Err(refusal) => return self.failed(refusal.message),
+            };
+            match self.newer(&meaning).await {
+                Ok(None) => {}
+                Ok(Some(ending)) => return ending,
+                Err(error) => return self.failed(error.to_string()),
+            }
+            let Some(request) = meaning.request.clone() else {
+                let left = Ending {
+                    link: known(meaning.link.as_ref(), meaning.object.as_ref()),
+                    ..Ending::default()
+                };
+                return self.with_copy(left, &incoming, meaning.object);
+            };
+            let answer = self
+                .engine()
+                .change_from(operation, &incoming.source, request)
+                .await;
+            if !has_changed_since(&answer) {
+                return self
+                    .ended_change(operation, answer, &incoming, meaning)
+                    .await;
+            }
+            // The object is another one by now: under this id nothing was done.
+            operation = self.engine().fresh_operation();
+            if let Err(error) = self.renamed(operation).await {
+                return self.failed(error.to_string());
+            }
+        }
+        self.failed("its object changes all the time")
+    }
+
+    fn incoming(&self, payload: Payload) -> Incoming {
+        let event = self.event();
+        let class = event.cached_type.as_deref().unwrap_or_default();
+        Incoming {
+            source: Container::system(&event.connector, class),
+            id: event.external_id.clone(),
+            before: payload.before,
+            after: payload.after,
+            caller: payload.caller,
+            transaction_id: payload.transaction_id,
+        }
+    }
+
+    /// The end of an event whose object was modified after it (rules 3 and 6).
+    async fn newer(&self, meaning: &Meaning) -> Result<Option<Ending>, store::Error> {
+        let Some(object) = &meaning.object else {
+            return Ok(None);
+        };
+        let modified: Option<DateTime<Utc>> = self.engine().store().modified_at(object).await?;
+        if modified.is_none_or(|modified| modified <= self.event().updated_at) {
+            return Ok(None);
+        }
+        Ok(Some(Ending {
+            state: Some(State::Ignored),
+            ignored_for: Some((object.id.clone(), object.container.to_string())),
+            record: Some(object.clone()),
+            ..Ending::default()
+        }))
+    }
+
+    async fn ended_change(
+        &self,
+        operation: OperationId,
+        answer: Answer,
+        incoming: &Incoming,
+        meaning: Meaning,
+    ) -> Ending {
+        let partial = answer.outcome == Some(Outcome::Partial);
+        let ending = if partial {
+            Ending::default()
+        } else {
+            self.outcome_of(operation, Some(answer)).await
+        };
+        if ending.state.is_some() {
+            return Ending {
+                record: meaning.object,
+                ..ending
+            };
+        }
+        let stored = self.engine().store().operation(operation).await;
+        let object = match stored {
+            Ok(Some(stored)) => Some(stored.record.object),
+            _ => meaning.object,
+        };
+        let link = known(meaning.link.as_ref(), object.as_ref());
+        self.with_copy(Ending { link, ..ending }, incoming, object)
+    }
+
+    /// The end of an event that another node began: what it brought is our copy by now, and linked.
+    pub(super) async fn with_what_it_left(
+        &self,
+        ending: Ending,
+        object: Option<ResourceName>,
+    ) -> Ending {
+        let is_inbound = self.event().cached_type.is_some();
+        if ending.state.is_some() || !is_inbound {
+            return ending;
+        }
+        let payload = match self
+            .engine()
+            .store()
+            .integration_event(self.event().id)
+            .await
+        {
+            Ok(Some((_, payload))) => payload,
+            Ok(None) => return ending,
+            Err(error) => return self.failed(error.to_string()),
+        };
+        let incoming = self.incoming(payload);
+        let link = self.engine().link_between(&incoming, object.as_ref());
+        self.with_copy(Ending { link, ..ending }, &incoming, object)
+    }
+
+    fn with_copy(
+        &self,
+        ending: Ending,
+        incoming: &Incoming,
+        object: Option<ResourceName>,
+    ) -> Ending {
+        Ending {
+            record: object,
+            copy: Some(Copied {
+                lane: self.event().lane(),
+                updated_at: self.event().updated_at,
+                body: incoming.after.clone(),
+            }),
+            ..ending
+        }
+    }
+}
+
+/// Whether the change was refused because its object is not what was read.
+fn has_changed_since(answer: &Answer) -> bool {
+    let refused = answer.result.as_ref().err();
+    answer.outcome == Some(Outcome::Rejected)
+        && refused.is_some_and(|refusal| refusal.code == PRECONDITION_FAILED)
+}
+
+/// The link with the object's id in it, whichever side of it that is.
+fn known(link: Option<&LinkChange>, object: Option<&ResourceName>) -> Option<LinkChange> {
+    match link?.clone() {
+        LinkChange::Set {
+            link_type,
+            link_qualifier,
+            first_id,
+            second_id,
+        } => Some(LinkChange::Set {
+            link_type,
+            link_qualifier,
+            first_id,
+            second_id: second_id.or_else(|| object.map(|object| object.id.clone())),
+        }),
+        removed @ LinkChange::Remove(_) => Some(removed),
+    }
+}
