@@ -87,6 +87,10 @@ pub(super) const RULES: &[Rule] = &[
     // Who may read no objects sees which attributes there are, not their values.
     get("/events", CALLER.or(AUDITOR).or(HOOK_ADMIN)),
 
+    post("/events", "replay", HOOK_ADMIN),
+    get("/events/deliveries/{subscription}", HOOK_ADMIN.or(AUDITOR)),
+    post("/events/deliveries/{subscription}/{id}", "retry", HOOK_ADMIN),
+    post("/events/deliveries/{subscription}/{id}", "cancel", HOOK_ADMIN),
     get("/integrations/{connector}/events", HOOK_ADMIN.or(AUDITOR)),
     get("/integrations/{connector}/events/{id}", HOOK_ADMIN.or(AUDITOR)),
     // Whoever sends a webhook signs it; the handler holds it to that.

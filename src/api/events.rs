@@ -2,6 +2,7 @@
 use std::{collections::VecDeque, convert::Infallible, str::FromStr, time::Duration};
 
 use axum::{
+    body::Body,
     extract::State,
     http::header::ACCEPT,
     response::{
@@ -18,12 +19,16 @@ use super::{
     Api,
     call::{Call, has_word},
     error::{Failure, Result},
-    openapi::{self, EventHeaders, EventParameters},
+    openapi::{
+        self, ActionParameters, DeliveryPath, EventHeaders, EventParameters, QueryParameters,
+        SubscriptionPath,
+    },
+    page,
     parameters::wrong,
 };
 use crate::{
-    app::{EventSearch, Events},
-    model::event::Shown,
+    app::{Audience, EventSearch, Events, SideEffects},
+    model::{event::Shown, integration::rules::Request},
 };
 
 /// How many events one answer holds where the caller does not say.
@@ -35,7 +40,10 @@ const ALIVE: Duration = Duration::from_secs(15);
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(read))
+    OpenApiRouter::new()
+        .routes(routes!(read, replay))
+        .routes(routes!(deliveries))
+        .routes(routes!(act))
 }
 
 /// Read the change feed
@@ -71,6 +79,85 @@ async fn read(State(api): State<Api>, call: Call) -> Result<Response> {
     // What is wrong with the cursor is a proper error; only what comes later is told in the stream.
     let first = api.app.events(&search, shown).await?;
     Ok(live(api, search, shown, first).into_response())
+}
+
+/// Tell events again
+///
+/// `_action=replay` tells recorded events again: `to` a subscription, where each says that it is
+/// replayed, or through a `mapping`, whose target gets the objects of these events as they are now.
+/// What has side effects is left out unless `sideEffects` is true.
+#[utoipa::path(post, path = "/events", tag = "events", operation_id = "replayEvents",
+    params(ActionParameters),
+    request_body(content = openapi::Replay, content_type = "application/json"),
+    responses((status = 200, description = "How many events there were, and what was queued for them",
+        body = openapi::Replayed)))]
+async fn replay(State(api): State<Api>, call: Call, body: Body) -> Result<Response> {
+    let body = call.json(body, &api.settings.limits).await?.object()?;
+    let text = |name: &str| match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str())),
+        Some(_) => Err(Failure::bad(format!("`{name}` must be a text"))),
+    };
+    let audience = match (text("to")?, text("mapping")?) {
+        (Some(name), None) => Audience::Subscription(name.to_owned()),
+        (None, Some(name)) => Audience::Mapping(name.to_owned()),
+        _ => return Err(Failure::bad("expected either `to` or `mapping`")),
+    };
+    let types = body.get("types").and_then(Value::as_array);
+    let types = types.into_iter().flatten().filter_map(Value::as_str);
+    let search = EventSearch {
+        after: body.get("from").and_then(Value::as_i64),
+        from: text("rangeStart")?
+            .map(|at| time("rangeStart", at))
+            .transpose()?,
+        until: text("rangeEnd")?
+            .map(|at| time("rangeEnd", at))
+            .transpose()?,
+        types: types.map(str::to_owned).collect(),
+        ..EventSearch::default()
+    };
+    if search.after.is_none() && search.from.is_none() {
+        return Err(Failure::bad(
+            "expected `from`, a cursor, or `rangeStart`, a time",
+        ));
+    }
+    let effects = match body.get("sideEffects") {
+        Some(Value::Bool(true)) => SideEffects::Repeat,
+        _ => SideEffects::Skip,
+    };
+    let told = api.app.replay(&search, &audience, effects).await?;
+    Ok(call.ok(&told))
+}
+
+/// Query deliveries to a subscription
+///
+/// Oldest first unless sorted otherwise; `deadLetter` tells those that are not tried again.
+#[utoipa::path(get, path = "/events/deliveries/{subscription}", tag = "events",
+    operation_id = "queryDeliveries",
+    params(SubscriptionPath, QueryParameters),
+    responses((status = 200, description = "One page of deliveries", body = openapi::QueryResult)))]
+async fn deliveries(State(api): State<Api>, call: Call) -> Result<Response> {
+    let query = call.parameters().query_or_all()?;
+    let found = api.app.deliveries(call.segment(2)?, &query.search).await?;
+    Ok(page::answered(&call, &query, found))
+}
+
+/// Send a delivery again, or give it up
+#[utoipa::path(post, path = "/events/deliveries/{subscription}/{id}", tag = "events",
+    operation_id = "actOnDelivery",
+    params(DeliveryPath, ActionParameters),
+    responses((status = 200, description = "The delivery as it is now", body = openapi::IntegrationEvent)))]
+async fn act(State(api): State<Api>, call: Call) -> Result<Response> {
+    let request = match call.action() {
+        "cancel" => Request::Cancel,
+        _ => Request::Retry,
+    };
+    let text = call.segment(3)?;
+    let id = text
+        .parse()
+        .map_err(|_| Failure::new(404, format!("there is no delivery `{text}`")))?;
+    let moved = api.app.move_delivery(call.segment(2)?, id, request).await?;
+    Ok(call.ok(&moved))
 }
 
 async fn newest(api: &Api, search: &EventSearch) -> Result<i64> {

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     audit,
     config::{self, Configuration, Loaded, Problem, State},
-    feed::Worker,
+    feed::{Sender, Worker, pump},
     model::audit::NewEntry,
     store::Settlement,
     sync::Waiting,
 };
 
-use super::{App, Error, open::setup};
+use super::{App, Error, deliveries::subscriptions, open::setup};
 
 /// How often dead nodes are looked for and waiting changes are tried again.
 const RECOVERY: Duration = Duration::from_secs(2);
@@ -32,7 +32,8 @@ impl App {
             tokio::spawn(self.clone().keep_tokens()),
             tokio::spawn(self.clone().keep_forgetting()),
             tokio::spawn(self.clone().keep_live()),
-            tokio::spawn(self.worker().run(self.parts.stop.clone())),
+            tokio::spawn(self.clone().keep_integrating()),
+            tokio::spawn(self.pumping()),
             tokio::spawn(self.clone().keep_configured(state, load)),
         ];
         let mut background = self
@@ -43,8 +44,24 @@ impl App {
         background.extend(tasks);
     }
 
-    fn worker(&self) -> Worker {
-        Worker::new(self.engine().clone(), Arc::clone(&self.parts.clock))
+    async fn keep_integrating(self) {
+        match Sender::new(Arc::clone(&self.parts.subscriptions)) {
+            Ok(sender) => {
+                let clock = Arc::clone(&self.parts.clock);
+                let worker = Worker::new(self.engine().clone(), clock, sender);
+                worker.run(self.parts.stop.clone()).await;
+            }
+            Err(error) => tracing::error!(%error, "nothing is sent: there is no HTTP client"),
+        }
+    }
+
+    fn pumping(&self) -> impl Future<Output = ()> + use<> {
+        pump(
+            self.store().clone(),
+            Arc::clone(&self.parts.clock),
+            Arc::clone(&self.parts.subscriptions),
+            self.parts.stop.clone(),
+        )
     }
 
     async fn keep_recovering(self) {
@@ -162,6 +179,9 @@ impl App {
                 self.parts
                     .configuration
                     .store(Arc::clone(&state.configuration));
+                self.parts
+                    .subscriptions
+                    .store(subscriptions(&state.configuration));
                 tracing::info!("a new configuration is in force");
                 self.note_configuration(&before, &state.configuration);
             }

@@ -7,7 +7,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::Integration,
-    feed::{Received, Scheme, Source, Watched, live::watch, receive, verify},
+    connectors::MakeImporter,
+    feed::{
+        Force, Import, Received, Scheme, Source, Watched, import, live::watch, receive, verify,
+    },
     hooks::Variable,
     model::{Object, integration::rules::Switch},
     store::Arrived,
@@ -100,6 +103,29 @@ impl App {
         let transaction_id = self.clock().fresh_id().to_string();
         self.take_in(connector, switch, received, &transaction_id)
             .await
+    }
+
+    /// Imports an object class with an importer that the program brings; what is known already is not
+    /// fetched again unless it is forced.
+    ///
+    /// # Errors
+    /// 503 where the system or the store fails; what was taken in until then stays.
+    pub async fn import(
+        &self,
+        connector: &str,
+        class: &str,
+        make: &MakeImporter,
+        force: Force,
+    ) -> Result<Import, Error> {
+        let configuration = self.configuration();
+        let switch = configuration
+            .integrations
+            .get(connector)
+            .map_or(Switch::On, switch);
+        let (place, asked) = ((connector, class), (switch, force));
+        import(self.engine(), &self.parts.clock, place, make, asked)
+            .await
+            .map_err(|error| Error::new(503, error.to_string()))
     }
 
     async fn take_in(

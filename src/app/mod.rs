@@ -2,6 +2,7 @@
 pub mod access;
 mod background;
 mod changes;
+mod deliveries;
 mod error;
 mod events;
 mod inbound;
@@ -33,6 +34,7 @@ use crate::{
 pub use crate::feed::Received;
 pub use crate::store::{Count, EventSearch, Found, Search, SortKey, Token, Verification};
 pub use access::{Attempt, Identity};
+pub use deliveries::{Audience, SideEffects};
 pub use error::Error;
 pub use events::Events;
 pub use inbound::Posted;
@@ -54,6 +56,7 @@ struct Parts {
     tokens: ArcSwap<access::TokenBook>,
     keys: changes::KeysAtWork,
     own: open::OwnConnectors,
+    subscriptions: crate::feed::Subscriptions,
     stop: CancellationToken,
     background: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }

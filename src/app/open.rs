@@ -20,7 +20,7 @@ use crate::{
     sync::{Bounds, CallPolicy, Engine, Setup, Target},
 };
 
-use super::{App, Parts, access::TokenBook, changes::KeysAtWork};
+use super::{App, Parts, access::TokenBook, changes::KeysAtWork, deliveries::subscriptions};
 
 /// The folder below the project folder in which living processes hold a lock each.
 const NODES: &str = ".recant/nodes";
@@ -113,6 +113,7 @@ impl Builder {
                 tokens: ArcSwap::from_pointee(TokenBook::default()),
                 keys: KeysAtWork::default(),
                 own: self.own,
+                subscriptions: Arc::new(ArcSwap::new(subscriptions(&configuration))),
                 stop: CancellationToken::new(),
                 background: Mutex::default(),
             }),

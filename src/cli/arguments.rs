@@ -85,6 +85,8 @@ pub enum Verb {
     Events(Events),
     /// Compare the two sides of a mapping, and put right what differs
     Recon(super::recon::Recon),
+    /// Tell recorded events again, to a subscription or through a mapping
+    Replay(Replay),
     /// Read, export and verify the audit log
     #[command(subcommand)]
     Audit(Audit),
@@ -272,6 +274,32 @@ pub enum Events {
         #[command(flatten)]
         which: EventArguments,
     },
+}
+
+/// `recant replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Events behind this cursor
+    #[arg(long, value_name = "CURSOR", required_unless_present = "range_start")]
+    pub from: Option<i64>,
+    /// Events from this time on, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub range_start: Option<DateTime<Utc>>,
+    /// Events before this time
+    #[arg(long, value_name = "TIME")]
+    pub range_end: Option<DateTime<Utc>>,
+    /// Events of these types, such as user.created
+    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    pub types: Vec<String>,
+    /// A subscription that is told again; each event says that it is replayed
+    #[arg(long, value_name = "SUBSCRIPTION", required_unless_present = "mapping")]
+    pub to: Option<String>,
+    /// A mapping whose target gets the objects of these events as they are now
+    #[arg(long, value_name = "NAME", conflicts_with = "to")]
+    pub mapping: Option<String>,
+    /// Repeat what has side effects, too
+    #[arg(long)]
+    pub side_effects: bool,
 }
 
 /// Which events of the change feed.

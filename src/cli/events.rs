@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    arguments::{EventArguments, Events},
+    arguments::{EventArguments, Events, Replay},
     output::{Exit, Output, Result, Tone},
     service::{EventAsk, Service},
     table::{Table, list_at, short, text_at, time},
@@ -24,6 +24,36 @@ pub async fn run(service: &dyn Service, verb: &Events, output: &mut Output) -> R
         Events::List { which, limit } => list(service, which, *limit, output).await,
         Events::Follow { which } => follow(service, which, output).await,
     }
+}
+
+/// Does what `recant replay` asks for.
+///
+/// # Errors
+/// There is no such subscription or mapping, it has side effects that were not asked for, or the
+/// cursor is too old.
+pub async fn replay(service: &dyn Service, verb: &Replay, output: &mut Output) -> Result {
+    let told = service
+        .replay(&json!({
+            "from": verb.from,
+            "rangeStart": verb.range_start,
+            "rangeEnd": verb.range_end,
+            "types": verb.types,
+            "to": verb.to,
+            "mapping": verb.mapping,
+            "sideEffects": verb.side_effects,
+        }))
+        .await?;
+    if output.is_json() {
+        output.json(&told)?;
+    } else {
+        let count = |name: &str| short(told.get(name));
+        output.line(format!(
+            "{} events, {} queued",
+            count("events"),
+            count("told")
+        ))?;
+    }
+    Ok(Exit::Done)
 }
 
 async fn list(

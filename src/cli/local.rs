@@ -151,6 +151,29 @@ impl Service for Local {
         Ok(json!({"result": page.events, "cursor": page.cursor, "more": page.more}))
     }
 
+    async fn replay(&self, ask: &Value) -> Result<Value> {
+        let text = |name: &str| ask.get(name).and_then(Value::as_str);
+        let time = |name: &str| text(name).and_then(|text| text.parse().ok());
+        let audience = match (text("to"), text("mapping")) {
+            (Some(name), _) => app::Audience::Subscription(name.to_owned()),
+            (None, name) => app::Audience::Mapping(name.unwrap_or_default().to_owned()),
+        };
+        let types = ask.get("types").and_then(Value::as_array);
+        let types = types.into_iter().flatten().filter_map(Value::as_str);
+        let search = app::EventSearch {
+            after: ask.get("from").and_then(Value::as_i64),
+            from: time("rangeStart"),
+            until: time("rangeEnd"),
+            types: types.map(str::to_owned).collect(),
+            ..app::EventSearch::default()
+        };
+        let effects = match ask.get("sideEffects") {
+            Some(Value::Bool(true)) => app::SideEffects::Repeat,
+            _ => app::SideEffects::Skip,
+        };
+        Ok(self.app.replay(&search, &audience, effects).await?)
+    }
+
     async fn verify(&self) -> Result<Value> {
         let verification = self.app.verify_audit().await?;
         serde_json::to_value(verification).map_err(|error| Failure::Other(error.to_string()))

@@ -96,6 +96,12 @@ async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
             })
             .await
         }
+        Verb::Replay(verb) => {
+            asking(globals, async |service| {
+                events::replay(service, verb, output).await
+            })
+            .await
+        }
         Verb::Audit(verb) => {
             asking(globals, async |service| {
                 audit::run(service, verb, output).await

@@ -261,6 +261,14 @@ impl Service for Remote {
         self.json(request).await
     }
 
+    async fn replay(&self, ask: &Value) -> Result<Value> {
+        let request = self
+            .request(Method::POST, ["events"])
+            .query(&[("_action", "replay")])
+            .json(ask);
+        self.json(request).await
+    }
+
     async fn verify(&self) -> Result<Value> {
         let request = self
             .request(Method::POST, ["audit"])

@@ -40,6 +40,9 @@ pub trait Service: Send + Sync {
     async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page>;
     /// A part of the change feed: `{result, cursor, more}`.
     async fn events(&self, ask: &EventAsk) -> Result<Value>;
+    /// Tells events again: `{from, rangeStart, rangeEnd, types, to, mapping, sideEffects}` in,
+    /// `{events, told}` out.
+    async fn replay(&self, ask: &Value) -> Result<Value>;
     /// Verifies the audit chain: `{entries, broken}`.
     async fn verify(&self) -> Result<Value>;
     /// `{name, ok, …}` for each connector.

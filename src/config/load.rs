@@ -133,9 +133,10 @@ impl Loading<'_> {
             mappings::compile(context, known)
         });
         connectors.note_columns(mappings.as_deref().unwrap_or_default());
-        let integrations = self.compile(integrations.as_ref(), &mut scripts, |context| {
+        let external = self.compile(integrations.as_ref(), &mut scripts, |context| {
             integrations::compile(context, &connectors)
         });
+        let external = external.unwrap_or_default();
         let scripts = scripts.catalog(&mut self.problems);
         Some(Configuration {
             folder: folder.to_owned(),
@@ -151,7 +152,8 @@ impl Loading<'_> {
             mappings: mappings?,
             types: types?.valid,
             connectors: connectors.valid,
-            integrations: integrations.unwrap_or_default(),
+            integrations: external.integrations,
+            subscriptions: external.subscriptions,
             scripts,
             runtime,
             files: self.files.digests.clone(),

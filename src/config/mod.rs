@@ -20,7 +20,7 @@ pub use read::substitute::Environment;
 pub use schemas::schemas;
 pub use settings::{
     Auth, Changes, Configuration, Integration, Journal, LogFormat, Oidc, Poll, Server, Store,
-    Telemetry, Tls, Webhook,
+    Subscription, Telemetry, Tls, Webhook,
 };
 pub use watch::{State, Watcher, shared_runtime, watch};
 

@@ -49,6 +49,8 @@ pub struct Configuration {
     pub connectors: BTreeMap<String, connectors::Settings>,
     /// What comes in from external systems, by connector.
     pub integrations: BTreeMap<String, Integration>,
+    /// Who is told of changes, by name.
+    pub subscriptions: BTreeMap<String, Subscription>,
     /// Every script file by its name in the folder `hooks`, without the variables that one use or
     /// another of it is given.
     pub scripts: BTreeMap<String, Script>,
@@ -69,6 +71,23 @@ pub struct Integration {
     pub webhook: Option<Webhook>,
     /// Object classes whose changes are asked for.
     pub poll: BTreeMap<String, Poll>,
+}
+
+/// Who is told of changes.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// Where to.
+    pub url: url::Url,
+    /// What deliveries are signed with.
+    pub secrets: Vec<SecretString>,
+    /// Types of events; none: all.
+    pub types: Vec<String>,
+    /// Whether a delivery has effects that a replay must not repeat unasked.
+    pub side_effects: bool,
+    /// Retries before a delivery is a dead letter.
+    pub retries: u32,
+    /// The pause before the first retry.
+    pub retry_delay: Duration,
 }
 
 /// Events that a system sends.

@@ -114,6 +114,7 @@ pub mod csv;
 pub mod custom;
 pub mod health;
 pub mod http;
+mod import;
 pub mod ldap;
 mod measured;
 pub mod rest;
@@ -132,6 +133,7 @@ use serde_json::Value;
 use crate::model::{CauseKind, Filter, Object, TargetObject, TargetWrite};
 
 pub use health::{Health, guarded};
+pub use import::{ImportPage, Imported, Importer, Known, MakeImporter, SharedKnown};
 pub use measured::measured;
 pub use settings::{Kind, Problem, Settings};
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     model::{
-        Container, LinkChange, OperationId, Outcome, ResourceName,
+        Container, OperationId, Outcome, ResourceName,
         integration::{Payload, State},
     },
     store::{self, Copied, Ending},
@@ -35,14 +35,14 @@ impl Turn {
             }
             let Some(request) = meaning.request.clone() else {
                 let left = Ending {
-                    link: known(meaning.link.as_ref(), meaning.object.as_ref()),
+                    link: meaning.row.link,
                     ..Ending::default()
                 };
                 return self.with_copy(left, &incoming, meaning.object);
             };
             let answer = self
                 .engine()
-                .change_from(operation, &incoming.source, request)
+                .change_from(operation, &incoming.source, request, meaning.row.clone())
                 .await;
             if !has_changed_since(&answer) {
                 return self
@@ -64,8 +64,7 @@ impl Turn {
         Incoming {
             source: Container::system(&event.connector, class),
             id: event.external_id.clone(),
-            before: payload.before,
-            after: payload.after,
+            record: payload.after,
             caller: payload.caller,
             transaction_id: payload.transaction_id,
         }
@@ -112,11 +111,10 @@ impl Turn {
             Ok(Some(stored)) => Some(stored.record.object),
             _ => meaning.object,
         };
-        let link = known(meaning.link.as_ref(), object.as_ref());
-        self.with_copy(Ending { link, ..ending }, incoming, object)
+        self.with_copy(ending, incoming, object)
     }
 
-    /// The end of an event that another node began: what it brought is our copy by now, and linked.
+    /// The end of an event that another node began: what it brought is our copy by now.
     pub(super) async fn with_what_it_left(
         &self,
         ending: Ending,
@@ -137,8 +135,7 @@ impl Turn {
             Err(error) => return self.failed(error.to_string()),
         };
         let incoming = self.incoming(payload);
-        let link = self.engine().link_between(&incoming, object.as_ref());
-        self.with_copy(Ending { link, ..ending }, &incoming, object)
+        self.with_copy(ending, &incoming, object)
     }
 
     fn with_copy(
@@ -152,7 +149,7 @@ impl Turn {
             copy: Some(Copied {
                 lane: self.event().lane(),
                 updated_at: self.event().updated_at,
-                body: incoming.after.clone(),
+                body: incoming.record.clone(),
             }),
             ..ending
         }
@@ -164,22 +161,4 @@ fn has_changed_since(answer: &Answer) -> bool {
     let refused = answer.result.as_ref().err();
     answer.outcome == Some(Outcome::Rejected)
         && refused.is_some_and(|refusal| refusal.code == PRECONDITION_FAILED)
-}
-
-/// The link with the object's id in it, whichever side of it that is.
-fn known(link: Option<&LinkChange>, object: Option<&ResourceName>) -> Option<LinkChange> {
-    match link?.clone() {
-        LinkChange::Set {
-            link_type,
-            link_qualifier,
-            first_id,
-            second_id,
-        } => Some(LinkChange::Set {
-            link_type,
-            link_qualifier,
-            first_id,
-            second_id: second_id.or_else(|| object.map(|object| object.id.clone())),
-        }),
-        removed @ LinkChange::Remove(_) => Some(removed),
-    }
 }

@@ -1,5 +1,7 @@
 //! Integration events on their way: whose turn it is, how they are carried out by the engine, and
 //! when what failed is tried again.
+mod deliver;
+mod import;
 mod inbound;
 pub mod live;
 mod receive;
@@ -8,6 +10,8 @@ mod signature;
 mod turn;
 mod worker;
 
+pub use deliver::{Sender, Subscription, Subscriptions, again, pump};
+pub use import::{Force, Import, import};
 pub use live::Watched;
 pub use receive::{Received, Source, receive};
 pub use signature::{Scheme, Unsigned, sign, verify};

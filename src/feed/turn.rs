@@ -15,7 +15,7 @@ use crate::{
     sync::{Answer, Engine, Queued},
 };
 
-use super::retry::Policy;
+use super::{deliver::Sender, retry::Policy};
 
 /// How often a change is looked for that another node, or recovery, finishes.
 const LOOK: Duration = Duration::from_millis(200);
@@ -30,14 +30,21 @@ const BASE: Duration = Duration::from_secs(1);
 pub(super) struct Turn {
     engine: Engine,
     clock: SharedClock,
+    sender: Sender,
     event: IntegrationEvent,
 }
 
 impl Turn {
-    pub(super) fn new(engine: Engine, clock: SharedClock, event: IntegrationEvent) -> Self {
+    pub(super) fn new(
+        engine: Engine,
+        clock: SharedClock,
+        sender: Sender,
+        event: IntegrationEvent,
+    ) -> Self {
         Self {
             engine,
             clock,
+            sender,
             event,
         }
     }
@@ -52,7 +59,9 @@ impl Turn {
 
     /// Takes the event up, unless somebody else was quicker, and carries it out.
     pub(super) async fn take(self) {
-        let operation = self.engine.fresh_operation();
+        // A delivery names the change that it tells of.
+        let told = self.event.operation.filter(|_| self.delivers());
+        let operation = told.unwrap_or_else(|| self.engine.fresh_operation());
         match self.begun(operation).await {
             Ok(true) => self.carried_out(operation).await,
             Ok(false) => {}
@@ -68,16 +77,20 @@ impl Turn {
                 .await;
         };
         match self.engine.store().operation(operation).await {
-            Ok(Some(stored)) => {
+            Ok(Some(stored)) if !self.delivers() => {
                 let ending = self.outcome_of(operation, None).await;
                 let ending = self
                     .with_what_it_left(ending, Some(stored.record.object))
                     .await;
                 self.end(ending).await;
             }
-            Ok(None) => self.carried_out(operation).await,
+            Ok(_) => self.carried_out(operation).await,
             Err(error) => self.told(&error),
         }
+    }
+
+    fn delivers(&self) -> bool {
+        self.event.direction == Direction::Delivery
     }
 
     /// From now on the event is carried out as another change.
@@ -102,6 +115,8 @@ impl Turn {
             Err(error) => return self.told(&error),
         };
         match self.overtaken().await {
+            // Every event is delivered, whatever came after it.
+            Ok(_) if self.delivers() => {}
             Ok(None) => {}
             Ok(Some(ending)) => return self.end(ending).await,
             Err(error) => return self.told(&error),
@@ -109,8 +124,18 @@ impl Turn {
         let ending = match self.event.direction {
             Direction::Outbound => self.sent(operation, payload).await,
             Direction::Inbound => self.brought(operation, payload).await,
+            Direction::Delivery => self.delivered(payload).await,
         };
         self.end(ending).await;
+    }
+
+    /// Tells a subscription.
+    async fn delivered(&self, payload: Payload) -> Ending {
+        let body = payload.after.unwrap_or_default();
+        match self.sender.send(&self.event, body, &self.clock).await {
+            Ok(()) => Ending::default(),
+            Err(why) => self.failed(why),
+        }
     }
 
     /// The end of an event that something newer has overtaken since it arrived.
@@ -203,6 +228,13 @@ impl Turn {
     }
 
     fn policy(&self) -> Policy {
+        if let Some(policy) = self
+            .sender
+            .policy(&self.event.connector)
+            .filter(|_| self.delivers())
+        {
+            return policy;
+        }
         let setup = self.engine.setup();
         let mapping = setup
             .mappings

@@ -6,7 +6,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{clock::SharedClock, model::integration::IntegrationEvent, sync::Engine};
 
-use super::turn::Turn;
+use super::{deliver::Sender, turn::Turn};
 
 /// How many events are carried out at once.
 const AT_ONCE: usize = 32;
@@ -18,6 +18,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Worker {
     engine: Engine,
     clock: SharedClock,
+    sender: Sender,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
 }
@@ -25,10 +26,11 @@ pub struct Worker {
 impl Worker {
     /// A worker on an engine.
     #[must_use]
-    pub fn new(engine: Engine, clock: SharedClock) -> Self {
+    pub fn new(engine: Engine, clock: SharedClock, sender: Sender) -> Self {
         Self {
             engine,
             clock,
+            sender,
             room: Arc::new(Semaphore::new(AT_ONCE)),
             tasks: TaskTracker::new(),
         }
@@ -66,7 +68,8 @@ impl Worker {
         for event in store.adopt_integrations().await? {
             self.begin(event, true).await;
         }
-        let due = store.due_integrations(AT_ONCE).await?;
+        let mut due = store.due_integrations(AT_ONCE).await?;
+        due.extend(store.due_deliveries(AT_ONCE).await?);
         let found = due.len();
         for event in due {
             self.begin(event, false).await;
@@ -78,7 +81,8 @@ impl Worker {
         let Ok(room) = Arc::clone(&self.room).acquire_owned().await else {
             return;
         };
-        let turn = Turn::new(self.engine.clone(), Arc::clone(&self.clock), event);
+        let clock = Arc::clone(&self.clock);
+        let turn = Turn::new(self.engine.clone(), clock, self.sender.clone(), event);
         self.tasks.spawn(async move {
             let _room = room;
             if adopted {

@@ -21,6 +21,8 @@ pub enum Direction {
     Inbound,
     /// From a managed object to the external system.
     Outbound,
+    /// From the change feed to a subscription.
+    Delivery,
 }
 
 /// Where an event stands.
@@ -57,7 +59,7 @@ pub struct IntegrationEvent {
     pub id: Uuid,
     /// Which way it goes.
     pub direction: Direction,
-    /// The connector.
+    /// The connector; the subscription of a delivery.
     pub connector: String,
     /// The external id: that of the record in the external system, or, outbound, of the managed
     /// object.
@@ -127,6 +129,7 @@ impl Direction {
         match self {
             Self::Inbound => "inbound",
             Self::Outbound => "outbound",
+            Self::Delivery => "delivery",
         }
     }
 }
@@ -180,6 +183,7 @@ impl FromStr for Direction {
         match text {
             "inbound" => Ok(Self::Inbound),
             "outbound" => Ok(Self::Outbound),
+            "delivery" => Ok(Self::Delivery),
             _ => Err(Unknown(text.to_owned())),
         }
     }
@@ -197,6 +201,10 @@ impl IntegrationEvent {
             }
             Direction::Outbound => {
                 format!("out/{}/{}", text(&self.mapping), text(&self.record_id))
+            }
+            Direction::Delivery => {
+                let record_type = text(&self.record_type);
+                format!("to/{}/{record_type}/{}", self.connector, self.external_id)
             }
         }
     }

@@ -1,15 +1,17 @@
 //! Integration events arriving: judged by what is known of their external id, and stored together
 //! with how far their source has been read.
+use std::collections::BTreeSet;
+
 use sea_orm::{
-    DbErr, EntityTrait as _, FromQueryResult as _, QueryFilter as _, QuerySelect as _,
-    QueryTrait as _,
-    sea_query::{Expr, ExprTrait as _, OnConflict, Query},
+    ConnectionTrait as _, DbErr, EntityTrait as _, FromQueryResult as _, QueryFilter as _,
+    QueryResult, QuerySelect as _, QueryTrait as _,
+    sea_query::{Expr, ExprTrait as _, OnConflict, Query, UnionType},
 };
 use uuid::Uuid;
 
 use super::{
     Arrival, Core, Error, Refusal, Store,
-    batch::insert,
+    batch::{insert, padded},
     connection::{CommitError, Transaction},
     entity::{integration_event as event, integration_record as record, live_token as token},
     integrations::{lane_query, seen},
@@ -85,6 +87,46 @@ impl Store {
             core.queued.notify_one();
         }
         Ok(stored)
+    }
+
+    /// Those of these external ids of which there is a copy, or an event on its way to one; one
+    /// query.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn known_records(
+        &self,
+        connector: &str,
+        class: &str,
+        external_ids: &[&String],
+    ) -> Result<BTreeSet<String>, Error> {
+        let step = "look for known records";
+        if external_ids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let prefix = format!("in/{connector}/{class}/");
+        let lanes = || padded(external_ids.iter().map(|id| format!("{prefix}{id}")));
+        let open = [State::Queued, State::Processing, State::Errored].map(State::as_str);
+        let on_the_way = Query::select()
+            .column(event::Column::Lane)
+            .from(event::Entity)
+            .and_where(Expr::col(event::Column::Lane).is_in(lanes()))
+            .and_where(Expr::col(event::Column::State).is_in(open))
+            .to_owned();
+        let query = Query::select()
+            .column(record::Column::Lane)
+            .from(record::Entity)
+            .and_where(Expr::col(record::Column::Lane).is_in(lanes()))
+            .and_where(Expr::col(record::Column::Body).is_not_null())
+            .union(UnionType::Distinct, on_the_way)
+            .to_owned();
+        let rows = self.core().database.fresh().query_all(&query).await;
+        let rows = rows.map_err(Error::at(step))?;
+        let lane = |row: &QueryResult| row.try_get_by_index::<String>(0);
+        let lanes: Result<Vec<String>, DbErr> = rows.iter().map(lane).collect();
+        let lanes = lanes.map_err(Error::at(step))?;
+        let ids = lanes.iter().filter_map(|lane| lane.strip_prefix(&prefix));
+        Ok(ids.map(str::to_owned).collect())
     }
 
     /// The token with which live sync of an object class goes on; none: it has not begun.

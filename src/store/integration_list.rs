@@ -18,6 +18,8 @@ use crate::model::{
 pub enum IntegrationList {
     /// Those of a connector, in and out.
     Of(String),
+    /// Deliveries to a subscription.
+    To(String),
     /// Those that wait to go out, or failed to.
     Queue,
 }
@@ -45,6 +47,7 @@ impl Listed for IntegrationList {
     fn scope(&self) -> String {
         match self {
             Self::Of(connector) => format!("integrations {connector}"),
+            Self::To(subscription) => format!("deliveries {subscription}"),
             Self::Queue => "queue".to_owned(),
         }
     }
@@ -52,7 +55,14 @@ impl Listed for IntegrationList {
     fn restrict(&self, query: &mut SelectStatement) {
         match self {
             Self::Of(connector) => {
-                query.and_where(Expr::col(event::Column::Connector).eq(connector.as_str()));
+                query
+                    .and_where(Expr::col(event::Column::Connector).eq(connector.as_str()))
+                    .and_where(delivers().not());
+            }
+            Self::To(subscription) => {
+                query
+                    .and_where(Expr::col(event::Column::Connector).eq(subscription.as_str()))
+                    .and_where(delivers());
             }
             Self::Queue => {
                 let open = [State::Queued, State::Processing, State::Errored];
@@ -101,4 +111,9 @@ impl Listed for IntegrationList {
     fn word(&self, _: &Core, row: Self::Row) -> Result<IntegrationEvent, Error> {
         integration_event(&row)
     }
+}
+
+/// Whether an event is a delivery.
+fn delivers() -> Expr {
+    Expr::col(event::Column::Direction).eq(Direction::Delivery.as_str())
 }

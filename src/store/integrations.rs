@@ -80,6 +80,7 @@ impl Store {
         let later = state(State::Queued).and(Expr::col(Column::NextAttemptAt).lte(now));
         let rows = event::Entity::find()
             .filter(Cond::any().add(waits).add(later).add(again))
+            .filter(Expr::col(Column::Direction).ne(Direction::Delivery.as_str()))
             .filter(Expr::col(Column::Lane).not_in_subquery(busy))
             .order_by_asc(Column::UpdatedAt)
             .order_by_asc(Column::Id)

@@ -10,6 +10,7 @@ mod chain;
 mod connection;
 mod cookie;
 mod decode;
+mod deliveries;
 mod entity;
 mod error;
 mod event_rows;
@@ -58,6 +59,7 @@ use crate::clock::SharedClock;
 use connection::{CommitError, Database, Missing};
 
 pub use arrivals::{Arrived, Judge, LiveToken};
+pub use deliveries::Pumped;
 pub use error::{Error, Refusal};
 pub use event_rows::Confidential;
 pub use events::{EventPage, EventSearch};

@@ -220,6 +220,7 @@ impl State {
             && self.answers.is_empty()
             && self.new_answers.is_empty()
             && self.audit.is_empty()
+            && self.outbound.is_empty()
             && !self.lanes.values().any(|lane| lane.changed)
     }
 

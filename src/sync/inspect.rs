@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
-    mapping::Mapping,
+    mapping::{Mapping, Occasion},
     model::{
         CauseKind, ChangeKind, ChangeRequest, Container, Lineage, Link, Object, OperationId,
         PlannedRow, Precondition, Purpose, Requested, ResourceName, Step, TargetWrite,
@@ -178,7 +178,7 @@ impl Engine {
                             &context,
                             mapping,
                             Sight::Source(&links, &inspection.taken),
-                            &inspection.run,
+                            Occasion::Reconciliation(&inspection.run),
                         )
                         .await,
                     context,
@@ -189,7 +189,12 @@ impl Engine {
             Subject::Target { qualifier, id } => Sight::Target { qualifier, id },
         };
         let examined = self
-            .examine(&context, mapping, sight, &inspection.run)
+            .examine(
+                &context,
+                mapping,
+                sight,
+                Occasion::Reconciliation(&inspection.run),
+            )
             .await;
         Ok(Looked {
             context,
@@ -215,7 +220,7 @@ impl Engine {
     }
 
     /// The links of a source object under the mapping's type.
-    async fn links_under(
+    pub(super) async fn links_under(
         &self,
         mapping: &Mapping,
         source_id: &str,
@@ -400,7 +405,7 @@ fn source_print(mapping: &Mapping, source: &Object) -> Fingerprint {
 }
 
 /// The change of a managed object that a row's write is; only if the object still is what was read.
-fn requested_of(row: &PlannedRow) -> Result<Requested, String> {
+pub(super) fn requested_of(row: &PlannedRow) -> Result<Requested, String> {
     let Step::Write { write } = &row.step else {
         return Err("nothing is to be written".to_owned());
     };

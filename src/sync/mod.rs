@@ -48,9 +48,9 @@ use crate::{
 
 pub use change::shown;
 pub use error::{Accepted, Answer, Refusal, reason};
-pub use inbound::{Incoming, Meaning};
 pub use finding::{Agreement, Finding, Inspected, Standing};
 pub use fingerprint::{Fingerprint, combined, fingerprint};
+pub use inbound::{Incoming, Meaning};
 pub use inspect::{Deeds, Inspection, Subject};
 pub use lane::Bounds;
 pub use queue::Queued;

@@ -15,7 +15,11 @@ use crate::{
     store::Arrival,
 };
 
-use super::{Engine, Setup, change::Context, error::Answer};
+use super::{
+    Engine, Setup,
+    change::{Change, Context},
+    error::{Answer, Refusal},
+};
 
 /// The name of no type: types are named by admins, who cannot use `$`.
 const QUEUE: &str = "$queue:";
@@ -117,12 +121,52 @@ impl Engine {
             .filter(|mapping| mapping.is_queued_for(&change.object.container))
             .filter(|mapping| change.lineage.came_from.as_ref() != Some(&mapping.target));
         queued
-            .map(|mapping| self.arrival(mapping, context))
+            .map(|mapping| self.arrival(mapping, change))
             .collect()
     }
 
-    fn arrival(&self, mapping: &Mapping, context: &Context) -> Arrival {
-        let change = &context.change;
+    /// What brings an object to a mapping's target once more, as it is now; none where the mapping
+    /// is for other objects.
+    ///
+    /// # Errors
+    /// 404 for an unknown mapping.
+    pub fn queued_again(
+        &self,
+        mapping: &str,
+        object: &ResourceName,
+        before: Option<Object>,
+        now: Option<Object>,
+    ) -> Result<Option<Arrival>, Refusal> {
+        let setup = self.setup();
+        let found = setup.mappings.iter().find(|known| known.name == mapping);
+        let found =
+            found.ok_or_else(|| Refusal::new(404, format!("there is no mapping {mapping}")))?;
+        if found.source != object.container {
+            return Ok(None);
+        }
+        let id = self.fresh_operation();
+        let change = Change {
+            id,
+            lineage: Lineage::root(id),
+            object: object.clone(),
+            kind: match now {
+                Some(_) => ChangeKind::Update,
+                None => ChangeKind::Delete,
+            },
+            notified: true,
+            caller: "replay".to_owned(),
+            transaction_id: id.to_string(),
+            idempotency: None,
+            request: json!({"method": "replay"}),
+            old: before,
+            new: now,
+            started_at: self.clock().now(),
+            attempt: 1,
+        };
+        Ok(Some(self.arrival(found, &change)))
+    }
+
+    fn arrival(&self, mapping: &Mapping, change: &Change) -> Arrival {
         let now = self.clock().now();
         let connector = match &mapping.target {
             Container::System { connector, .. } => connector.clone(),

@@ -571,7 +571,7 @@ fn not_known(id: OperationId) -> Answer {
     )
 }
 
-fn interrupted(id: OperationId) -> Answer {
+pub(super) fn interrupted(id: OperationId) -> Answer {
     let refusal = Refusal::new(
         500,
         "the change was interrupted; its record tells how it ends",

@@ -249,6 +249,7 @@ fn a_shuffled_history_with_repeats_ends_like_the_ordered_one() {
 #[test]
 fn a_newer_object_is_not_overwritten_and_an_older_one_is() {
     let world = world(json!({}));
+    world.targets[2].put("a", person("a", 1));
     let process = world.start();
     receive(&process, vec![received("a", 1, Some(person("a", 1)))]);
     until_done(&process);

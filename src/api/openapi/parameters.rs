@@ -57,6 +57,22 @@ pub(crate) struct SystemPath {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
+pub(crate) struct SubscriptionPath {
+    /// The subscription's name
+    subscription: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct DeliveryPath {
+    /// The subscription's name
+    subscription: String,
+    /// The delivery's id
+    id: uuid::Uuid,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct IntegrationPath {
     /// The connector's name
     connector: String,

@@ -80,6 +80,35 @@ pub(crate) struct EventData {
     after: Option<BTreeMap<String, Value>>,
 }
 
+/// Which events are told again, and to whom.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Replay {
+    /// The cursor behind which to begin
+    from: Option<i64>,
+    /// Events from this time on
+    range_start: Option<DateTime<Utc>>,
+    /// Events before this time
+    range_end: Option<DateTime<Utc>>,
+    /// Types of events; all if left out
+    types: Option<Vec<String>>,
+    /// A subscription
+    to: Option<String>,
+    /// A mapping, in place of a subscription
+    mapping: Option<String>,
+    /// Whether what has side effects is told again, too
+    side_effects: Option<bool>,
+}
+
+/// What a replay came to.
+#[derive(ToSchema)]
+pub(crate) struct Replayed {
+    /// How many events there were
+    events: u64,
+    /// How many deliveries or writes were queued for them
+    told: u64,
+}
+
 /// What was stored of a webhook.
 #[derive(ToSchema)]
 pub(crate) struct Receipt {

@@ -1,25 +1,32 @@
 //! From integrations.json as written to integrations.
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Context, connectors::Connectors, scripts::Owner};
+use url::Url;
+
+use super::{Context, connectors::Connectors, name_problem, scripts::Owner};
 use crate::{
     config::{
         read::{
             document::{item, step},
             shape,
         },
-        settings::{Integration, Poll, Webhook},
+        settings::{Integration, Poll, Subscription, Webhook},
         written::integrations as written,
     },
     model::pointer::Pointer,
 };
 
-/// Compiles the document: the integrations without a problem, by connector.
-pub(crate) fn compile(
-    context: &mut Context<'_>,
-    connectors: &Connectors,
-) -> BTreeMap<String, Integration> {
+/// What integrations.json says.
+#[derive(Default)]
+pub(crate) struct Compiled {
+    pub(crate) integrations: BTreeMap<String, Integration>,
+    pub(crate) subscriptions: BTreeMap<String, Subscription>,
+}
+
+/// Compiles the document: what is without a problem, by connector and by name.
+pub(crate) fn compile(context: &mut Context<'_>, connectors: &Connectors) -> Compiled {
     let written: written::Integrations = shape::fit(context.document, context.problems);
+    let subscriptions = subscriptions(context, &written);
     let mut integrations = BTreeMap::new();
     for (index, one) in written.integrations.iter().flatten().enumerate() {
         let Some(one) = one else { continue };
@@ -59,7 +66,51 @@ pub(crate) fn compile(
             );
         }
     }
-    integrations
+    Compiled {
+        integrations,
+        subscriptions,
+    }
+}
+
+fn subscriptions(
+    context: &mut Context<'_>,
+    written: &written::Integrations,
+) -> BTreeMap<String, Subscription> {
+    let mut subscriptions = BTreeMap::new();
+    for (index, one) in written.subscriptions.iter().flatten().enumerate() {
+        let Some(one) = one else { continue };
+        let pointer = item("/subscriptions", index);
+        let (Some(name), Some(address)) = (&one.name, &one.url) else {
+            continue;
+        };
+        if let Some(message) = name_problem(name) {
+            context.error(&step(&pointer, "name"), message);
+        }
+        let secrets: Vec<_> = one.secrets.iter().flatten().flatten().collect();
+        if secrets.iter().all(|secret| secret.is_empty()) {
+            let message = "needs at least one secret, such as \"${env:WEBHOOK_SECRET}\"";
+            context.error(&step(&pointer, "secrets"), message);
+        }
+        let url = Url::parse(address).ok();
+        let Some(url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) else {
+            let message = "expected an address such as https://HOST/PATH";
+            context.error(&step(&pointer, "url"), message);
+            continue;
+        };
+        let subscription = Subscription {
+            url,
+            secrets: secrets.into_iter().map(|one| one.as_str().into()).collect(),
+            types: one.types.iter().flatten().flatten().cloned().collect(),
+            side_effects: one.side_effects.unwrap_or_default(),
+            retries: one.retries.unwrap_or(12),
+            retry_delay: Duration::from_millis(one.retry_delay.unwrap_or(1_000)),
+        };
+        if subscriptions.insert(name.clone(), subscription).is_some() {
+            let message = format!("the subscription `{name}` stands here again");
+            context.error(&step(&pointer, "name"), message);
+        }
+    }
+    subscriptions
 }
 
 fn webhook_of(

@@ -13,8 +13,43 @@ use super::script::Script;
 pub(crate) struct Integrations {
     /// The integrations.
     #[serde(default)]
-    #[schemars(required, with = "Option<Vec<Integration>>")]
+    #[schemars(with = "Option<Vec<Integration>>")]
     pub(crate) integrations: Option<Vec<Option<Integration>>>,
+    /// Who is told of changes by webhooks.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<Subscription>>")]
+    pub(crate) subscriptions: Option<Vec<Option<Subscription>>>,
+}
+
+/// Who is told of changes: each event of the change feed is posted there, signed by the convention
+/// of Standard Webhooks, in order for each object.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Subscription {
+    /// Its name; where it is told again from follows it.
+    #[schemars(required)]
+    pub(crate) name: Option<String>,
+    /// Where to, `https://…` or `http://…`.
+    #[schemars(required)]
+    pub(crate) url: Option<String>,
+    /// What deliveries are signed with: `whsec_BASE64`, or any text. Each of several signs, while a
+    /// key is changed.
+    #[serde(default)]
+    #[schemars(required, with = "Option<Vec<String>>")]
+    pub(crate) secrets: Option<Vec<Option<String>>>,
+    /// Types of events, such as `user.created`; all if left out.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(crate) types: Option<Vec<Option<String>>>,
+    /// Whether a delivery has effects, such as a mail, that a replay repeats only where it is asked
+    /// for; false if left out.
+    pub(crate) side_effects: Option<bool>,
+    /// Retries before a delivery is a dead letter; 12 if left out.
+    #[schemars(range(min = 0, max = 1000))]
+    pub(crate) retries: Option<u32>,
+    /// Milliseconds before the first retry, doubled each time up to an hour; 1000 if left out.
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub(crate) retry_delay: Option<u64>,
 }
 
 /// What comes in from one connector's system. A mapping from `system/CONNECTOR/CLASS` to

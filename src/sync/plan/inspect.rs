@@ -128,7 +128,7 @@ impl Engine {
         context: &Context,
         mapping: &Mapping,
         sight: Sight<'_>,
-        run: &str,
+        occasion: Occasion<'_>,
     ) -> Vec<Examined> {
         let surroundings = surroundings(context);
         let reader: Arc<dyn Reader> = Arc::new(HookReader::new(
@@ -151,7 +151,7 @@ impl Engine {
         let examination = Examination {
             engine: self,
             context,
-            occasion: Occasion::Reconciliation(run),
+            occasion,
             taken: match sight {
                 Sight::Source(_, taken) => taken,
                 Sight::Target { .. } => &[],
