@@ -42,12 +42,12 @@ impl Store {
         if core.pending.writes(&place.managed_type, &object.id) {
             self.flush().await?;
         }
-        // Asked before and after: a settlement may reach the disk in between.
+        // Asked before only: links that are handed over later would be missing below, so such an
+        // object still counts as in flight.
         let released = core.pending.releases(&place.name);
         let changed_links = core.pending.links(&object.id);
         let seen = Gathering::ask(&self.handle.core, place.clone());
         let seen = seen.await.map_err(Error::at(step))?;
-        let released = released || core.pending.releases(&place.name);
         let damaged = |_| Error::at(step)(Refusal::Damaged("the id of a change"));
         let id = |text: Option<String>| text.map(|text| text.parse()).transpose();
         let lane = seen.lane.unwrap_or_default();

@@ -101,7 +101,14 @@ fn subscription(address: SocketAddr, keys: Value) -> Value {
 
 /// A world with this subscription, begun; the listener lives as long as the runtime.
 fn begin(keys: Value) -> (World, Process, Listener, Runtime) {
-    let world = World::new(&Shape::default());
+    begin_on(None, keys)
+}
+
+fn begin_on(store: Option<String>, keys: Value) -> (World, Process, Listener, Runtime) {
+    let world = World::new(&Shape {
+        store,
+        ..Shape::default()
+    });
     let listener = Listener::default();
     let runtime = Runtime::new().unwrap();
     let address = runtime.block_on(listener.start());
@@ -142,7 +149,14 @@ fn until(process: &Process, what: &str, holds: impl Fn() -> bool) {
 
 #[test]
 fn each_object_is_told_in_order_signed_with_every_key() {
-    let (_world, process, listener, _runtime) = begin(json!({}));
+    told_in_order(None);
+    for store in crate::integrations::databases() {
+        told_in_order(Some(store));
+    }
+}
+
+fn told_in_order(store: Option<String>) {
+    let (_world, process, listener, _runtime) = begin_on(store, json!({}));
     listener.refuse("a", 3);
     for name in ["one", "two", "three"] {
         process.change(put("a", json!({"name": name}))).unwrap();

@@ -12,14 +12,20 @@ use serde_json::{Value, json};
 use crate::support::{
     hr,
     server::eventually,
+    servers,
     target::{Ask, Fault},
     world::{Process, Shape, World, delete, object, put},
 };
 
 /// Records come from `t3` and go to `t1`, `t2` and, by a mapping of its own, back to `t3`.
 fn world(integration: Value) -> World {
+    world_on(None, integration)
+}
+
+fn world_on(store: Option<String>, integration: Value) -> World {
     let world = World::new(&Shape {
         targets: 3,
+        store,
         ..Shape::default()
     });
     let properties = ["name", "mail", "department"];
@@ -244,6 +250,74 @@ fn a_shuffled_history_with_repeats_ends_like_the_ordered_one() {
     let ended = until_done(&process);
     assert_eq!(ended.len(), sent.len());
     agree(&world, &process, &all);
+}
+
+#[test]
+fn two_nodes_of_every_database_agree() {
+    for store in databases() {
+        let world = world_on(
+            Some(store.clone()),
+            json!({"poll": {"account": {"intervalMs": 50}}}),
+        );
+        let mut other = world_on(Some(store.clone()), json!({}));
+        other.targets.clone_from(&world.targets);
+        let nodes = [world.start(), other.start()];
+        let mut all = Vec::new();
+        for id in ["a", "b", "c"] {
+            all.extend((1..=10).map(|number| received(id, number, Some(person(id, number)))));
+        }
+        let mut sent = all.clone();
+        sent.extend(all.iter().step_by(3).cloned());
+        Dice(3).shuffle(&mut sent);
+        let tasks: Vec<_> = sent
+            .into_iter()
+            .enumerate()
+            .map(|(number, one)| {
+                let app = nodes[number % 2].app.clone();
+                let task = async move { app.receive("t3", vec![one]).await.unwrap() };
+                nodes[number % 2].spawn(task)
+            })
+            .collect();
+        for task in tasks {
+            nodes[0].run(task).unwrap();
+        }
+        let ended = until_done(&nodes[0]);
+        assert_eq!(ended.len(), 42, "{store}");
+        agree(&world, &nodes[0], &all);
+        let ids = ["a", "z"].map(str::to_owned);
+        let asked = [&ids[0], &ids[1]];
+        let process = &nodes[0];
+        let found = process
+            .app
+            .engine()
+            .store()
+            .known_records("t3", "account", &asked);
+        assert_eq!(
+            process.run(found).unwrap(),
+            ["a".to_owned()].into(),
+            "{store}"
+        );
+        process.run(eventually("live sync has begun", || async {
+            let store = process.app.engine().store();
+            store.live_token("t3", "account").await.unwrap().is_some()
+        }));
+        world.targets[2].put("live", person("live", 1));
+        process.run(eventually("live sync works", || async {
+            let name = crate::support::world::user("live");
+            process.app.read(&name, "test").await.is_ok()
+        }));
+        for node in nodes {
+            node.crash();
+        }
+    }
+}
+
+/// Stores that nodes share, as far as there are servers.
+pub fn databases() -> Vec<String> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let servers = [servers::postgres_url(), servers::mariadb_url()];
+    let fresh = |url: String| runtime.block_on(servers::fresh_database(&url));
+    servers.into_iter().flatten().map(fresh).collect()
 }
 
 #[test]
