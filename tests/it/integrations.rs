@@ -282,7 +282,7 @@ fn two_nodes_of_every_database_agree() {
             nodes[0].run(task).unwrap();
         }
         let ended = until_done(&nodes[0]);
-        assert_eq!(ended.len(), 42, "{store}");
+        assert_eq!(ended.len(), 40, "{store}");
         agree(&world, &nodes[0], &all);
         let ids = ["a", "z"].map(str::to_owned);
         let asked = [&ids[0], &ids[1]];
