@@ -24,12 +24,9 @@ use super::{
     shape::Shape,
     wire::{Resource, Site, service_id},
 };
-use crate::{
-    connectors::{
-        Error,
-        http::{Answer, Call, Http, failure, is_addressable, segment},
-    },
-    model::CauseKind,
+use crate::connectors::{
+    Error,
+    http::{Answer, Call, Http, failure, is_addressable, segment},
 };
 
 /// The media type of SCIM (RFC 7644, section 8.1).
@@ -188,8 +185,8 @@ impl Scim {
     }
 
     fn doubt(&self, error: &Error) {
-        let code = error.code.as_u64();
-        if error.kind == CauseKind::Unavailable || matches!(code, Some(405 | 415 | 501)) {
+        // A service that is only busy is not asked even more.
+        if matches!(error.code.as_u64(), Some(405 | 415 | 501)) {
             self.is_doubtful.store(true, Ordering::Relaxed);
         }
     }

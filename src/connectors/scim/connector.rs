@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     connectors::{
-        Capabilities, Changes, Connector, Error, Page, Query, Update, Written,
+        Capabilities, Changes, Connector, Error, Page, Particulars, Query, Update, Written,
         http::{Answer, last_segment},
         rest::Place,
     },
@@ -404,7 +404,10 @@ impl Scim {
         }
         let filter = narrowed(site, known.filtering(&self.settings), &query.filter);
         match self.walk(known, site, query, filter.as_deref()).await {
-            Err(error) if filter.is_some() && is_filter_refusal(&error) => {
+            // A cursor counts what the filter lets through.
+            Err(error)
+                if filter.is_some() && query.cursor.is_none() && is_filter_refusal(&error) =>
+            {
                 self.walk(known, site, query, None).await
             }
             page => page,
@@ -503,6 +506,14 @@ impl Connector for Scim {
 
     fn classes(&self) -> Vec<String> {
         self.settings.classes.keys().cloned().collect()
+    }
+
+    fn particulars(&self, class: &str) -> Particulars {
+        let class = self.settings.classes.get(class);
+        class.map_or_else(Particulars::default, |class| Particulars {
+            write_only: class.write_only.clone(),
+            ..Particulars::default()
+        })
     }
 
     async fn test(&self) -> Result<(), Error> {

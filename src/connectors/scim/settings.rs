@@ -56,6 +56,9 @@ pub struct RawClass {
     /// The object class of this connector whose `_id`s a group's `members` holds; the service's own
     /// ids where this is left out.
     members_of: Option<String>,
+    /// Attributes that are written and never read, beside `password`.
+    #[serde(default)]
+    write_only: Vec<String>,
 }
 
 /// A service as it is used.
@@ -86,7 +89,12 @@ pub struct Class {
     pub delete: Removal,
     /// The object class whose `_id`s `members` holds.
     pub members_of: Option<String>,
+    /// Attributes that are written and never read.
+    pub write_only: Vec<String>,
 }
+
+/// What the standard never shows (RFC 7643, section 4.1.1).
+const PASSWORD: &str = "password";
 
 fn default_key() -> String {
     "externalId".to_owned()
@@ -168,6 +176,7 @@ impl Class {
             schema: raw.schema,
             key: raw.key,
             members_of: raw.members_of,
+            write_only: [vec![PASSWORD.to_owned()], raw.write_only].concat(),
         }
     }
 

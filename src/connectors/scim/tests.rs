@@ -33,6 +33,7 @@ impl World {
             key: "externalId".to_owned(),
             delete: Removal::Delete,
             members_of: None,
+            write_only: Vec::new(),
         };
         let types = json!([{"name": "User", "endpoint": "/Users",
             "schema": "urn:ietf:params:scim:schemas:core:2.0:User",
