@@ -73,7 +73,7 @@ async fn read(State(api): State<Api>, call: Call) -> Result<Response> {
         search.after = Some(number("Last-Event-ID", last)?);
     }
     if search.after.is_none() && search.from.is_none() {
-        search.after = Some(newest(&api, &search).await?);
+        search.after = Some(newest(&api).await?);
     }
     search.limit = LARGEST;
     // What is wrong with the cursor is a proper error; only what comes later is told in the stream.
@@ -160,10 +160,10 @@ async fn act(State(api): State<Api>, call: Call) -> Result<Response> {
     Ok(call.ok(&moved))
 }
 
-async fn newest(api: &Api, search: &EventSearch) -> Result<i64> {
+async fn newest(api: &Api) -> Result<i64> {
     let nothing = EventSearch {
         limit: 0,
-        ..search.clone()
+        ..EventSearch::default()
     };
     Ok(api.app.events(&nothing, Shown::Names).await?.cursor)
 }
@@ -196,7 +196,10 @@ fn live(api: Api, search: EventSearch, shown: Shown, first: Events) -> impl Into
 impl Live {
     fn take(&mut self, page: Events) {
         self.search.after = Some(page.cursor);
-        self.search.from = None;
+        if self.search.until.is_none() {
+            // All up to the cursor was looked at; what comes counts, whatever its node's clock says.
+            self.search.from = None;
+        }
         self.waiting.extend(page.events);
     }
 

@@ -22,11 +22,15 @@ pub struct Events {
 }
 
 impl App {
-    /// Events in their order; what is confidential is masked.
+    /// Events in their order; what is confidential is masked. With limit 0 only the newest cursor.
     ///
     /// # Errors
-    /// 410 for a cursor behind which events were pruned, 503 where the store cannot be read.
+    /// 410 for a cursor behind which events were pruned, 503 where the store cannot be read, 400 for
+    /// limit 0 together with a cursor or a time: what lies behind them would be skipped.
     pub async fn events(&self, search: &EventSearch, shown: Shown) -> Result<Events, Error> {
+        if search.limit == 0 {
+            return self.end_of_events(search).await;
+        }
         let page = self.store().events(search).await?;
         let confidential = self.configuration().confidential();
         let nothing = Vec::new();
@@ -40,6 +44,19 @@ impl App {
             events: events.collect(),
             cursor: page.cursor,
             more: page.more,
+        })
+    }
+
+    async fn end_of_events(&self, search: &EventSearch) -> Result<Events, Error> {
+        if search.after.is_some() || search.from.is_some() || search.until.is_some() {
+            let message = "parameter `limit`: expected 1 or more together with `after`, \
+                           `rangeStart` or `rangeEnd`, found `0`";
+            return Err(Error::new(400, message));
+        }
+        Ok(Events {
+            events: Vec::new(),
+            cursor: self.store().newest_event().await?,
+            more: false,
         })
     }
 

@@ -101,7 +101,11 @@ async fn list(
 async fn follow(service: &dyn Service, which: &EventArguments, output: &mut Output) -> Result {
     let mut ask = ask(which);
     if ask.after.is_none() && ask.range_start.is_none() {
-        ask.after = cursor(&service.events(&ask).await?);
+        let end = EventAsk {
+            range_end: None,
+            ..ask.clone()
+        };
+        ask.after = cursor(&service.events(&end).await?);
     }
     ask.limit = PAGE;
     loop {
@@ -111,7 +115,9 @@ async fn follow(service: &dyn Service, which: &EventArguments, output: &mut Outp
         }
         output.flush()?;
         ask.after = cursor(&page);
-        ask.range_start = None;
+        if ask.range_end.is_none() {
+            ask.range_start = None;
+        }
         if !more_of(&page) {
             tokio::time::sleep(LOOK).await;
         }

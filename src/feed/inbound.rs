@@ -11,7 +11,7 @@ use crate::{
     sync::{Answer, Incoming, Meaning},
 };
 
-use super::turn::Turn;
+use super::turn::{Turn, dead_letter};
 
 /// How often a record is looked at anew where its object changed meanwhile.
 const TRIES: u32 = 5;
@@ -130,7 +130,8 @@ impl Turn {
             .integration_event(self.event().id)
             .await
         {
-            Ok(Some((_, payload))) => payload,
+            Ok(Some((_, Ok(payload)))) => payload,
+            Ok(Some((_, Err(error)))) => return dead_letter(&error),
             Ok(None) => return ending,
             Err(error) => return self.failed(error.to_string()),
         };

@@ -121,6 +121,10 @@ impl Turn {
             Ok(Some(ending)) => return self.end(ending).await,
             Err(error) => return self.told(&error),
         }
+        let payload = match payload {
+            Ok(payload) => payload,
+            Err(error) => return self.end(dead_letter(&error)).await,
+        };
         let ending = match self.event.direction {
             Direction::Outbound => self.sent(operation, payload).await,
             Direction::Inbound => self.brought(operation, payload).await,
@@ -269,12 +273,21 @@ impl Turn {
         }
     }
 
-    /// What the store failed at; whoever looks next takes the event up again.
+    /// What the store failed at; the event is in hand no more after this turn, and is taken up again.
     fn told(&self, error: &store::Error) {
         tracing::error!(
             error = error as &dyn std::error::Error,
             event = %self.event.id, "an integration event waits for the store"
         );
+    }
+}
+
+/// The end of an event of which it cannot be read what it brings: another try would not change that.
+pub(super) fn dead_letter(cause: &store::Error) -> Ending {
+    Ending {
+        state: Some(State::Errored),
+        error: Some(format!("{cause}: {}", cause.source)),
+        ..Ending::default()
     }
 }
 

@@ -1,8 +1,13 @@
 //! Takes up events whose turn has come, many at a time, one at a time for each external id.
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use crate::{clock::SharedClock, model::integration::IntegrationEvent, sync::Engine};
 
@@ -20,6 +25,7 @@ pub struct Worker {
     clock: SharedClock,
     sender: Sender,
     room: Arc<Semaphore>,
+    hand: Hand,
     tasks: TaskTracker,
 }
 
@@ -32,6 +38,7 @@ impl Worker {
             clock,
             sender,
             room: Arc::new(Semaphore::new(AT_ONCE)),
+            hand: Hand::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -65,7 +72,8 @@ impl Worker {
     /// Takes up what can be taken up; tells how many were found.
     async fn look(&self) -> Result<usize, crate::store::Error> {
         let store = self.engine.store();
-        for event in store.adopt_integrations().await? {
+        let in_hand = |id| self.hand.holds(id);
+        for event in store.adopt_integrations(&in_hand).await? {
             self.begin(event, true).await;
         }
         let mut due = store.due_integrations(AT_ONCE).await?;
@@ -81,15 +89,51 @@ impl Worker {
         let Ok(room) = Arc::clone(&self.room).acquire_owned().await else {
             return;
         };
+        let Some(held) = self.hand.take(event.id) else {
+            return;
+        };
         let clock = Arc::clone(&self.clock);
         let turn = Turn::new(self.engine.clone(), clock, self.sender.clone(), event);
         self.tasks.spawn(async move {
-            let _room = room;
+            let (_room, _held) = (room, held);
             if adopted {
                 turn.go_on().await;
             } else {
                 turn.take().await;
             }
         });
+    }
+}
+
+/// The events that this node is at work on. One that counts as being carried out by this node but is
+/// not in its hand was left behind: the store failed in its turn, or the turn panicked.
+#[derive(Debug, Clone, Default)]
+struct Hand(Arc<Mutex<HashSet<Uuid>>>);
+
+/// An event in hand, as long as this lives.
+struct Held {
+    hand: Hand,
+    event: Uuid,
+}
+
+impl Hand {
+    /// Takes an event into the hand, unless it is there.
+    fn take(&self, event: Uuid) -> Option<Held> {
+        let hand = self.clone();
+        self.events().insert(event).then(|| Held { hand, event })
+    }
+
+    fn holds(&self, event: Uuid) -> bool {
+        self.events().contains(&event)
+    }
+
+    fn events(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.hand.events().remove(&self.event);
     }
 }

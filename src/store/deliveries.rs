@@ -9,7 +9,6 @@ use super::{
     batch::insert,
     connection::CommitError,
     entity::{feed_mark, integration_event as event},
-    integration_rows::integration_event,
     rows::{Encoder, micros},
     takeover::retried,
 };
@@ -187,10 +186,7 @@ impl Store {
             .iter()
             .map(|row| event::Model::from_query_result(row, ""));
         let rows: Result<Vec<event::Model>, DbErr> = rows.collect();
-        rows.map_err(Error::at(step))?
-            .iter()
-            .map(integration_event)
-            .collect()
+        self.readable(rows.map_err(Error::at(step))?).await
     }
 }
 

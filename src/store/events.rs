@@ -89,9 +89,13 @@ impl Store {
         let more = search.limit > 0 && rows.len() >= search.limit;
         let begin = search.after.unwrap_or(pruned);
         let last = rows.last().map(|row| row.id);
-        let cursor = match last {
-            Some(last) if more => last,
-            last => Ord::max(newest, last.unwrap_or(begin)),
+        // Behind the last row there may be what a page that ends at a moment does not give.
+        let saw_all = !more && search.limit > 0 && search.until.is_none();
+        let last = last.unwrap_or(begin);
+        let cursor = if saw_all {
+            Ord::max(newest, last)
+        } else {
+            last
         };
         let keys = &self.core().keys;
         let events = rows
@@ -111,6 +115,7 @@ impl Store {
     /// The database fails.
     pub async fn newest_event(&self) -> Result<i64, Error> {
         let step = "read the end of the change feed";
+        self.flush().await?;
         let query = Query::select()
             .expr(Expr::col(event::Column::Id).max())
             .from(event::Entity)

@@ -128,7 +128,9 @@ pub(super) fn payload(keys: &Keyring, row: &event::Model) -> Result<Payload, Err
     };
     let clear = opened(keys, &payload_place(&[&row.id]), &row.payload_key, text);
     let clear = clear.map_err(Error::at(step))?;
-    serde_json::from_str(&clear).map_err(Error::at(step))
+    // The parser's own words may quote what it read.
+    let damaged = |_| Error::at(step)(Refusal::Damaged("what it brings"));
+    serde_json::from_str(&clear).map_err(damaged)
 }
 
 /// A text that was sealed for this place.

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::{
     Error, Refusal, Store,
-    batch::insert,
+    batch::{insert, padded},
     connection::{CommitError, Transaction},
-    entity::{integration_event as event, integration_record as record, node, operation},
+    entity::{integration_event as event, integration_record as record, operation},
     error::{Remedy, remedy},
     integration_rows::{body_place, integration_event, opened, payload},
     links,
@@ -26,6 +26,8 @@ use crate::model::{
 
 /// How many changes of an object are looked at for the one that made it what it is.
 const LATEST: u64 = 50;
+/// Most lanes in one query.
+const LANES: usize = 64;
 
 /// What the end of an attempt leaves of an event.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -74,12 +76,8 @@ impl Store {
             .from(event::Entity)
             .and_where(Expr::col(Column::Active).is_not_null())
             .to_owned();
-        let state = |state: State| Expr::col(Column::State).eq(state.as_str());
-        let again = state(State::Errored).and(Expr::col(Column::NextAttemptAt).lte(now));
-        let waits = state(State::Queued).and(Expr::col(Column::NextAttemptAt).is_null());
-        let later = state(State::Queued).and(Expr::col(Column::NextAttemptAt).lte(now));
         let rows = event::Entity::find()
-            .filter(Cond::any().add(waits).add(later).add(again))
+            .filter(is_due(now))
             .filter(Expr::col(Column::Direction).ne(Direction::Delivery.as_str()))
             .filter(Expr::col(Column::Lane).not_in_subquery(busy))
             .order_by_asc(Column::UpdatedAt)
@@ -88,29 +86,29 @@ impl Store {
             .all(self.core().database.reader())
             .await
             .map_err(Error::at(step))?;
-        rows.iter().map(integration_event).collect()
+        self.readable(rows).await
     }
 
     /// Takes up an event as this change; false where another of its external id is being carried
-    /// out, or it is not to be carried out any more.
+    /// out, or it is not to be carried out (any more, or before its pause is over).
     ///
     /// # Errors
     /// The database fails.
     pub async fn begin_integration(&self, id: Uuid, operation: OperationId) -> Result<bool, Error> {
         use event::Column;
         let core = self.core();
-        let waits = [State::Queued, State::Errored].map(State::as_str);
+        let now = micros(core.clock.now());
         let begin = Query::update()
             .table(event::Entity)
             .value(Column::State, State::Processing.as_str())
             .value(Column::Active, Expr::col(Column::Lane))
             .value(Column::Operation, operation.to_string())
             .value(Column::Node, &*self.identity())
-            .value(Column::StartedAt, micros(core.clock.now()))
+            .value(Column::StartedAt, now)
             .value(Column::NextAttemptAt, Option::<i64>::None)
             .value(Column::Attempts, Expr::col(Column::Attempts).add(1))
             .and_where(Expr::col(Column::Id).eq(id.to_string()))
-            .and_where(Expr::col(Column::State).is_in(waits))
+            .cond_where(is_due(now))
             .to_owned();
         match core.database.execute(&begin).await {
             Ok(count) => Ok(count == 1),
@@ -136,46 +134,6 @@ impl Store {
             .await
             .map_err(Error::at("go on with an integration event"))?;
         Ok(())
-    }
-
-    /// Takes over events that nodes were carrying out that are gone by now; tells which.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn adopt_integrations(&self) -> Result<Vec<IntegrationEvent>, Error> {
-        use event::Column;
-        let step = "take over integration events";
-        let core = self.core();
-        let alive = Query::select()
-            .column(node::Column::Id)
-            .from(node::Entity)
-            .to_owned();
-        let rows = event::Entity::find()
-            .filter(Expr::col(Column::Active).is_not_null())
-            .filter(Expr::col(Column::Node).not_in_subquery(alive))
-            .all(core.database.fresh())
-            .await
-            .map_err(Error::at(step))?;
-        let mut taken = Vec::new();
-        for row in rows {
-            let take = Query::update()
-                .table(event::Entity)
-                .value(Column::Node, &*self.identity())
-                .and_where(Expr::col(Column::Id).eq(row.id.as_str()))
-                .and_where(Expr::col(Column::State).eq(State::Processing.as_str()))
-                .and_where(Expr::col(Column::Node).eq(row.node.clone()))
-                .to_owned();
-            if core
-                .database
-                .execute(&take)
-                .await
-                .map_err(Error::at(step))?
-                == 1
-            {
-                taken.push(integration_event(&row)?);
-            }
-        }
-        Ok(taken)
     }
 
     /// Ends an attempt at an event that this node carries out, together with our copy of the record
@@ -337,14 +295,15 @@ impl Store {
         update
     }
 
-    /// One event and what it brings.
+    /// One event and what it brings, or why that cannot be read: it is damaged, or encrypted with an
+    /// unknown key.
     ///
     /// # Errors
-    /// The database fails, or what it brings is encrypted with an unknown key.
+    /// The database fails, or the event itself is damaged.
     pub async fn integration_event(
         &self,
         id: Uuid,
-    ) -> Result<Option<(IntegrationEvent, Payload)>, Error> {
+    ) -> Result<Option<(IntegrationEvent, Result<Payload, Error>)>, Error> {
         self.flush().await?;
         let row = event::Entity::find_by_id(id.to_string())
             .one(self.core().database.fresh())
@@ -355,7 +314,7 @@ impl Store {
         };
         Ok(Some((
             integration_event(&row)?,
-            payload(&self.core().keys, &row)?,
+            payload(&self.core().keys, &row),
         )))
     }
 
@@ -479,17 +438,57 @@ pub(super) fn seen(
     }
 }
 
-/// Stores events that go out: each takes the place of those of its object that wait.
+/// Queued, or failed and its pause is over; a dead letter is neither.
+fn is_due(now: i64) -> Cond {
+    use event::Column;
+    let state = |state: State| Expr::col(Column::State).eq(state.as_str());
+    let over = || Expr::col(Column::NextAttemptAt).lte(now);
+    Cond::any()
+        .add(state(State::Queued).and(Expr::col(Column::NextAttemptAt).is_null()))
+        .add(state(State::Queued).and(over()))
+        .add(state(State::Errored).and(over()))
+}
+
+/// Stores events that go out: each takes the place of those of its object that wait. Nodes' clocks
+/// differ, and a clock may go back: what is stored later is later by its time all the same.
 pub(super) async fn enqueue(
     transaction: &mut Transaction,
     events: Vec<event::Model>,
     now: i64,
 ) -> Result<(), DbErr> {
-    for row in events {
+    let mut newest = newest_of(transaction, &events).await?;
+    for mut row in events {
+        if let Some(newest) = newest.get(&row.lane) {
+            row.updated_at = Ord::max(row.updated_at, newest.saturating_add(1));
+        }
+        newest.insert(row.lane.clone(), row.updated_at);
         transaction.execute(&canceling(&row, now)).await?;
         insert(transaction, vec![row], None).await?;
     }
     Ok(())
+}
+
+/// The latest time of any event in the lanes of these.
+async fn newest_of(
+    transaction: &mut Transaction,
+    events: &[event::Model],
+) -> Result<BTreeMap<String, i64>, DbErr> {
+    use event::Column;
+    let mut newest = BTreeMap::new();
+    for part in events.chunks(LANES) {
+        let lanes = padded(part.iter().map(|row| row.lane.as_str()));
+        let query = Query::select()
+            .column(Column::Lane)
+            .expr(Expr::col(Column::UpdatedAt).max())
+            .from(event::Entity)
+            .and_where(Expr::col(Column::Lane).is_in(lanes))
+            .group_by_col(Column::Lane)
+            .to_owned();
+        for row in transaction.all(&query).await? {
+            newest.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        }
+    }
+    Ok(newest)
 }
 
 /// Cancels what waits in the event's lane.

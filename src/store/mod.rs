@@ -3,6 +3,7 @@
 //! One task per store writes everything that belongs to a change ([`writer`]); it puts what waits
 //! into one transaction ([`round`]), judged in memory first ([`state`]). Everything else reads.
 mod admission;
+mod adoption;
 mod arrivals;
 mod audit;
 mod batch;
@@ -18,6 +19,7 @@ mod events;
 mod filter;
 mod idempotency;
 mod integration_list;
+mod integration_rotation;
 mod integration_rows;
 mod integrations;
 mod journal;

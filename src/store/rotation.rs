@@ -10,12 +10,13 @@ use super::{
     entity::{event, intent, managed_object},
     rows::Encoder,
 };
+
 /// How many rows are rewritten between two looks.
-const BATCH: u64 = 200;
+pub(super) const BATCH: u64 = 200;
 
 impl Store {
-    /// Encrypts anew what is not under the first key, objects, intents and events; tells how many rows.
-    /// Changes may go on meanwhile. To change keys: put the new key first and keep the old one
+    /// Encrypts anew what is not under the first key (objects, intents, events, integration events
+    /// and copies of external records); tells how many rows. Changes may go on meanwhile. To change keys: put the new key first and keep the old one
     /// after it, restart every node, run this until it tells 0, then take the old key away.
     ///
     /// Objects whose attributes became confidential after they were stored are encrypted too.
@@ -29,7 +30,10 @@ impl Store {
         self.flush().await?;
         let objects = self.reencrypt_objects(&first).await?;
         let intents = self.reencrypt_intents(&first).await?;
-        Ok(objects + intents + self.reencrypt_events(&first).await?)
+        let events = self.reencrypt_events(&first).await?;
+        let payloads = self.reencrypt_payloads(&first).await?;
+        let copies = self.reencrypt_copies(&first).await?;
+        Ok(objects + intents + events + payloads + copies)
     }
 
     async fn reencrypt_objects(&self, first: &str) -> Result<u64, Error> {

@@ -178,6 +178,73 @@ fn a_dead_letter_waits_for_somebody_and_an_old_one_overwrites_nothing() {
     assert_eq!(again.ignored_for_type.as_deref(), Some("integrationEvent"));
 }
 
+/// Changes the queue behind the store's back.
+fn tamper(world: &World, process: &Process, change: &str) {
+    let url = format!(
+        "sqlite://{}",
+        world.folder.path().join("recant.db").display()
+    );
+    process.run(async {
+        use sea_orm::ConnectionTrait as _;
+        let database = sea_orm::Database::connect(url).await.unwrap();
+        let statement = format!("update integration_event set {change}");
+        database.execute_unprepared(&statement).await.unwrap();
+        database.close().await.unwrap();
+    });
+}
+
+fn until_it_failed(process: &Process) {
+    process.run(eventually("it failed", || async {
+        let queue = queue(&process.app).await;
+        queue.iter().all(|event| event["state"] == "errored")
+    }));
+}
+
+#[test]
+fn a_turn_that_was_lost_is_taken_up_again() {
+    let world = world(json!({"retryDelay": 3_600_000}));
+    let process = world.start();
+    world.targets[1].fail(None, 0, 1, Fault::Refused);
+    synced(&process, "a", json!({"name": "one"}));
+    until_it_failed(&process);
+    // As a panic leaves it, or a store that fails after the event was begun.
+    let me = process.app.engine().store().identity();
+    let lost = format!(
+        "state = 'processing', active = lane, node = '{me}', next_attempt_at = null, \
+         operation = '01900000-0000-7000-8000-000000000001'"
+    );
+    tamper(&world, &process, &lost);
+    until(&world, &process, &json!({"a": {"name": "one"}}));
+}
+
+#[test]
+fn what_cannot_be_opened_is_a_dead_letter_and_holds_up_nothing() {
+    let world = world(json!({"retryDelay": 3_600_000}));
+    let process = world.start();
+    world.targets[1].fail(None, 0, 1, Fault::Refused);
+    synced(&process, "a", json!({"name": "Sesame-4711"}));
+    until_it_failed(&process);
+    let damaged = "payload = '\"Sesame-4711\"', state = 'queued', next_attempt_at = null";
+    tamper(&world, &process, damaged);
+    process.run(eventually("it is a dead letter", || async {
+        let queue = queue(&process.app).await;
+        queue
+            .first()
+            .is_some_and(|event| event["deadLetter"] == true)
+    }));
+    let letter = process.run(queue(&process.app)).remove(0);
+    let why = letter["lastError"].as_str().unwrap();
+    assert!(
+        why.contains("not understood") && !why.contains("Sesame"),
+        "{why}"
+    );
+    let id = letter["_id"].as_str().unwrap().parse().unwrap();
+    let canceled = process.app.move_integration("t2", id, Request::Cancel);
+    assert_eq!(process.run(canceled).unwrap().state, State::Canceled);
+    synced(&process, "a", json!({"name": "two"}));
+    until(&world, &process, &json!({"a": {"name": "two"}}));
+}
+
 #[test]
 fn a_slow_target_holds_up_neither_changes_nor_other_objects() {
     let world = world(json!({}));

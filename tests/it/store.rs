@@ -2,6 +2,7 @@
 mod confidential;
 mod events;
 mod failures;
+mod integrations;
 mod journal;
 mod nodes;
 mod queries;

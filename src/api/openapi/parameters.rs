@@ -189,7 +189,8 @@ pub(crate) struct EventParameters {
     range_end: Option<chrono::DateTime<chrono::Utc>>,
     /// Types of events, separated by commas: `user.created`, `user.updated`, `user.deleted`
     types: Option<String>,
-    /// How many events at most, up to 1000; 100 if absent, 0: only the newest cursor
+    /// How many events at most, up to 1000; 100 if absent, 0: only the newest cursor,
+    /// which goes together neither with `after` nor with a time
     #[param(minimum = 0, maximum = 1000)]
     limit: Option<u32>,
 }

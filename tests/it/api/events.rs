@@ -75,6 +75,14 @@ async fn what_stands_is_told_in_order_and_what_was_taken_back_is_not() {
         (&nothing["result"], &nothing["cursor"]),
         (&json!([]), &page["cursor"])
     );
+    for skipping in [
+        "after=0",
+        "rangeStart=2026-01-01T00:00:00Z",
+        "rangeEnd=2026-01-01T00:00:00Z",
+    ] {
+        let told = client.get(&format!("/events?limit=0&{skipping}")).await;
+        assert!(told.expect(400).text.contains("limit"));
+    }
     for wrong in ["after=-1", "after=x", "rangeStart=yesterday", "limit=many"] {
         let told = client.get(&format!("/events?{wrong}")).await.expect(400);
         let name = wrong.split('=').next().unwrap();

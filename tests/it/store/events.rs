@@ -128,7 +128,16 @@ async fn events_are_found_by_cursor_time_and_type() {
         later.from = Some(middle);
         assert_eq!(ids(&read(&store, later.clone()).await), ["c"]);
         later.until = later.from.take();
-        assert_eq!(ids(&read(&store, later).await), ["a", "b"]);
+        let page = store.events(&later).await.unwrap();
+        assert_eq!((ids(&page.events), page.more), (vec!["a", "b"], false));
+        let mut rest = all();
+        rest.after = Some(page.cursor);
+        assert_eq!(ids(&read(&store, rest).await), ["c"], "it is not skipped");
+        later.until = Some(everything[0].event.created_at - chrono::TimeDelta::seconds(1));
+        let page = store.events(&later).await.unwrap();
+        assert_eq!((page.events.len(), page.cursor), (0, 0));
+        let nothing = search(|search| search.limit = 0);
+        assert_eq!(store.events(&nothing).await.unwrap().cursor, 0);
         let typed = search(|search| search.types = vec!["user.created".into()]);
         assert_eq!(read(&store, typed).await.len(), 3);
         let page = store
