@@ -204,6 +204,9 @@ pub struct Counts {
     pub successes: u64,
     /// See `successes`.
     pub failures: u64,
+    /// Source objects without a known link that could not be assessed: any target object without a
+    /// link may be theirs.
+    pub unassessed: u64,
     /// How many entries were written.
     pub entries: u64,
 }

@@ -34,11 +34,13 @@ impl Task {
         let (alone, rivals) = self.rivals(run, unlinked).await;
         let alone = alone.into_iter().map(Subject::Source).collect();
         for (subject, looked) in self.look_at_all(run, alone).await {
+            run.counts.unassessed += u64::from(looked.is_err());
             self.note(run, Side::Source, &subject, looked, step)?;
         }
         for id in rivals {
             let subject = Subject::Source(id);
             let looked = self.look_knowing(run, subject.clone(), step).await;
+            run.counts.unassessed += u64::from(looked.is_err());
             self.note(run, Side::Source, &subject, looked, step)?;
         }
         Ok(())
@@ -173,7 +175,14 @@ impl Task {
                 return Ok(());
             }
         };
-        for finding in inspected.findings {
+        for mut finding in inspected.findings {
+            if side == Side::Source {
+                step.page.met.append(&mut finding.met);
+                let is_open = self.mapping.correlation.is_some()
+                    && finding.situation.is_none()
+                    && finding.target_id.is_none();
+                run.counts.unassessed += u64::from(is_open);
+            }
             let is_gone = finding.situation == Some(Situation::AllGone);
             if is_gone && run.wanted.ids.is_empty() {
                 continue;

@@ -54,7 +54,8 @@ pub(super) fn found(
         after: finding.after,
         message: finding.cause.as_ref().map(|cause| cause.message.clone()),
         code: finding.cause.map(|cause| cause.code),
-        change: change.filter(|_| finding.standing != Standing::Agreed),
+        change: change
+            .filter(|_| !matches!(finding.standing, Standing::Agreed | Standing::Excepted)),
     })
 }
 
@@ -134,7 +135,9 @@ pub(super) fn statistics(run: &Run) -> Value {
 fn status(run: &Run, finding: &Finding) -> Status {
     match finding.standing {
         Standing::Planned if finding.removes => Status::Held,
-        Standing::Agreed | Standing::Planned | Standing::Done => Status::Success,
+        Standing::Agreed | Standing::Planned | Standing::Done | Standing::Excepted => {
+            Status::Success
+        }
         Standing::Held => Status::Held,
         Standing::Failed => Status::Failure,
         // Nothing is written in a dry run, so nothing is unknown there.

@@ -9,7 +9,7 @@ use crate::{
     clock::SharedClock,
     mapping::{LinkQualifiers, Mapping},
     model::{
-        Container, Filter,
+        Container, Filter, Situation,
         filter::Operator,
         pointer::Pointer,
         recon::{Entry, Run, RunState, Side, Stage, Status},
@@ -217,7 +217,11 @@ impl Task {
         run.counts.sources_processed += marks.len() as u64;
         let (linked, unlinked) = self.by_need(&marks, &suspects, &links);
         self.look_in_order(run, linked, unlinked, &mut step).await?;
-        if !run.whole && run.counts.failures == 0 {
+        if self.cancel.is_cancelled() {
+            // Nobody looked at the rest of the page.
+            return Ok(step);
+        }
+        if !run.whole && run.counts.failures == 0 && run.counts.held == 0 {
             // The last time may have more objects than this page.
             let before = |at: chrono::DateTime<chrono::Utc>| at - chrono::Duration::microseconds(1);
             let last = marks.last().and_then(|mark| mark.updated_at);
@@ -350,7 +354,8 @@ impl Task {
             .cloned()
             .collect();
         // What a source was found to belong to is that source's, whatever became of it.
-        let met = store.targets_met(run.id, &loose).await?;
+        let mut met = store.targets_met(run.id, &loose).await?;
+        met.extend(store.targets_found(run.id, &loose).await?);
         let qualifier = self.qualifiers.first().cloned();
         let qualifier =
             qualifier.unwrap_or_else(|| crate::model::link::DEFAULT_QUALIFIER.to_owned());
@@ -383,11 +388,7 @@ impl Task {
             }
         }
         let search = Search {
-            filter: Filter::Compare {
-                field: Pointer::attribute("status"),
-                operator: Operator::Equal,
-                value: Status::Held.as_str().into(),
-            },
+            filter: held_filter(run),
             sort: Vec::new(),
             page_size: Some(KEEP_AFTER),
             cookie: None,
@@ -396,6 +397,13 @@ impl Task {
         };
         let held = self.engine.store().recon_entries(run.id, &search).await?;
         if held.results.is_empty() {
+            if run.counts.held > 0 {
+                run.message = Some(format!(
+                    "{} source objects could not be looked at: {} target objects that may be \
+                     theirs are held back until somebody approves their deletion",
+                    run.counts.unassessed, run.counts.held
+                ));
+            }
             run.position = None;
             run.stage = Stage::CompletedSuccess;
             return Ok(Step::default());
@@ -522,6 +530,22 @@ impl Task {
             ..Settlement::default()
         });
     }
+}
+
+/// The deletions that are carried out at the end of a run. A target object without a source is
+/// spared where the run could not look at each source that may be its own, unless somebody approved.
+fn held_filter(run: &Run) -> Filter {
+    let is = |name: &str, value: &str| Filter::Compare {
+        field: Pointer::attribute(name),
+        operator: Operator::Equal,
+        value: value.into(),
+    };
+    let held = is("status", Status::Held.as_str());
+    if run.counts.unassessed == 0 || run.approved_by.is_some() {
+        return held;
+    }
+    let loose = is("situation", &Situation::Unassigned.to_string());
+    Filter::And(vec![held, Filter::Not(Box::new(loose))])
 }
 
 /// Where a stage goes on, or the next stage at its beginning.

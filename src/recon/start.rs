@@ -38,7 +38,32 @@ pub(super) struct Parts {
     pub(super) clock: SharedClock,
     tasks: TaskTracker,
     stop: CancellationToken,
-    running: Mutex<HashMap<Uuid, CancellationToken>>,
+    running: Mutex<HashMap<Uuid, Arc<CancellationToken>>>,
+}
+
+/// A run's place among those that this node works on; given back when dropped, however the work
+/// ended, so that the run is taken up where it is not over.
+struct Place {
+    parts: Arc<Parts>,
+    id: Uuid,
+    cancel: Arc<CancellationToken>,
+}
+
+impl Parts {
+    fn running(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<CancellationToken>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut running = self.parts.running();
+        // An approval may have taken the place of a run that has just ended.
+        let is_own = |token: &Arc<CancellationToken>| Arc::ptr_eq(token, &self.cancel);
+        if running.get(&self.id).is_some_and(is_own) {
+            running.remove(&self.id);
+        }
+    }
 }
 
 impl Reconciler {
@@ -70,6 +95,7 @@ impl Reconciler {
         let (run, mapping) = self.draft(wanted, caller, transaction_id).await?;
         // Everything that can be wrong is found out before the run exists.
         let task = self.task(&run, mapping).await?;
+        let place = self.place(&task, run.id);
         if let Some(other) = self.store().begin_run(&run).await? {
             let message = format!("reconciliation {other} of {} is under way", run.mapping);
             let detail = json!({"reconId": other, "mapping": run.mapping});
@@ -77,7 +103,7 @@ impl Reconciler {
         }
         let started = audit::about_recon(self.parts.clock.as_ref(), "start", &run);
         task.audit(vec![started]);
-        self.spawn(task, run.clone());
+        self.spawn(task, run.clone(), place);
         Ok(run)
     }
 
@@ -90,7 +116,7 @@ impl Reconciler {
         if !self.store().cancel_run(id).await? {
             return Err(Refusal::new(409, format!("reconciliation {id} is over")));
         }
-        if let Some(token) = self.running().get(&id) {
+        if let Some(token) = self.parts.running().get(&id) {
             token.cancel();
         }
         Ok(run)
@@ -117,6 +143,7 @@ impl Reconciler {
         run.approved_by = Some(caller.to_owned());
         let mapping = mapping_of(&self.parts.engine.setup(), &run.mapping)?;
         let task = self.task(&run, mapping).await?;
+        let place = self.place(&task, id);
         if !self.store().reopen_run(&run).await? {
             return refused(format!(
                 "another reconciliation of {} is under way",
@@ -128,7 +155,7 @@ impl Reconciler {
             "approve",
             &run,
         )]);
-        self.spawn(task, run.clone());
+        self.spawn(task, run.clone(), place);
         Ok(run)
     }
 
@@ -141,7 +168,7 @@ impl Reconciler {
         found.ok_or_else(|| Refusal::new(404, format!("there is no reconciliation {id}")))
     }
 
-    /// Goes on with runs that dead nodes left.
+    /// Goes on with runs that dead nodes left, or this one where its store failed.
     ///
     /// # Errors
     /// The store cannot tell which these are.
@@ -149,9 +176,15 @@ impl Reconciler {
         if self.parts.stop.is_cancelled() {
             return Ok(0);
         }
-        let taken = self.store().take_runs().await?;
-        let count = taken.len();
+        let at_work: Vec<Uuid> = self.parts.running().keys().copied().collect();
+        let taken = self.store().take_runs(&at_work).await?;
+        let mut count = 0;
         for mut run in taken {
+            // It began, or was given free, after `at_work` was looked up.
+            if self.parts.running().contains_key(&run.id) {
+                continue;
+            }
+            count += 1;
             run.attempt += 1;
             let mapping = mapping_of(&self.parts.engine.setup(), &run.mapping);
             let task = match mapping {
@@ -159,7 +192,10 @@ impl Reconciler {
                 Err(refusal) => Err(refusal),
             };
             match task {
-                Ok(task) => self.spawn(task, run),
+                Ok(task) => {
+                    let place = self.place(&task, run.id);
+                    self.spawn(task, run, place);
+                }
                 Err(refusal) => {
                     tracing::warn!(run = %run.id, reason = refusal.message, "a reconciliation waits");
                     let node = self.store().identity();
@@ -182,11 +218,15 @@ impl Reconciler {
         self.parts.engine.store()
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<Uuid, CancellationToken>> {
-        self.parts
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Takes a run's place before the store tells anybody that this node has it.
+    fn place(&self, task: &Task, id: Uuid) -> Place {
+        let cancel = Arc::new(task.cancel.clone());
+        self.parts.running().insert(id, Arc::clone(&cancel));
+        Place {
+            parts: Arc::clone(&self.parts),
+            id,
+            cancel,
+        }
     }
 
     async fn draft(
@@ -259,12 +299,12 @@ impl Reconciler {
         })
     }
 
-    fn spawn(&self, task: Task, run: Run) {
-        self.running().insert(run.id, task.cancel.clone());
+    fn spawn(&self, task: Task, run: Run, place: Place) {
         let this = self.clone();
-        self.parts
-            .tasks
-            .spawn(async move { this.carry_out(task, run).await });
+        self.parts.tasks.spawn(async move {
+            let _place = place;
+            this.carry_out(task, run).await;
+        });
     }
 
     async fn carry_out(&self, task: Task, run: Run) {
@@ -287,7 +327,6 @@ impl Reconciler {
             }
             Err(stop) => self.leave(&task, id, stop).await,
         }
-        self.running().remove(&id);
     }
 
     /// Leaves a run to whoever takes it up.

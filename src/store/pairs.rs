@@ -337,14 +337,31 @@ impl Store {
             .collect())
     }
 
-    /// Drops what a run's target listed.
+    /// Those of these target objects that may belong to source objects without a link, as a run
+    /// found.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn targets_found(
+        &self,
+        run: uuid::Uuid,
+        target_ids: &[String],
+    ) -> Result<Vec<String>, Error> {
+        let found = self.listed_of(met_by(run), target_ids).await?;
+        Ok(found.into_keys().collect())
+    }
+
+    /// Drops what a run's target listed, and which target objects it met.
     ///
     /// # Errors
     /// The database fails.
     pub async fn forget_listed(&self, run: uuid::Uuid) -> Result<(), Error> {
         let statement = Query::delete()
             .from_table(recon_spill::Entity)
-            .and_where(Expr::col(recon_spill::Column::Run).eq(run.to_string()))
+            .and_where(
+                Expr::col(recon_spill::Column::Run)
+                    .is_in([run, met_by(run)].map(|list| list.to_string())),
+            )
             .to_owned();
         let database = &self.core().database;
         let dropped = database.execute(&statement).await;
@@ -389,6 +406,12 @@ impl Store {
             .collect::<Result<_, DbErr>>()
             .map_err(Error::at(step))
     }
+}
+
+/// The list of the target objects that a run met, beside that of what its target listed: the run's
+/// id with every bit turned, which is the id of no run.
+pub(super) fn met_by(run: uuid::Uuid) -> uuid::Uuid {
+    uuid::Uuid::from_u128(!run.as_u128())
 }
 
 impl LinkScope<'_> {

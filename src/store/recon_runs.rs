@@ -25,6 +25,8 @@ pub struct RunPage {
     pub digests: Vec<(String, String, String)>,
     /// What a target listed: id and fingerprint.
     pub listed: Vec<(String, String)>,
+    /// Ids of target objects that sources without a link may belong to; some may be there twice.
+    pub met: Vec<String>,
 }
 
 /// What a run is told when it keeps a page.
@@ -138,11 +140,12 @@ impl Store {
         self.read_runs(&query).await
     }
 
-    /// Takes over active runs whose node is gone, or is this one in an earlier life.
+    /// Takes over active runs whose node is gone, or is this one in an earlier life, and those of
+    /// this node that it does not work on (`at_work`): a failure of the store left them.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn take_runs(&self) -> Result<Vec<Run>, Error> {
+    pub async fn take_runs(&self, at_work: &[uuid::Uuid]) -> Result<Vec<Run>, Error> {
         let step = "take over reconciliations of dead nodes";
         let now = micros(self.core().clock.now());
         let me = self.identity();
@@ -151,10 +154,15 @@ impl Store {
             .from(node::Entity)
             .and_where(Expr::col(node::Column::LeaseUntil).gte(now))
             .to_owned();
+        let at_work: Vec<String> = at_work.iter().map(ToString::to_string).collect();
         let orphaned = || {
+            let left = Expr::col(recon_run::Column::Node)
+                .eq(&*me)
+                .and(Expr::col(recon_run::Column::Id).is_not_in(at_work.clone()));
             Expr::col(recon_run::Column::Node)
                 .is_null()
                 .or(Expr::col(recon_run::Column::Node).not_in_subquery(living.clone()))
+                .or(left)
         };
         let query = runs()
             .and_where(Expr::col(recon_run::Column::Active).is_not_null())
@@ -302,7 +310,16 @@ impl Store {
         .await?;
         insert(
             &mut transaction,
-            spill_rows(run, page.listed),
+            spill_rows(run.id, page.listed),
+            Some(replace_spill()),
+        )
+        .await?;
+        // A statement must not meet a row of its own.
+        let met: std::collections::BTreeSet<String> = page.met.into_iter().collect();
+        let met = met.into_iter().map(|id| (id, String::new())).collect();
+        insert(
+            &mut transaction,
+            spill_rows(super::pairs::met_by(run.id), met),
             Some(replace_spill()),
         )
         .await?;
@@ -381,9 +398,9 @@ fn digest_rows(run: &Run, digests: Vec<(String, String, String)>) -> Vec<link_di
     digests.into_iter().map(row).collect()
 }
 
-fn spill_rows(run: &Run, listed: Vec<(String, String)>) -> Vec<recon_spill::Model> {
+fn spill_rows(list: uuid::Uuid, listed: Vec<(String, String)>) -> Vec<recon_spill::Model> {
     let row = |(id, digest)| recon_spill::Model {
-        run: run.id.to_string(),
+        run: list.to_string(),
         id,
         digest,
     };

@@ -52,6 +52,8 @@ pub struct Finding {
     pub cause: Option<Cause>,
     /// What both sides hold, where nothing is left to be done.
     pub agreement: Option<Agreement>,
+    /// The target objects that a source without a link may belong to, however many.
+    pub met: Vec<String>,
 }
 
 /// What became of a finding.
@@ -65,6 +67,8 @@ pub enum Standing {
     Done,
     /// A deletion that is held back.
     Held,
+    /// The policy says EXCEPTION: somebody must decide. Nothing failed (idm-reference 4.2).
+    Excepted,
     /// It certainly was not done.
     Failed,
     /// It may have been done.
@@ -116,6 +120,7 @@ pub(super) fn finding(
     };
     let removes = operation == Some("delete") || disables(mapping, row);
     let standing = match (&cause, operation, deeds) {
+        (Some(_), ..) if row.action == Some(Action::Exception) => Standing::Excepted,
         (Some(_), ..) => Standing::Failed,
         (None, None, _) => Standing::Agreed,
         (None, Some(_), Deeds::Nothing) => Standing::Planned,
@@ -138,6 +143,7 @@ pub(super) fn finding(
         standing,
         cause,
         agreement: None,
+        met: Vec::new(),
     }
 }
 

@@ -107,14 +107,11 @@ impl Engine {
         let id = self.fresh_operation();
         let _work = self.parts.working.begin(id);
         let object = self.lane_of(&inspection)?;
-        let _turn = match inspection.deeds {
-            Deeds::Nothing => None,
-            _ => Some(
-                self.lanes()
-                    .enter(&object)
-                    .await
-                    .map_err(|_| Refusal::busy())?,
-            ),
+        let _turn = if needs_turn(&inspection, &object) {
+            let turn = self.lanes().enter(&object).await;
+            Some(turn.map_err(|_| Refusal::busy())?)
+        } else {
+            None
         };
         let deadline = Instant::now() + self.lanes().bounds().patience;
         let mut tries = 0;
@@ -281,6 +278,7 @@ impl Engine {
         for one in examined {
             let mut finding = finding(&context, mapping, &one.row, inspection.deeds);
             finding.agreement = agreement(source.as_ref(), &one);
+            finding.met.clone_from(&one.met);
             if finding.standing == Standing::Done {
                 todo.push((findings.len(), one));
             }
@@ -384,6 +382,15 @@ fn mapping_of(setup: &Setup, name: &str) -> Result<Arc<Mapping>, Refusal> {
     found
         .cloned()
         .ok_or_else(|| Refusal::new(404, format!("there is no mapping {name}")))
+}
+
+/// Whether a look must wait for its object's turn. A managed object without a source is written by
+/// a change of its own, which waits for that very turn and goes on only at the revision that was
+/// seen here.
+fn needs_turn(inspection: &Inspection, object: &ResourceName) -> bool {
+    let changes_itself = matches!(inspection.subject, Subject::Target { .. })
+        && matches!(object.container, Container::Managed(_));
+    inspection.deeds != Deeds::Nothing && !changes_itself
 }
 
 fn request_of(inspection: &Inspection, object: &ResourceName) -> serde_json::Value {

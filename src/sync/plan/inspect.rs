@@ -40,6 +40,9 @@ pub(in crate::sync) struct Examined {
     pub runs: Vec<ScriptRun>,
     /// What the target holds, where it agrees with its source and nothing is to be done.
     pub agrees: Option<Fingerprint>,
+    /// The target objects without a link that may be the source's: those that correlation found,
+    /// and the one that has the id of a create.
+    pub met: Vec<String>,
 }
 
 /// What is looked at.
@@ -267,6 +270,18 @@ impl<'a> Examination<'a> {
             Ok(found) => found,
             Err(error) => return self.unread(&case, &error),
         };
+        let met = met(&case, &found);
+        let examined = self.decided(prepared, found, shelf).await;
+        Examined { met, ..examined }
+    }
+
+    async fn decided(
+        &self,
+        prepared: mapping::Prepared<'_>,
+        found: Found,
+        shelf: Shelf<'_>,
+    ) -> Examined {
+        let case = *prepared.case();
         let seen = found.object.as_ref().map(|object| print_of(shelf, object));
         let mut decision = prepared.decide_on(found, self.occasion).await;
         if let Shelf::System(target, class) = shelf
@@ -378,6 +393,7 @@ impl<'a> Examination<'a> {
             row,
             runs: decision.runs,
             agrees,
+            met: Vec::new(),
         }
     }
 
@@ -393,6 +409,16 @@ impl<'a> Examination<'a> {
         let message = format!("{} is not configured", case.mapping.target);
         self.failed(case, own_cause(CauseKind::Unavailable, 503, message))
     }
+}
+
+/// The target objects that were read for a source without a link.
+fn met(case: &Case<'_>, found: &Found) -> Vec<String> {
+    if case.link.is_some() {
+        return Vec::new();
+    }
+    let hits = found.hits.iter().map(|hit| &hit.object);
+    let all = hits.chain(&found.object);
+    all.map(|object| object.id.clone()).collect()
 }
 
 /// What tells that a target is as it was: its revision where it is one of ours.

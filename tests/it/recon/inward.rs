@@ -25,6 +25,7 @@ fn chain() -> World {
             "policies": [
                 {"situation": "SOURCE_MISSING", "action": "DELETE"},
                 {"situation": "MISSING", "action": "CREATE"},
+                {"situation": "UNASSIGNED", "action": "DELETE"},
             ],
         },
         {
@@ -110,4 +111,27 @@ fn what_another_target_refuses_is_taken_back_and_tried_again() {
         "the first try left no link"
     );
     assert_eq!(world.dump()[1].len(), 1);
+}
+
+#[test]
+fn an_object_that_no_record_stands_for_is_deleted_with_its_targets() {
+    let world = chain();
+    world.targets[0].put("a", json!({"name": "a"}));
+    let process = world.start();
+    process
+        .change(crate::support::world::put("stray", json!({"name": "s"})))
+        .unwrap();
+    assert!(world.dump()[1].contains_key("stray"));
+    let run = inward(&process);
+    assert_eq!(
+        process.run(story(&process.app, &run)),
+        [
+            "ABSENT CREATE create SUCCESS a a",
+            "UNASSIGNED DELETE delete SUCCESS - stray",
+        ]
+    );
+    assert!(process.read("stray").is_none());
+    assert_eq!(world.dump()[1].keys().collect::<Vec<_>>(), ["a"]);
+    let last = process.operations().pop().unwrap();
+    assert_eq!(last.object.id, "stray", "a change like any other");
 }

@@ -295,6 +295,98 @@ fn a_divergence_ends_with_the_run_that_puts_its_target_right() {
     assert!(reason.contains(&run.id.to_string()), "{reason}");
 }
 
+/// A change of `id` whose undo write at the first target failed.
+fn diverged(world: &World, process: &Process, id: &str) -> recant::model::OperationId {
+    process.change(put(id, json!({"name": "old"}))).unwrap();
+    world.targets[2].fail(None, 0, 1, Fault::Refused);
+    world.targets[0].fail(Some(Ask::Update), 1, 1, Fault::Refused);
+    let refused = process.change(put(id, json!({"name": "new"}))).unwrap_err();
+    assert_eq!(refused.outcome, Some(recant::model::Outcome::Diverged));
+    refused.operation.unwrap()
+}
+
+#[test]
+fn a_run_ends_the_divergences_of_what_it_put_right_and_no_other() {
+    let world = World::new(&Shape::default());
+    let process = world.start();
+    let app = &process.app;
+    let [x, y] = ["x", "y"].map(|id| diverged(&world, &process, id));
+    let of_one = |id: &str| Wanted {
+        ids: vec![id.to_owned()],
+        ..wanted()
+    };
+    let of_nobody = Wanted {
+        source_query: Some("name eq \"nobody\"".to_owned()),
+        allow_empty_source_set: Some(true),
+        run_target_phase: Some(false),
+        ..wanted()
+    };
+    process.run(async { reconcile(app, of_nobody).await });
+    // Each run is told as the one that ended its own object's divergence.
+    for (operation, id) in [(x, "x"), (y, "y")] {
+        let run = process.run(async { reconcile(app, of_one(id)).await });
+        assert_eq!(run.counts.updated, 1);
+        process.run(async {
+            while record_of(app, operation).await.resolution.is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        let record = process.run(record_of(app, operation));
+        let reason = record.resolution.unwrap().reason.unwrap();
+        assert!(reason.contains(&run.id.to_string()), "{id}: {reason}");
+    }
+}
+
+#[test]
+fn exceptions_chosen_by_policy_neither_stop_a_run_nor_hold_up_partial_syncs() {
+    let world = world(json!({}));
+    let process = world.start();
+    filled(&process, 2);
+    for number in 0..30 {
+        world.targets[0].put(&format!("stray{number}"), json!({"name": "x"}));
+    }
+    let app = &process.app;
+    let run = process.run(async { reconcile(app, wanted()).await });
+    assert_eq!(run.state, RunState::Success, "{:?}", run.message);
+    assert_eq!((run.counts.failures, run.counts.entries), (0, 30));
+    let told = process.run(matching(app, &run, "action eq \"EXCEPTION\""));
+    assert_eq!(told.len(), 30);
+    assert!(told.iter().all(|entry| entry.message.is_some()));
+    process.run(async {
+        while app.syncables().await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let syncable = process.run(app.syncables()).unwrap().remove(0);
+    assert_eq!(syncable.data_synced_through, Some(run.window.unwrap().end));
+    assert_eq!(syncable.quarantined_until, None);
+}
+
+#[test]
+fn a_run_that_a_failure_of_the_store_left_behind_is_taken_up_by_the_same_node() {
+    let world = world(json!({}));
+    let process = world.start();
+    filled(&process, 3);
+    let app = &process.app;
+    let over = process.run(async { reconcile(app, wanted()).await });
+    world.targets[0].put("u0001", json!({"name": "drift"}));
+    // What is left where the store fails between the beginning of a run and its first page.
+    let left = Run {
+        id: uuid::Uuid::now_v7(),
+        state: RunState::Active,
+        stage: recant::model::recon::Stage::ActiveInitialized,
+        counts: recant::model::recon::Counts::default(),
+        ended: None,
+        ..over
+    };
+    let store = app.engine().store();
+    let other = process.run(store.begin_run(&left)).unwrap();
+    assert_eq!(other, None);
+    let over = process.run(app.wait_for_recon(left.id)).unwrap();
+    assert_eq!((over.state, over.attempt), (RunState::Success, 2));
+    assert_eq!(over.counts.updated, 1);
+}
+
 async fn record_of(app: &App, id: recant::model::OperationId) -> recant::model::OperationRecord {
     app.operation(id).await.unwrap()
 }

@@ -124,6 +124,54 @@ fn a_failure_keeps_the_window_open_and_a_changed_mapping_opens_it_wide_once() {
 }
 
 #[test]
+fn a_canceled_partial_run_is_through_only_with_what_it_looked_at() {
+    let world = world(json!({"enableSync": false}));
+    let process = world.start();
+    fill(&process, 0, 60, "old");
+    run_of(&process, partial());
+    fill(&process, 0, 60, "new");
+    world.targets[0].slow_down(Duration::from_millis(100));
+    let app = &process.app;
+    let before = world.targets[0].asked(Ask::Read);
+    let canceled = process.run(async {
+        let run = app.start_recon(partial(), "test", "t").await.unwrap();
+        while world.targets[0].asked(Ask::Read) == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        app.cancel_recon(run.id).await.unwrap();
+        app.wait_for_recon(run.id).await.unwrap()
+    });
+    assert_eq!(canceled.state, RunState::Canceled);
+    assert!(canceled.counts.updated < 60, "{:?}", canceled.counts);
+    assert_eq!(canceled.synced_through, None);
+    world.targets[0].slow_down(Duration::ZERO);
+    let rest = run_of(&process, partial());
+    assert_eq!(rest.counts.sources_processed, 60);
+    assert!(world.dump()[0].values().all(|one| one["name"] == "new"));
+}
+
+#[test]
+fn a_deletion_that_was_held_back_keeps_the_window_open() {
+    let script = json!({"type": "text/rhai", "source": "source.name != \"new\""});
+    let world = world(json!({
+        "enableSync": false, "validSource": script, "reconciliation": {"maxDeletions": 1},
+    }));
+    let process = world.start();
+    fill(&process, 0, 5, "old");
+    let first = run_of(&process, partial());
+    fill(&process, 0, 3, "new");
+    let held = run_of(&process, partial());
+    assert_eq!((held.counts.held, held.counts.failures), (3, 0));
+    assert_eq!(held.synced_through, None);
+    let again = run_of(&process, partial());
+    assert_eq!(again.window.unwrap().start, Some(first.window.unwrap().end));
+    assert_eq!(
+        again.counts.held, 3,
+        "they are told again until somebody approves"
+    );
+}
+
+#[test]
 fn a_schedule_starts_runs_by_itself() {
     let world = world(json!({"reconciliation": {"schedule": "* * * * * *"}}));
     let process = world.start();
