@@ -19,4 +19,8 @@ pub trait Reader: Send + Sync + Debug {
     /// # Errors
     /// A text that the script gets as an error.
     async fn query(&self, container: &str, filter: &Filter) -> Result<Vec<Object>, String>;
+
+    /// The script took the time or a fresh id: run again on the same variables, it may do something
+    /// else.
+    fn varies(&self) {}
 }

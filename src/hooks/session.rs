@@ -125,6 +125,13 @@ impl Session {
         found.map(|(_, value)| value.clone())
     }
 
+    /// Tells the run's reader that the script depends on more than its variables.
+    pub(super) fn varies(&self) {
+        if let Some(reader) = &self.state().reader {
+            reader.varies();
+        }
+    }
+
     /// Counts an operation; the limit that it breaks, if any. Rhai counts as well, but starts again
     /// in every function that a native one calls. Looks at the clock once in a while, and at each
     /// operation where operations take long.

@@ -152,6 +152,10 @@ pub struct Run {
     pub worked_ms: u64,
     /// How often it was taken up: 1 where nothing interrupted it.
     pub attempt: u32,
+    /// How often the mapping's syncs had been moved back when it began; where that happens again
+    /// meanwhile, its end does not move them on.
+    #[serde(default)]
+    pub resets: u32,
     /// Why it failed, or what it held back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -296,6 +300,8 @@ pub struct Syncable {
     pub data_synced_through: Option<DateTime<Utc>>,
     /// The digest of the mapping and its scripts, or the version that its configuration gives.
     pub sync_version: String,
+    /// How often somebody moved `data_synced_through` back.
+    pub resets: u32,
     /// When its schedule fires next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_at: Option<DateTime<Utc>>,

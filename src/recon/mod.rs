@@ -8,6 +8,7 @@
 //! Deletions wait for the end of the run, when their number is known. Where a run stands is kept
 //! with what it found, so that any node goes on where it stopped.
 pub mod classify;
+mod deletions;
 mod divergence;
 mod guard;
 mod look;

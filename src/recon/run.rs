@@ -1,7 +1,6 @@
 //! One run at work: stage after stage, page after page, each kept before the next.
 use std::{sync::Arc, time::Instant};
 
-use futures::stream::{self, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -9,13 +8,11 @@ use crate::{
     clock::SharedClock,
     mapping::{LinkQualifiers, Mapping},
     model::{
-        Container, Filter, Situation,
-        filter::Operator,
-        pointer::Pointer,
-        recon::{Entry, Run, RunState, Side, Stage, Status},
+        Container, Filter,
+        recon::{Entry, Run, RunState, Side, Stage},
     },
-    store::{Count, Kept, LinkMark, Mark, RunPage, Search, Settlement},
-    sync::{Deeds, Engine, Standing, Subject},
+    store::{Kept, LinkMark, Mark, RunPage, Settlement},
+    sync::{Engine, Subject},
 };
 
 use super::{
@@ -27,7 +24,7 @@ use super::{
 /// How many records are looked at at the same time.
 pub(super) const LOOKS: usize = 16;
 /// After how many looks a run keeps where it stands.
-const KEEP_AFTER: usize = 100;
+pub(super) const KEEP_AFTER: usize = 100;
 
 /// A run and what it works with.
 pub(super) struct Task {
@@ -134,6 +131,10 @@ impl Task {
         // A change that was stamped before the window's end is on disk before anything is read.
         let barrier = self.engine.store().settle(Settlement::default());
         barrier.wait().await?;
+        if run.wanted.clear_cache && !run.wanted.dry_run {
+            let store = self.engine.store();
+            run.resets = store.reset_syncable(&run.mapping, None).await?.resets;
+        }
         let allowed = run.wanted.allow_empty_source_set;
         let allowed = allowed.unwrap_or(self.mapping.allow_empty_source_set);
         if run.whole && run.wanted.ids.is_empty() && !allowed {
@@ -375,92 +376,6 @@ impl Task {
         Ok(step)
     }
 
-    /// Carries out the deletions that were kept for the end, unless there are too many.
-    async fn delete_held(&self, run: &mut Run) -> Result<Step, Stop> {
-        if run.position.is_none() && run.approved_by.is_none() {
-            let settings = &self.mapping.reconciliation;
-            if let Some(reason) = guard::holds_back(&run.counts, &run.wanted, settings) {
-                run.message = Some(format!(
-                    "{reason}: they are held back until somebody approves them"
-                ));
-                run.stage = Stage::CompletedSuccess;
-                return Ok(Step::default());
-            }
-        }
-        let search = Search {
-            filter: held_filter(run),
-            sort: Vec::new(),
-            page_size: Some(KEEP_AFTER),
-            cookie: None,
-            offset: 0,
-            count: Count::None,
-        };
-        let held = self.engine.store().recon_entries(run.id, &search).await?;
-        if held.results.is_empty() {
-            if run.counts.held > 0 {
-                run.message = Some(format!(
-                    "{} source objects could not be looked at: {} target objects that may be \
-                     theirs are held back until somebody approves their deletion",
-                    run.counts.unassessed, run.counts.held
-                ));
-            }
-            run.position = None;
-            run.stage = Stage::CompletedSuccess;
-            return Ok(Step::default());
-        }
-        run.position = Some("deleting".to_owned());
-        let mut step = Step::default();
-        let deletions = held
-            .results
-            .into_iter()
-            .map(|entry| self.delete_one(run, entry));
-        let ended: Vec<_> = stream::iter(deletions.collect::<Vec<_>>())
-            .buffered(LOOKS)
-            .collect()
-            .await;
-        for (mut entry, outcome) in ended {
-            report::carried_out(run, &mut entry, outcome);
-            step.page.entries.push(entry);
-        }
-        Ok(step)
-    }
-
-    async fn delete_one(
-        &self,
-        run: &Run,
-        entry: Entry,
-    ) -> (Entry, Result<Option<crate::model::OperationId>, String>) {
-        if run.wanted.dry_run {
-            return (entry, Ok(None));
-        }
-        let subject = match (&entry.source_object_id, &entry.target_object_id) {
-            (Some(id), _) => Subject::Source(id.clone()),
-            (None, Some(id)) => Subject::Target {
-                qualifier: entry.link_qualifier.clone(),
-                id: id.clone(),
-            },
-            (None, None) => return (entry, Err("it names no object".to_owned())),
-        };
-        let looked = self.look(run, subject, Deeds::Everything).await;
-        let outcome = match looked {
-            Ok(inspected) => {
-                let mut findings = inspected.findings.iter();
-                let own = findings.find(|one| one.link_qualifier == entry.link_qualifier);
-                match own {
-                    Some(finding) if finding.standing == Standing::Done => Ok(inspected.operation),
-                    Some(finding) if finding.standing != Standing::Agreed => {
-                        let cause = finding.cause.as_ref();
-                        Err(cause.map_or_else(String::new, |cause| cause.message.clone()))
-                    }
-                    // It is gone already, or somebody put the record right meanwhile.
-                    _ => Ok(None),
-                }
-            }
-            Err(refusal) => Err(refusal.message),
-        };
-        (entry, outcome)
-    }
-
     /// Why the run is not worth going on with.
     fn gives_up(&self, run: &Run) -> Option<String> {
         let settings = &self.mapping.reconciliation;
@@ -498,13 +413,15 @@ impl Task {
         run.position = None;
         run.message = message;
         run.ended = Some(self.clock.now());
-        self.engine.store().forget_listed(run.id).await?;
-        let kept = self
-            .engine
-            .store()
-            .keep_run(&run, &self.node, RunPage::default());
+        let store = self.engine.store();
+        let kept = store.keep_run(&run, &self.node, RunPage::default());
         if kept.await? == Kept::Lost {
+            // What the target listed is the other node's by now.
             return Err(Stop::Lost);
+        }
+        if let Err(error) = store.forget_listed(run.id).await {
+            tracing::error!(error = &error as &dyn std::error::Error, run = %run.id,
+                "what the target of a reconciliation listed stays in the store");
         }
         self.audit(vec![audit::about_recon(
             self.clock.as_ref(),
@@ -530,22 +447,6 @@ impl Task {
             ..Settlement::default()
         });
     }
-}
-
-/// The deletions that are carried out at the end of a run. A target object without a source is
-/// spared where the run could not look at each source that may be its own, unless somebody approved.
-fn held_filter(run: &Run) -> Filter {
-    let is = |name: &str, value: &str| Filter::Compare {
-        field: Pointer::attribute(name),
-        operator: Operator::Equal,
-        value: value.into(),
-    };
-    let held = is("status", Status::Held.as_str());
-    if run.counts.unassessed == 0 || run.approved_by.is_some() {
-        return held;
-    }
-    let loose = is("situation", &Situation::Unassigned.to_string());
-    Filter::And(vec![held, Filter::Not(Box::new(loose))])
 }
 
 /// Where a stage goes on, or the next stage at its beginning.

@@ -52,8 +52,12 @@ impl Task {
         let position = run.position.as_deref();
         match (&self.mapping.source, &self.source_query, self.window(run)) {
             (Container::Managed(name), None, None) => self.by_id(name, position).await,
-            (Container::Managed(name), _, Some(changed)) => {
-                self.by_time(name, changed, position).await
+            (Container::Managed(name), filter, Some(changed)) => {
+                let page = self.by_time(name, changed, position).await?;
+                match filter {
+                    Some(filter) => self.meeting(filter, page).await,
+                    None => Ok(page),
+                }
             }
             (Container::Managed(name), Some(filter), None) => {
                 self.by_filter(name, filter, position).await
@@ -181,6 +185,19 @@ impl Task {
             .marks_changed(name, changed, after, PAGE as u64)
             .await?;
         Ok(after_last(marks, in_time))
+    }
+
+    /// The source objects of a page that meet a filter.
+    async fn meeting(&self, filter: &Filter, page: Marks) -> Result<Marks, Stop> {
+        let mut marks = Vec::new();
+        for mark in page.marks {
+            let object = self.mapping.source.object(&mark.id);
+            let stored = self.engine.store().object(&object).await?;
+            if stored.is_some_and(|stored| filter.matches(&stored.object)) {
+                marks.push(mark);
+            }
+        }
+        Ok(Marks { marks, ..page })
     }
 
     async fn by_filter(

@@ -239,9 +239,6 @@ impl Reconciler {
         let mapping = chosen(&setup, &wanted)?;
         let now = self.parts.clock.now();
         let syncable = self.store().syncable(&mapping.name).await?;
-        if wanted.clear_cache && !wanted.dry_run {
-            self.reset_one(&mapping.name, None).await?;
-        }
         let version = sync_version(&mapping);
         let known = syncable
             .data_synced_through
@@ -269,6 +266,7 @@ impl Reconciler {
             worked_ms: 0,
             attempt: 1,
             synced_through: None,
+            resets: syncable.resets,
             message: None,
             approved_by: None,
         };

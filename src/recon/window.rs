@@ -53,7 +53,8 @@ impl Reconciler {
         });
         let now = self.parts.clock.now();
         let after = self.store().change_syncable(&mapping.name, |syncable| {
-            if let Some(through) = through {
+            // Somebody who moved it back meanwhile wants these records looked at again.
+            if let Some(through) = through.filter(|_| syncable.resets == run.resets) {
                 syncable.data_synced_through = Some(through);
                 syncable.sync_version.clone_from(&run.sync_version);
             }
@@ -110,22 +111,9 @@ impl Reconciler {
             return Err(Refusal::new(404, message));
         }
         for name in &names {
-            self.reset_one(name, since).await?;
+            self.store().reset_syncable(name, since).await?;
         }
         Ok(names)
-    }
-
-    pub(super) async fn reset_one(
-        &self,
-        name: &str,
-        since: Option<DateTime<Utc>>,
-    ) -> Result<(), Refusal> {
-        let moved = self.store().change_syncable(name, |syncable| {
-            let through = syncable.data_synced_through;
-            syncable.data_synced_through = since.and_then(|since| through.map(|at| at.min(since)));
-        });
-        moved.await?;
-        Ok(())
     }
 
     /// Starts the runs whose schedule has come, on one node each.
@@ -175,11 +163,8 @@ impl Reconciler {
         if before.next_at.is_none_or(|next| next > now) {
             return Ok(false);
         }
-        let after = Syncable {
-            next_at: schedule.next_after(now),
-            ..before.clone()
-        };
-        let is_mine = self.store().move_schedule(&before, &after).await?;
+        let next = schedule.next_after(now);
+        let is_mine = self.store().move_schedule(&before, next).await?;
         let paused = before.quarantined_until.filter(|until| *until > now);
         if let (true, Some(until)) = (is_mine, paused) {
             tracing::info!(mapping = mapping.name, %until, "its schedule pauses");

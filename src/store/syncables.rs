@@ -1,4 +1,5 @@
 //! Where partial syncs, schedules and quarantines of mappings and connector classes stand.
+use chrono::{DateTime, Utc};
 use sea_orm::{
     ConnectionTrait as _,
     sea_query::{Expr, ExprTrait as _, Order as Direction, Query},
@@ -99,25 +100,48 @@ impl Store {
         }
     }
 
-    /// Moves a schedule from one time to the next; false where another node has done so already:
-    /// then that one runs it.
+    /// Moves back up to where a syncable is known to be in agreement (none: to the very beginning);
+    /// what stands before that time already stays. Gives how it stands then.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn move_schedule(&self, before: &Syncable, after: &Syncable) -> Result<bool, Error> {
-        let Some(at) = before.next_at else {
-            return Ok(false);
-        };
-        let statement = Query::update()
-            .table(syncable::Entity)
-            .value(syncable::Column::NextAt, after.next_at.map(micros))
-            .value(syncable::Column::Body, text(after))
-            .and_where(Expr::col(syncable::Column::Name).eq(before.name.as_str()))
-            .and_where(Expr::col(syncable::Column::NextAt).eq(micros(at)))
-            .to_owned();
-        let database = &self.core().database;
-        let moved = database.execute(&statement).await;
-        Ok(moved.map_err(Error::at("move a schedule on"))? == 1)
+    pub async fn reset_syncable(
+        &self,
+        name: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Syncable, Error> {
+        let moved = self.change_syncable(name, |syncable| {
+            let through = syncable.data_synced_through;
+            syncable.data_synced_through =
+                since.and_then(|since| through.map(|at| Ord::min(at, since)));
+            syncable.resets = syncable.resets.wrapping_add(1);
+        });
+        moved.await
+    }
+
+    /// Moves a schedule on from the time that was read; false where another node has done so
+    /// already: then that one runs it. What else others change at the same time stays.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn move_schedule(
+        &self,
+        read: &Syncable,
+        next: Option<DateTime<Utc>>,
+    ) -> Result<bool, Error> {
+        loop {
+            let before = self.syncable(&read.name).await?;
+            if before.next_at.is_none() || before.next_at != read.next_at {
+                return Ok(false);
+            }
+            let after = Syncable {
+                next_at: next,
+                ..before.clone()
+            };
+            if self.replace_syncable(&before, &after).await? {
+                return Ok(true);
+            }
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Taking up changes of dead nodes, and taking an object's lane for work on an ended change.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use sea_orm::{
     ConnectionTrait as _, DbErr, QueryResult,
@@ -82,6 +82,28 @@ impl Store {
         let lanes: Result<Vec<lane::Model>, DbErr> =
             rows.iter().map(|row| lane_of(row, Some(&me))).collect();
         Ok(readable(lanes.map_err(Error::at(step))?))
+    }
+
+    /// The ids of the changes that are in flight now, on whatever node, once everything that was
+    /// handed over here is on disk: the links of all others are known.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn operations_in_flight(&self) -> Result<HashSet<String>, Error> {
+        let step = "read which changes are in flight";
+        self.flush().await?;
+        let query = Query::select()
+            .column(lane::Column::Operation)
+            .from(lane::Entity)
+            .and_where(Expr::col(lane::Column::Operation).is_not_null())
+            .to_owned();
+        let rows = self.core().database.fresh().query_all(&query).await;
+        rows.and_then(|rows| {
+            rows.iter()
+                .map(|row| row.try_get_by_index::<String>(0))
+                .collect::<Result<_, DbErr>>()
+        })
+        .map_err(Error::at(step))
     }
 
     /// Takes the in-flight row of an object for work on an ended change (`heal`); false where

@@ -87,6 +87,9 @@ pub struct Agreement {
 }
 
 pub(super) fn agreement(source: Option<&Fingerprint>, one: &Examined) -> Option<Agreement> {
+    if one.varies {
+        return None;
+    }
     Some(Agreement {
         target_id: one.row.target_id.clone()?,
         source: source?.clone(),

@@ -27,6 +27,7 @@ use super::{
         Plan,
         inspect::{Examined, Sight},
     },
+    queue,
 };
 
 /// How often a plan that went stale is made anew.
@@ -107,19 +108,26 @@ impl Engine {
         let id = self.fresh_operation();
         let _work = self.parts.working.begin(id);
         let object = self.lane_of(&inspection)?;
-        let _turn = if needs_turn(&inspection, &object) {
-            let turn = self.lanes().enter(&object).await;
-            Some(turn.map_err(|_| Refusal::busy())?)
-        } else {
-            None
-        };
+        let queue = self.queue_of(&inspection)?;
+        let own = needs_turn(&inspection, &object).then_some(&object);
+        let mut turns = Vec::new();
+        for lane in own.into_iter().chain(&queue) {
+            let turn = self.lanes().enter(lane).await;
+            turns.push(turn.map_err(|_| Refusal::busy())?);
+        }
         let deadline = Instant::now() + self.lanes().bounds().patience;
         let mut tries = 0;
         loop {
             let setup = self.setup();
             let mapping = mapping_of(&setup, &inspection.mapping)?;
+            let queued = match &queue {
+                Some(queue) => self.store().admission(queue).await?.in_flight,
+                None => None,
+            };
+            // Its links are read behind that: what the queue has written is known.
             let admission = self.store().admission(&object).await?;
-            if admission.in_flight.is_some() && inspection.deeds != Deeds::Nothing {
+            let in_flight = queued.or(admission.in_flight);
+            if in_flight.is_some() && inspection.deeds != Deeds::Nothing {
                 if Instant::now() >= deadline {
                     return Err(Refusal::busy());
                 }
@@ -144,6 +152,20 @@ impl Engine {
         Ok(match &inspection.subject {
             Subject::Source(id) => mapping.source.object(id),
             Subject::Target { id, .. } => mapping.target.object(id),
+        })
+    }
+
+    /// The lane under which a mapping's queue writes what this is a look at.
+    fn queue_of(&self, inspection: &Inspection) -> Result<Option<ResourceName>, Refusal> {
+        let setup = self.setup();
+        let mapping = mapping_of(&setup, &inspection.mapping)?;
+        Ok(match &inspection.subject {
+            Subject::Source(id)
+                if mapping.queued_sync.is_some() && inspection.deeds != Deeds::Nothing =>
+            {
+                Some(queue::place(&mapping.name, id))
+            }
+            _ => None,
         })
     }
 
@@ -314,6 +336,7 @@ impl Engine {
     ) -> Result<(), JournalError> {
         let id = context.change.id;
         let (places, examined): (Vec<usize>, Vec<Examined>) = todo.into_iter().unzip();
+        let varies = examined.iter().any(|one| one.varies);
         let plan = Plan::of_rows(context, examined, latest);
         let journaled = self.journal(plan).await?;
         inspected.operation = Some(id);
@@ -323,6 +346,7 @@ impl Engine {
         for ((place, row), end) in places.iter().zip(&rows).zip(applied.ends()) {
             if let Some(finding) = inspected.findings.get_mut(*place) {
                 end_of(finding, row, end, source);
+                finding.agreement = finding.agreement.take().filter(|_| !varies);
             }
         }
         let settled = self.settle(applied).await;

@@ -44,7 +44,7 @@ pub struct Queued {
 }
 
 /// The lane of one mapping for one object; the name of no real object.
-fn place(mapping: &str, id: &str) -> ResourceName {
+pub(super) fn place(mapping: &str, id: &str) -> ResourceName {
     Container::managed(&format!("{QUEUE}{mapping}")).object(id)
 }
 

@@ -1,5 +1,8 @@
 //! What hooks may read: managed objects and targets, without what is confidential.
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 
@@ -23,11 +26,23 @@ const MOST: usize = 1_000;
 pub(super) struct HookReader {
     store: Store,
     setup: Arc<Setup>,
+    /// Whether a script looked at more than its variables.
+    varied: AtomicBool,
 }
 
 impl HookReader {
     pub(super) fn new(store: Store, setup: Arc<Setup>) -> Self {
-        Self { store, setup }
+        Self {
+            store,
+            setup,
+            varied: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a script that ran so far looked at more than its variables: then what it gave may be
+    /// something else the next time, though source and target are as they were.
+    pub(super) fn has_varied(&self) -> bool {
+        self.varied.load(Ordering::SeqCst)
     }
 
     async fn managed(&self, container: &Container, filter: &Filter) -> Result<Vec<Object>, String> {
@@ -98,6 +113,7 @@ impl HookReader {
 #[async_trait]
 impl hooks::Reader for HookReader {
     async fn read(&self, path: &str) -> Result<Option<Object>, String> {
+        self.varies();
         let name: ResourceName = path.parse().map_err(|error| format!("{error}"))?;
         if let Some((target, class)) = self.setup.target(&name.container) {
             answering(&name.container, target)?;
@@ -119,6 +135,7 @@ impl hooks::Reader for HookReader {
     }
 
     async fn query(&self, container: &str, filter: &Filter) -> Result<Vec<Object>, String> {
+        self.varies();
         let container: Container = container.parse().map_err(|error| format!("{error}"))?;
         let found = match &container {
             Container::Managed(_) => self.managed(&container, filter).await?,
@@ -130,6 +147,10 @@ impl hooks::Reader for HookReader {
             ));
         }
         Ok(found)
+    }
+
+    fn varies(&self) {
+        self.varied.store(true, Ordering::SeqCst);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reconciliation from outside: what a run finds, what it does, and what it leaves alone.
 mod drift;
 mod inward;
+mod meanwhile;
 mod nodes;
 mod safety;
 mod situations;

@@ -124,6 +124,8 @@ pub(crate) struct Sync {
     data_synced_through: Option<DateTime<Utc>>,
     /// The version of the mapping that this holds for
     sync_version: String,
+    /// How often somebody moved it back
+    resets: u32,
     /// Its schedule
     schedule: Option<String>,
     /// When that fires next

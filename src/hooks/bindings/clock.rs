@@ -11,22 +11,30 @@ use crate::{
 
 pub(super) fn register(engine: &mut Engine, session: &Arc<Session>, clock: &SharedClock) {
     let ids = Arc::clone(clock);
+    let asking = Arc::clone(session);
     function(
         engine,
         "uuid",
         &["text"],
         "A fresh id (UUID version 7). A dry run and the change after it get different ones:\n\
          use it in hooks that run once, such as `onCreate`.",
-        move || ids.fresh_id().to_string(),
+        move || {
+            asking.varies();
+            ids.fresh_id().to_string()
+        },
     );
     let times = Arc::clone(clock);
+    let asking = Arc::clone(session);
     function(
         engine,
         "now",
         &["text"],
         "The time in UTC as in ISO 8601: `2024-05-01T09:30:00.000Z`. A transform that uses it\n\
          makes every change write.",
-        move || dates::instant(times.now()),
+        move || {
+            asking.varies();
+            dates::instant(times.now())
+        },
     );
     register_sleep(engine, session);
 }

@@ -43,6 +43,8 @@ pub(in crate::sync) struct Examined {
     /// The target objects without a link that may be the source's: those that correlation found,
     /// and the one that has the id of a create.
     pub met: Vec<String>,
+    /// Whether it depends on more than source and target: a script read something else, or the time.
+    pub varies: bool,
 }
 
 /// What is looked at.
@@ -134,10 +136,11 @@ impl Engine {
         occasion: Occasion<'_>,
     ) -> Vec<Examined> {
         let surroundings = surroundings(context);
-        let reader: Arc<dyn Reader> = Arc::new(HookReader::new(
+        let own = Arc::new(HookReader::new(
             self.store().clone(),
             Arc::clone(&context.setup),
         ));
+        let reader: Arc<dyn Reader> = Arc::<HookReader>::clone(&own);
         let scripts = Scripts {
             runtime: &context.setup.scripts,
             reader: Some(&reader),
@@ -167,10 +170,16 @@ impl Engine {
                 scripts,
             },
         };
-        match sight {
+        let mut examined = match sight {
             Sight::Source(links, _) => examination.source(links).await,
             Sight::Target { qualifier, id } => examination.target(qualifier, id).await,
+        };
+        // One script may have left to the next what it read.
+        let varies = own.has_varied();
+        for one in &mut examined {
+            one.varies = varies;
         }
+        examined
     }
 
     /// The link that a target object has under a mapping.
@@ -394,6 +403,7 @@ impl<'a> Examination<'a> {
             runs: decision.runs,
             agrees,
             met: Vec::new(),
+            varies: false,
         }
     }
 

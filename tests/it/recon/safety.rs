@@ -372,7 +372,7 @@ fn a_run_that_a_failure_of_the_store_left_behind_is_taken_up_by_the_same_node() 
     world.targets[0].put("u0001", json!({"name": "drift"}));
     // What is left where the store fails between the beginning of a run and its first page.
     let left = Run {
-        id: uuid::Uuid::now_v7(),
+        id: uuid::Uuid::from_u128(over.id.as_u128() + 1),
         state: RunState::Active,
         stage: recant::model::recon::Stage::ActiveInitialized,
         counts: recant::model::recon::Counts::default(),
