@@ -160,6 +160,15 @@ impl Engine {
         }
     }
 
+    /// Whether another node has changed the object, or is about to, since planning began: what a
+    /// target was found to hold may be its work.
+    pub(super) async fn is_outdated(&self, plan: &Plan) -> bool {
+        match self.store().admission(&plan.context.change.object).await {
+            Ok(now) => now.in_flight.is_some() || now.latest != plan.latest(),
+            Err(_) => false,
+        }
+    }
+
     async fn rows(&self, context: &Context, ground: &Ground<'_>) -> Vec<Made> {
         let change = &context.change;
         let queued = change.lineage.purpose == Purpose::Queued;

@@ -226,6 +226,10 @@ impl Engine {
             };
             self.reach(Point::Planned).await;
             if let Some(status) = self.must_reject(&plan) {
+                if tries < TRIES && self.is_outdated(&plan).await {
+                    tries += 1;
+                    continue;
+                }
                 return Err(self.reject_plan(attempt, plan, status).await);
             }
             let error = match self.journal(plan).await {
