@@ -6,7 +6,7 @@
 //! the latest value, and what was told already is known by its digest. This tells every change once
 //! that is to be seen within that overlap after its value was given. Where more than [`MOST`]
 //! objects changed within it, the overlap shrinks to the latest of them.
-use std::{cmp::Ordering, fmt::Write};
+use std::{cmp::Ordering, collections::HashMap, fmt::Write};
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub(super) struct Watermark {
     floor: Option<(Value, String)>,
     /// What was told within the overlap: value, id and digest, the oldest first.
     told: Vec<(Value, String, String)>,
+    /// Where each id is in `told`; empty where that has changed since.
+    #[serde(skip)]
+    places: HashMap<String, usize>,
 }
 
 impl Watermark {
@@ -48,6 +51,7 @@ impl Watermark {
             page: None,
             floor: None,
             told: Vec::new(),
+            places: HashMap::new(),
         }
     }
 
@@ -78,6 +82,14 @@ impl Watermark {
         self.page.as_ref().or(self.floor.as_ref())
     }
 
+    /// Whether an object lies where no pass looks any more, since the overlap has shrunk.
+    pub(super) fn is_past(&self, object: &TargetObject) -> bool {
+        self.floor.as_ref().is_some_and(|(at, id)| {
+            let by_time = order(&self.value_of(&object.attributes), at);
+            by_time.then_with(|| object.id.cmp(id)) != Ordering::Greater
+        })
+    }
+
     /// Takes note of an object; whether that is news.
     pub(super) fn note(&mut self, object: &TargetObject) -> bool {
         let at = self.value_of(&object.attributes);
@@ -86,21 +98,28 @@ impl Watermark {
             self.high = at.clone();
         }
         let told = (at, object.id.clone(), digest);
-        match self.told.iter().position(|(_, id, _)| *id == object.id) {
-            Some(index) => match self.told.get_mut(index) {
-                Some(known) if *known == told => false,
-                Some(known) => {
-                    let is_news = known.2 != told.2;
-                    *known = told;
-                    is_news
-                }
-                None => false,
-            },
+        let place = self.place_of(&object.id);
+        match place.and_then(|place| self.told.get_mut(place)) {
+            Some(known) => {
+                let is_news = known.2 != told.2;
+                *known = told;
+                is_news
+            }
             None => {
+                self.places.insert(object.id.clone(), self.told.len());
                 self.told.push(told);
                 true
             }
         }
+    }
+
+    /// Where an id is in what was told.
+    fn place_of(&mut self, id: &str) -> Option<usize> {
+        if self.places.is_empty() {
+            let ids = self.told.iter().map(|(_, id, _)| id.clone());
+            self.places = ids.zip(0..).collect();
+        }
+        self.places.get(id).copied()
     }
 
     /// The pass has come as far as this object and will go on.
@@ -115,6 +134,7 @@ impl Watermark {
         if let Some(from) = self.from(overlap) {
             let is_in = |at: &Value| order(at, &from) != Ordering::Less;
             self.told.retain(|(at, _, _)| is_in(at));
+            self.places.clear();
             self.floor = self.floor.take().filter(|(at, _)| is_in(at));
         }
         self.shrink();
@@ -125,6 +145,7 @@ impl Watermark {
         if surplus == 0 {
             return;
         }
+        self.places.clear();
         self.told
             .sort_by(|one, other| order(&one.0, &other.0).then_with(|| one.1.cmp(&other.1)));
         let dropped = self.told.drain(..surplus).next_back();
@@ -275,6 +296,13 @@ mod tests {
         // What is not remembered is not looked at again, though it has the latest time.
         let behind = (json!("2026-01-01T10:00:00Z"), "0999".to_owned());
         assert_eq!(mark.behind(), Some(&behind));
+        let at_ten = |id: &str| object(id, "2026-01-01T10:00:00Z", "x");
+        assert!(mark.is_past(&at_ten("0999")) && !mark.is_past(&at_ten("1000")));
+        assert!(mark.is_past(&object("2", "2026-01-01T09:59:59Z", "x")));
+        let mut again = Watermark::from_token("a", "at", &mark.to_token()).unwrap();
+        for mark in [&mut mark, &mut again] {
+            assert!((1_000..3_000).all(|it| !mark.note(&at_ten(&format!("{it:04}")))));
+        }
         mark.note(&object("x", "2026-01-01T11:00:00Z", "x"));
         mark.end(60.0);
         assert_eq!((mark.told.len(), mark.behind()), (1, None));

@@ -63,7 +63,7 @@ async fn while_a_target_is_down_changes_are_rejected_before_anything_is_written(
     assert_eq!(body["detail"]["syncDetails"].as_array().unwrap().len(), 3);
     let said = body["message"].as_str().unwrap();
     assert!(
-        said.contains("`t2` does not answer (out of service)"),
+        said.contains("`t2` does not answer (unavailable, code 503)"),
         "{said}"
     );
     let record = app.operation(operation).await.unwrap();
@@ -82,7 +82,7 @@ async fn while_a_target_is_down_changes_are_rejected_before_anything_is_written(
     let health = health(&app, "t2").await;
     // The test itself has reached the target, so the circuit is closed again.
     assert_eq!(health["circuit"], "closed");
-    assert_eq!(health["lastFailure"]["message"], "out of service");
+    assert_eq!(health["lastFailure"]["message"], "unavailable, code 503");
     assert!(health["since"].is_string());
     world.targets[1].mend();
     app.change(ada("Bob")).await.unwrap();
@@ -119,7 +119,7 @@ async fn undo_writes_go_to_a_target_that_counts_as_down() {
     );
     assert_eq!(world.dump(), before);
     let health = health(&app, "t3").await;
-    assert_eq!(health["lastFailure"]["message"], "out of service");
+    assert_eq!(health["lastFailure"]["message"], "unavailable, code 503");
     app.change(ada("Cyd")).await.unwrap();
 }
 

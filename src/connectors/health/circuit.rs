@@ -60,7 +60,8 @@ impl Circuit {
         self.on_trial = false;
     }
 
-    /// The target did not answer. `asked` is how long it asked to be left alone.
+    /// The target did not answer. `message` goes to whoever is held off, so it holds none of the
+    /// target's own words. `asked` is how long it asked to be left alone.
     pub(super) fn failed(&mut self, now: Instant, message: &str, asked: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
         self.last_failure = Some((message.to_owned(), now));
@@ -87,7 +88,7 @@ impl Circuit {
         }
     }
 
-    /// What the latest unanswered call said.
+    /// What the latest unanswered call came to.
     pub(super) fn last_cause(&self) -> Option<&str> {
         self.last_failure
             .as_ref()

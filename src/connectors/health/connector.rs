@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
@@ -177,8 +178,9 @@ impl UnderWay<'_> {
         self.ended = true;
         match &result {
             Err(error) if error.kind != CauseKind::Refused => {
+                let message = without_words(error);
                 self.guarded.note(|circuit, now| {
-                    circuit.failed(now, &error.message, error.retry_after);
+                    circuit.failed(now, &message, error.retry_after);
                 });
             }
             _ => self.guarded.note(Circuit::answered),
@@ -198,6 +200,21 @@ impl Drop for UnderWay<'_> {
         }
         self.place = None;
         self.guarded.show_in_flight();
+    }
+}
+
+/// A failure by its kind and code. Other callers and the log get to see it, and what a target says
+/// may repeat what one caller sent.
+fn without_words(error: &Error) -> String {
+    let kind = match error.kind {
+        CauseKind::Unknown => "unknown outcome",
+        CauseKind::Refused | CauseKind::Unavailable => "unavailable",
+    };
+    let is_plain = |text: &&str| text.len() <= 40 && !text.contains(char::is_whitespace);
+    match (&error.code, error.code.as_str().filter(is_plain)) {
+        (Value::Number(code), _) => format!("{kind}, code {code}"),
+        (_, Some(code)) => format!("{kind}, code {code}"),
+        _ => kind.to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -14,7 +14,7 @@ use tokio::{
 
 use super::settings::Settings;
 
-/// How many calls may wait for each place before new changes are held off.
+/// How many calls may wait for each place before new changes are held off, however short they are.
 const QUEUE: usize = 10;
 
 /// What a call does, as far as the limits care.
@@ -41,14 +41,21 @@ pub(super) struct Gate {
     patience: Duration,
     waiting: AtomicUsize,
     in_flight: Arc<AtomicUsize>,
+    held: Arc<Held>,
 }
 
 /// A place at the target, for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Place {
     _permits: Vec<OwnedSemaphorePermit>,
+    began: Instant,
     in_flight: Arc<AtomicUsize>,
+    held: Arc<Held>,
 }
+
+/// How long calls keep their places, in microseconds: a mean in which the latest counts an eighth.
+#[derive(Debug, Default)]
+struct Held(AtomicU64);
 
 /// Every place was taken for too long.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,6 +78,7 @@ impl Gate {
             patience,
             waiting: AtomicUsize::new(0),
             in_flight: Arc::default(),
+            held: Arc::default(),
         }
     }
 
@@ -84,18 +92,36 @@ impl Gate {
         if wait > self.patience {
             return Err(wait - self.patience);
         }
+        let wait = self.wait_for_place();
+        if wait > self.patience {
+            return Err(wait - self.patience);
+        }
         if self.places > 0 && self.waiting() >= self.places.saturating_mul(QUEUE) {
             return Err(Duration::from_secs(1));
         }
         Ok(())
     }
 
+    /// How long a call that came now would wait for a place, as far as the latest calls tell.
+    fn wait_for_place(&self) -> Duration {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        if self.places == 0 {
+            return Duration::ZERO;
+        }
+        self.held.mean().saturating_mul(count(self.waiting())) / count(self.places)
+    }
+
     /// Waits for a place, then for the time that the rate asks for; that never makes a call fail.
-    /// `now` is when the call came.
+    /// A write that has waited for a place as long as it may goes ahead without one: it belongs to a
+    /// change under way, which is not left half done for the sake of a limit. `now` is when the call
+    /// came.
     pub(super) async fn enter(&self, call: Call, now: Instant) -> Result<Place, Full> {
         let _waiting = Waiting::new(&self.waiting);
-        let permits = tokio::time::timeout(self.patience, self.permits(call));
-        let permits = permits.await.map_err(|_| Full)?;
+        let permits = match tokio::time::timeout(self.patience, self.permits(call)).await {
+            Ok(permits) => permits,
+            Err(_) if call == Call::Write => Vec::new(),
+            Err(_) => return Err(Full),
+        };
         let begin = self.turn(now);
         if begin > now {
             tokio::time::sleep_until(begin).await;
@@ -103,7 +129,9 @@ impl Gate {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Ok(Place {
             _permits: permits,
+            began: Instant::now(),
             in_flight: Arc::clone(&self.in_flight),
+            held: Arc::clone(&self.held),
         })
     }
 
@@ -157,9 +185,27 @@ impl Drop for Waiting<'_> {
     }
 }
 
+impl Held {
+    fn note(&self, time: Duration) {
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let next = |mean: u64| match mean {
+            0 => Some(time),
+            mean => Some((mean - mean / 8).saturating_add(time / 8)),
+        };
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
+    fn mean(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.held.note(self.began.elapsed());
     }
 }
 
@@ -185,14 +231,24 @@ mod tests {
         let one = gate.enter(Call::Read, now).await.unwrap();
         let _two = gate.enter(Call::Write, now).await.unwrap();
         assert_eq!(gate.in_flight(), 2);
-        for call in [Call::Read, Call::Write] {
-            assert_eq!(gate.enter(call, now).await.unwrap_err(), Full);
-        }
+        assert_eq!(gate.enter(Call::Read, now).await.unwrap_err(), Full);
         drop(one);
         let third = gate.enter(Call::Read, now).now_or_never();
         assert_eq!((gate.in_flight(), gate.waiting()), (2, 0));
         drop(third);
         assert_eq!(gate.in_flight(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_write_goes_ahead_where_no_place_becomes_free() {
+        let gate = gate(Some(1), 20, 0);
+        let now = Instant::now();
+        let _one = gate.enter(Call::Write, now).await.unwrap();
+        let mut write = Box::pin(gate.enter(Call::Write, now));
+        assert!(poll!(&mut write).is_pending(), "it waits first");
+        let _two = write.await.unwrap();
+        assert_eq!((gate.in_flight(), gate.waiting()), (2, 0));
+        assert_eq!(gate.enter(Call::Read, now).await.unwrap_err(), Full);
     }
 
     #[tokio::test]
@@ -239,6 +295,31 @@ mod tests {
         assert!(poll!(&mut two).is_pending());
         two.await.unwrap();
         assert!(now.elapsed() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn changes_are_held_off_where_those_that_wait_take_too_long() {
+        let gate = gate(Some(2), 5_000, 0);
+        let now = Instant::now();
+        let waiting: Vec<_> = (0..6).map(|_| Waiting::new(&gate.waiting)).collect();
+        assert_eq!(gate.admit(now), Ok(()));
+        gate.held.note(Duration::from_secs(1));
+        assert_eq!(gate.admit(now), Ok(()));
+        // Six calls of two seconds at two places take six.
+        gate.held.note(Duration::from_secs(9));
+        assert_eq!(gate.held.mean(), Duration::from_secs(2));
+        assert_eq!(gate.admit(now), Err(Duration::from_secs(1)));
+        drop(waiting);
+        assert_eq!(gate.admit(now), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_call_tells_how_long_it_kept_its_place() {
+        let gate = gate(Some(1), 5_000, 0);
+        let place = gate.enter(Call::Read, Instant::now()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        drop(place);
+        assert!(gate.held.mean() >= Duration::from_millis(2));
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! under way (writes, the look at an unknown outcome, undo writes, recovery, `heal`) always goes
 //! through to the target, so nothing is left half done for the sake of a circuit; whether the
 //! target answers it or not counts like any other call.
+//! Limits let a write wait for its place for so long only; a read that gets none is *unavailable*.
 mod circuit;
 mod connector;
 mod gate;
@@ -25,7 +26,8 @@ pub struct Health {
     pub age: Duration,
     /// How many calls in a row the target has not answered.
     pub failures: u32,
-    /// The latest such call, and how long ago it ended.
+    /// What the latest such call came to, by kind and code and never in the target's own words, and
+    /// how long ago it ended.
     pub last_failure: Option<(String, Duration)>,
     /// How many calls are under way.
     pub in_flight: usize,

@@ -163,7 +163,10 @@ async fn what_is_under_way_goes_through_while_changes_are_held_off() {
     let error = connector.admit().unwrap_err();
     assert_eq!(error.kind, CauseKind::Unavailable);
     assert_eq!(error.retry_after, Some(Duration::from_secs(1)));
-    assert!(error.message.contains("closed today"), "{error}");
+    // What the target said to one caller is not for another one.
+    assert_eq!(error.message, "`t` does not answer (unavailable, code 503)");
+    let (message, _) = connector.health().unwrap().last_failure.unwrap();
+    assert_eq!(message, "unavailable, code 503");
     // An undo write reaches the target all the same, and its success lets changes in again.
     let before = told.calls.load(Ordering::SeqCst);
     told.says(None);
@@ -214,6 +217,42 @@ async fn a_call_without_a_place_says_so_and_does_not_count() {
     assert!(error.message.contains("limits.concurrent"), "{error}");
     assert_eq!(told.calls.load(Ordering::SeqCst), 1);
     assert_eq!(connector.health().unwrap().failures, 0);
+}
+
+#[tokio::test]
+async fn an_undo_write_reaches_a_target_whose_places_are_all_taken() {
+    let told = Arc::new(Told::default());
+    *told.is_silent.lock().unwrap() = true;
+    let settings = Settings {
+        concurrent: Some(1),
+        ..Settings::OFF
+    };
+    let timeout = Duration::from_millis(40);
+    let connector = guarded(
+        "t",
+        Arc::clone(&told) as SharedConnector,
+        &settings,
+        timeout,
+    );
+    let mut first = connector.read("a", "1");
+    assert!(poll!(&mut first).is_pending());
+    *told.is_silent.lock().unwrap() = false;
+    connector.delete("a", &object()).await.unwrap();
+    assert_eq!(told.calls.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_failure_is_told_by_kind_and_code_alone() {
+    for (error, told) in [
+        (Error::unavailable(503, "hush"), "unavailable, code 503"),
+        (
+            Error::unknown("08006", "hush"),
+            "unknown outcome, code 08006",
+        ),
+        (Error::unavailable("no code: hush", "hush"), "unavailable"),
+    ] {
+        assert_eq!(without_words(&error), told);
+    }
 }
 
 #[test]

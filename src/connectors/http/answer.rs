@@ -34,6 +34,8 @@ pub struct Answer {
     pub link: Option<String>,
     /// The body; empty where it was lost on the way.
     pub body: Vec<u8>,
+    /// Whether the body, or the end of it, was lost on the way.
+    pub body_lost: bool,
 }
 
 /// Whether a call changes something.

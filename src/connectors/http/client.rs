@@ -143,7 +143,7 @@ fn with_token(request: RequestBuilder, token: &Token) -> RequestBuilder {
 }
 
 /// Sends a request and keeps what matters of the answer. A body that is lost after the status came
-/// stays empty: the status has said what happened.
+/// stays empty: the status has said what happened, but not all that the body would have said.
 pub(super) async fn exchange(request: RequestBuilder, call: Call) -> Result<Answer, Error> {
     let response = request
         .send()
@@ -161,13 +161,17 @@ pub(super) async fn exchange(request: RequestBuilder, call: Call) -> Result<Answ
         date: text(DATE),
         link: links(response.headers()),
         body: Vec::new(),
+        body_lost: false,
     };
     match body(response).await {
-        Ok(body) => answer.body = body,
+        Ok(body) => {
+            answer.body_lost = body.len() > LONGEST_BODY;
+            answer.body = body;
+        }
         Err(error) if call == Call::Read && answer.status < 300 => {
             return Err(no_answer(error, call));
         }
-        Err(_) => {}
+        Err(_) => answer.body_lost = true,
     }
     Ok(answer)
 }

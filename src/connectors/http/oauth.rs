@@ -10,6 +10,7 @@ use reqwest::{
     header::{ACCEPT, AUTHORIZATION, HeaderValue},
 };
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::{
@@ -47,7 +48,8 @@ pub(super) struct Token {
 struct Granted {
     access_token: Secret,
     token_type: Option<String>,
-    expires_in: Option<u64>,
+    /// Seconds, which some services write as a text.
+    expires_in: Option<Value>,
 }
 
 impl TokenSource {
@@ -147,10 +149,9 @@ impl TokenSource {
         let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token.expose()))
             .map_err(|_| unusable())?;
         header.set_sensitive(true);
-        let life = granted.expires_in.map_or(UNTOLD_LIFE, Duration::from_secs);
         Ok(Token {
             header,
-            fresh_until: asked + used_for(life),
+            fresh_until: fresh_until(asked, granted.expires_in.as_ref()),
         })
     }
 
@@ -201,6 +202,19 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Until when a token is used that was asked for at this time; `life` is what the service says.
+fn fresh_until(asked: Instant, life: Option<&Value>) -> Instant {
+    let seconds: Option<f64> = match life {
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        _ => None,
+    };
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .and_then(|life| asked.checked_add(used_for(life)))
+        .unwrap_or_else(|| asked + used_for(UNTOLD_LIFE))
+}
+
 /// How much of a token's life it is used for.
 fn used_for(life: Duration) -> Duration {
     life.saturating_sub(MARGIN).max(life / 5)
@@ -208,6 +222,8 @@ fn used_for(life: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -217,5 +233,28 @@ mod tests {
             [seconds(3_600), seconds(60), seconds(20), seconds(0)],
             [3_570, 30, 4, 0]
         );
+    }
+
+    #[test]
+    fn the_life_of_a_token_is_a_number_or_a_text_or_not_told() {
+        let asked = Instant::now();
+        for (told, seconds) in [
+            (json!(3_600), 3_570),
+            (json!(3_600.0), 3_570),
+            (json!("60"), 30),
+            (json!(0), 0),
+            // None of these tells anything that can be used.
+            (json!("soon"), 3_570),
+            (json!("NaN"), 3_570),
+            (json!(-5), 3_570),
+            (json!(null), 3_570),
+            (json!({}), 3_570),
+            (json!(u64::MAX), 3_570),
+            (json!(1e19), 3_570),
+        ] {
+            let until = fresh_until(asked, Some(&told));
+            assert_eq!((until - asked).as_secs(), seconds, "{told}");
+        }
+        assert_eq!((fresh_until(asked, None) - asked).as_secs(), 3_570);
     }
 }

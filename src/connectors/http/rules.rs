@@ -68,11 +68,24 @@ impl Rule {
         rules
     }
 
-    /// The error that the first rule about an answer makes of it; none: no rule is about it.
+    /// The error that the first rule about an answer makes of it; none: no rule is about it. Where
+    /// the body was lost that such a rule looks at, nobody can tell what the answer meant.
     pub fn judge(rules: &[Self], answer: &Answer, call: Call) -> Option<Error> {
-        let rule = rules.iter().find(|rule| rule.is_about(answer))?;
+        let rule = rules.iter().find(|rule| rule.may_be_about(answer))?;
         let mut error = failure(answer, call);
-        error.kind = match (rule.means, call) {
+        let is_certain = rule.is_about(answer);
+        if !is_certain {
+            let status = answer.status;
+            error.message = format!(
+                "the service answered {status}, but the body that a rule asks for was lost"
+            );
+        }
+        let means = if is_certain {
+            rule.means
+        } else {
+            Meaning::Unknown
+        };
+        error.kind = match (means, call) {
             (Meaning::Refused, _) => CauseKind::Refused,
             (Meaning::Unknown, Call::Write) => CauseKind::Unknown,
             // A read changes nothing.
@@ -82,9 +95,17 @@ impl Rule {
     }
 
     fn is_about(&self, answer: &Answer) -> bool {
-        let status = self.status.is_empty() || self.status.contains(&answer.status);
         let body = |pattern: &Regex| pattern.is_match(&answer.body);
-        status && self.body.as_ref().is_none_or(body)
+        self.has_status(answer) && self.body.as_ref().is_none_or(body)
+    }
+
+    /// Whether it is about an answer, or would be if what was lost of the body matched.
+    fn may_be_about(&self, answer: &Answer) -> bool {
+        self.is_about(answer) || answer.body_lost && self.has_status(answer)
+    }
+
+    fn has_status(&self, answer: &Answer) -> bool {
+        self.status.is_empty() || self.status.contains(&answer.status)
     }
 }
 
@@ -137,6 +158,31 @@ mod tests {
             let judged = Rule::judge(&rules, &answer, call);
             assert_eq!(judged.as_ref().map(|it| it.kind), kind, "{status} {body}");
             assert!(judged.is_none_or(|error| error.code == status));
+        }
+    }
+
+    #[test]
+    fn a_lost_body_leaves_open_what_a_rule_about_bodies_would_have_said() {
+        let rules = rules(json!([
+            {"status": [404], "means": "refused"},
+            {"status": [200, 404, 409], "body": "no", "means": "refused"},
+        ]))
+        .unwrap();
+        for (status, call, kind) in [
+            (200, Call::Write, Some(CauseKind::Unknown)),
+            (409, Call::Write, Some(CauseKind::Unknown)),
+            (409, Call::Read, Some(CauseKind::Unavailable)),
+            // What comes first needs no body.
+            (404, Call::Write, Some(CauseKind::Refused)),
+            (201, Call::Write, None),
+        ] {
+            let answer = Answer {
+                status,
+                body_lost: true,
+                ..Answer::default()
+            };
+            let judged = Rule::judge(&rules, &answer, call);
+            assert_eq!(judged.map(|it| it.kind), kind, "{status} {call:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     connector::Rest,
     settings::{By, Class, Feed},
-    wire::{self, Place},
+    wire::{self, LatestPage, Place},
 };
 use crate::{
     connectors::{
@@ -68,19 +68,22 @@ impl Rest {
         };
         let Some(since) = since else {
             // What has changed so far is of no interest, only where it ends.
-            let mut cursor = None;
+            let mut place = Place::START;
             loop {
                 let (items, next) = self
-                    .changed(class, feed, (parameter, pointer), cursor.as_deref())
+                    .changed(class, feed, (parameter, pointer), place.token.as_deref())
                     .await?;
-                let has_ended = items.is_empty() || next.is_none() || next == cursor;
-                cursor = next.or(cursor);
-                if has_ended {
-                    return Ok(Changes {
-                        changes: Vec::new(),
-                        token: token(cursor),
-                        more: false,
-                    });
+                match next {
+                    Some(next) if !items.is_empty() && place.token.as_ref() != Some(&next) => {
+                        place = place.onward(next)?;
+                    }
+                    next => {
+                        return Ok(Changes {
+                            changes: Vec::new(),
+                            token: token(next.or(place.token)),
+                            more: false,
+                        });
+                    }
                 }
             }
         };
@@ -143,15 +146,18 @@ impl Rest {
         let more = from.as_deref().map(|from| (parameter, from));
         let mut changes = Vec::new();
         let mut place = Place::START;
+        let mut latest = LatestPage::default();
         loop {
             let (items, next) = self.list_at(class, &place, (&feed.path, more)).await?;
+            latest.turn_to(&items)?;
             for item in items {
-                if mark.note(&item) && since.is_some() {
+                // A service cannot be asked to leave out what lies before the floor.
+                if !mark.is_past(&item) && mark.note(&item) && since.is_some() {
                     changes.push(change(feed, item));
                 }
             }
             match next {
-                Some(token) => place.token = Some(token),
+                Some(token) => place = place.onward(token)?,
                 None => break,
             }
         }

@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::{
     settings::{Class, Create, Paging, Settings, Update as UpdateBy},
-    wire::{self, Place},
+    wire::{self, LatestPage, Place},
 };
 use crate::{
     connectors::{
         Capabilities, Changes, Connector, Error, Page, Query, Update, Written,
-        http::{Call, Http, failure, is_addressable, last_segment, only_if},
+        http::{Answer, Call, Http, failure, is_addressable, last_segment, only_if},
     },
     model::{CauseKind, Object, TargetObject},
 };
@@ -221,8 +221,11 @@ impl Rest {
             None => Place::START,
         };
         let mut objects = Vec::new();
+        // Each page is read in the same call as the one before it: a call ends within a page.
+        let mut latest = LatestPage::default();
         loop {
             let (items, next) = self.list(class, &place).await?;
+            latest.turn_to(&items)?;
             for item in items.into_iter().skip(place.skip) {
                 if objects.len() == query.page_size {
                     let cursor = Some(place.to_cursor());
@@ -234,12 +237,7 @@ impl Rest {
                 }
             }
             match next {
-                Some(token) => {
-                    place = Place {
-                        skip: 0,
-                        token: Some(token),
-                    }
-                }
+                Some(token) => place = place.onward(token)?,
                 None => {
                     return Ok(Page {
                         objects,
@@ -284,21 +282,8 @@ impl Rest {
         let answer = self.http.write(request).await?;
         let answered = self.object(class, &answer.body).await;
         let (answered_id, answered) = answered.map_err(unshaped)?.unzip();
-        let located = || answer.location.as_deref().and_then(last_segment);
-        let id = match class.create {
-            Create::Put => id.map(str::to_owned),
-            Create::Post => answered_id
-                .flatten()
-                .or_else(located)
-                .or_else(|| id.map(str::to_owned)),
-        };
-        let id = id.ok_or_else(|| {
-            let attribute = &class.id_attribute;
-            let message = format!("it was created, but the answer has no `{attribute}`");
-            Error::unknown(answer.status, message)
-        })?;
         Ok(Written {
-            id,
+            id: id_of_new(class, id, answered_id.flatten(), &answer)?,
             version: answer.etag,
             attributes: wire::attributes(object, answered),
         })
@@ -459,6 +444,34 @@ impl Connector for Rest {
     async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {
         self.changes_of(class, self.class(class)?, since).await
     }
+}
+
+/// The id of an object that was created: `asked` is the one that was sent, `answered` the one in the
+/// answer's body.
+///
+/// # Errors
+/// *Unknown* where nobody can tell. A service may give an id of its own whatever was sent, so the one
+/// that was sent does not stand in for one that was lost with the body.
+fn id_of_new(
+    class: &Class,
+    asked: Option<&str>,
+    answered: Option<String>,
+    answer: &Answer,
+) -> Result<String, Error> {
+    let located = || answer.location.as_deref().and_then(last_segment);
+    let sent = || asked.filter(|_| !answer.body_lost).map(str::to_owned);
+    let id = match class.create {
+        Create::Put => asked.map(str::to_owned),
+        Create::Post => answered.or_else(located).or_else(sent),
+    };
+    id.ok_or_else(|| {
+        let attribute = &class.id_attribute;
+        let message = match answer.body_lost {
+            true => format!("it was created, but the answer with its `{attribute}` was lost"),
+            false => format!("it was created, but the answer has no `{attribute}`"),
+        };
+        Error::unknown(answer.status, message)
+    })
 }
 
 fn unfit(hook: &str, text: &str) -> Error {

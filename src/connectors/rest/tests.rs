@@ -132,11 +132,69 @@ fn a_cursor_is_read_back_as_it_was_written() {
         Place {
             skip: 3,
             token: Some("a:b".to_owned()),
+            number: 5,
+            landmark: Some("é:".to_owned()),
+        },
+        Place {
+            token: Some("7".to_owned()),
+            ..Place::START
         },
     ] {
         assert_eq!(Place::from_cursor(&place.to_cursor()).unwrap(), place);
     }
-    assert!(Place::from_cursor("x").is_err());
+    for unknown in ["x", "1:a", "1.2:a", "1.2.9:a", "1.2.1:é"] {
+        assert!(Place::from_cursor(unknown).is_err(), "{unknown}");
+    }
+}
+
+#[test]
+fn a_list_that_goes_round_in_circles_or_has_no_end_is_refused() {
+    for circle in [1, 2, 3, 7, 100] {
+        let mut place = Place::START;
+        let mut pages = 0;
+        let error = loop {
+            // Some pages come before the circle.
+            let token = if pages < 5 {
+                1_000 + pages
+            } else {
+                pages % circle
+            };
+            // Queries go on from their cursors.
+            place = Place::from_cursor(&place.to_cursor()).unwrap();
+            match place.onward(token.to_string()) {
+                Ok(next) => place = next,
+                Err(error) => break error,
+            }
+            pages += 1;
+            assert!(pages < 1_000, "a circle of {circle} is never found");
+        };
+        assert_eq!(error.code, 502);
+    }
+    let late = Place {
+        number: MOST_PAGES - 1,
+        ..Place::START
+    };
+    let last = late.onward("x".to_owned()).unwrap();
+    assert!(last.onward("y".to_owned()).is_err());
+}
+
+#[test]
+fn a_page_with_the_same_objects_again_is_refused() {
+    let page = |ids: &[&str]| -> Vec<TargetObject> {
+        let object = |id: &&str| TargetObject {
+            id: (*id).to_owned(),
+            attributes: Object::new(),
+            version: None,
+        };
+        ids.iter().map(object).collect()
+    };
+    let mut latest = LatestPage::default();
+    for other in [&["a", "b"][..], &["b", "c"], &[], &[], &["b", "c"]] {
+        latest.turn_to(&page(other)).unwrap();
+    }
+    // A service that orders nothing may give them in another order.
+    let error = latest.turn_to(&page(&["c", "b"])).unwrap_err();
+    assert!(error.message.contains("paging parameter"), "{error}");
 }
 
 #[test]

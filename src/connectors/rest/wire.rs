@@ -13,6 +13,9 @@ use crate::{
 /// that the number of a page means the same in every call.
 const LIST_SIZE: usize = 100;
 
+/// After how many pages a list counts as endless.
+const MOST_PAGES: u64 = 1_000_000;
+
 /// Where a page of a query begins: a place in a list of the service, and how many of the objects
 /// there belong to earlier pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,32 @@ pub struct Place {
     pub skip: usize,
     /// What the paging parameter gets; none asks for the first page.
     pub token: Option<String>,
+    /// How many pages came before this one.
+    pub number: u64,
+    /// The token of an earlier page, or of this one: whoever meets it again goes round in circles.
+    pub landmark: Option<String>,
+}
+
+/// The ids of the page that was read last.
+#[derive(Debug, Default)]
+pub struct LatestPage(Vec<String>);
+
+impl LatestPage {
+    /// Takes note of the next page.
+    ///
+    /// # Errors
+    /// Refused where it holds the same objects: the service does not heed the paging parameter.
+    pub fn turn_to(&mut self, page: &[TargetObject]) -> Result<(), Error> {
+        let mut ids: Vec<String> = page.iter().map(|object| object.id.clone()).collect();
+        ids.sort_unstable();
+        if !ids.is_empty() && ids == self.0 {
+            let message = "the list's next page holds the same objects: the service does not heed \
+                           the paging parameter (`list`)";
+            return Err(Error::refused(502, message));
+        }
+        self.0 = ids;
+        Ok(())
+    }
 }
 
 /// The address of a collection.
@@ -281,13 +310,46 @@ impl Place {
     pub const START: Self = Self {
         skip: 0,
         token: None,
+        number: 0,
+        landmark: None,
     };
 
-    /// As a query's cursor.
+    /// Where the page behind this one begins. Circles are found by Brent's algorithm: the landmark
+    /// moves to every page whose number is a power of two, so it comes to stand within any circle,
+    /// and stays for a whole round of it.
+    ///
+    /// # Errors
+    /// Refused where the list goes round in circles or has no end.
+    pub fn onward(self, token: String) -> Result<Self, Error> {
+        let number = self.number.saturating_add(1);
+        if self.landmark.as_ref() == Some(&token) {
+            let message = "the list's next page is one that was read before";
+            return Err(Error::refused(502, message));
+        }
+        if number > MOST_PAGES {
+            let message = format!("the list has no end after {MOST_PAGES} pages");
+            return Err(Error::refused(502, message));
+        }
+        let landmark = match number.is_power_of_two() {
+            true => Some(token.clone()),
+            false => self.landmark,
+        };
+        Ok(Self {
+            skip: 0,
+            token: Some(token),
+            number,
+            landmark,
+        })
+    }
+
+    /// As a query's cursor: `SKIP`, or `SKIP.NUMBER.LENGTH:` with the landmark, that many bytes long,
+    /// and the token behind it.
     pub fn to_cursor(&self) -> String {
+        let Self { skip, number, .. } = self;
+        let landmark = self.landmark.as_deref().unwrap_or_default();
         match &self.token {
-            Some(token) => format!("{}:{token}", self.skip),
-            None => self.skip.to_string(),
+            Some(token) => format!("{skip}.{number}.{}:{landmark}{token}", landmark.len()),
+            None => skip.to_string(),
         }
     }
 
@@ -296,14 +358,26 @@ impl Place {
     /// # Errors
     /// Refused where no connector of this kind made it.
     pub fn from_cursor(cursor: &str) -> Result<Self, Error> {
-        let (skip, token) = match cursor.split_once(':') {
-            Some((skip, token)) => (skip, Some(token.to_owned())),
-            None => (cursor, None),
+        Self::parsed(cursor).ok_or_else(|| Error::refused(400, "this is no cursor of this query"))
+    }
+
+    fn parsed(cursor: &str) -> Option<Self> {
+        let Some((numbers, texts)) = cursor.split_once(':') else {
+            let skip = cursor.parse().ok()?;
+            return Some(Self {
+                skip,
+                ..Self::START
+            });
         };
-        let skip = skip
-            .parse()
-            .map_err(|_| Error::refused(400, "this is no cursor of this query"))?;
-        Ok(Self { skip, token })
+        let (skip, numbers) = numbers.split_once('.')?;
+        let (number, length) = numbers.split_once('.')?;
+        let (landmark, token) = texts.split_at_checked(length.parse().ok()?)?;
+        Some(Self {
+            skip: skip.parse().ok()?,
+            token: Some(token.to_owned()),
+            number: number.parse().ok()?,
+            landmark: (!landmark.is_empty()).then(|| landmark.to_owned()),
+        })
     }
 }
 

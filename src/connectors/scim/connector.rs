@@ -448,10 +448,7 @@ impl Scim {
                     cursor: None,
                 });
             };
-            place = Place {
-                skip: 0,
-                token: Some(token),
-            };
+            place = place.onward(token)?;
         }
     }
 

@@ -258,6 +258,26 @@ async fn a_service_with_times_tells_what_changed() {
 }
 
 #[tokio::test]
+async fn a_service_with_times_tells_each_of_very_many_once() {
+    let changes = json!({"sinceParameter": "since", "changedAttribute": "changed"});
+    let (people, subject) = service(changes).await;
+    // All of the same time, and more than a token remembers.
+    for number in 0..2_300 {
+        let id = format!("{number:04}");
+        let person = json!({"id": id, "name": "x", "changed": "2026-01-01T10:00:00Z"});
+        people.shop().people.insert(id, (1, map(person)));
+    }
+    let mut token = subject.connector.changes(CLASS, None).await.unwrap().token;
+    for _ in 0..2 {
+        assert_eq!(subject.drain(&mut token).await, Seen::new());
+    }
+    subject.put("2299", "new", "2026-01-01T10:00:01Z").await;
+    let new = seen(&[("2299", Some("new"))]);
+    assert_eq!(subject.drain(&mut token).await, new);
+    assert_eq!(subject.drain(&mut token).await, Seen::new());
+}
+
+#[tokio::test]
 async fn a_service_with_cursors_tells_what_changed() {
     let changes = json!({"path": "/feed", "cursorParameter": "cursor", "cursorPointer": "/next",
         "deletedAttribute": "deleted"});

@@ -1,11 +1,15 @@
 //! REST services that refuse, stumble and vanish.
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use recant::{
     connectors::{Error, Update},
     model::CauseKind::{Refused, Unavailable, Unknown},
 };
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::{
     connector,
@@ -223,6 +227,72 @@ async fn a_service_may_give_the_id() {
         .await
         .unwrap_err();
     assert_eq!(error.kind, Unknown, "{error:?}");
+}
+
+/// A service that answers each request with this head, and is cut off within the body.
+async fn cut_within_the_body(head: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            // What is left unread would take the answer away with it.
+            while !request.ends_with(b"}") && client.read_buf(&mut request).await.unwrap() > 0 {}
+            let answer = format!("HTTP/1.1 {head}\r\ncontent-length: 50\r\n\r\n{{\"id\": \"p");
+            client.write_all(answer.as_bytes()).await.unwrap();
+            client.shutdown().await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_lost_body_says_nothing_about_the_id_that_the_service_gave() {
+    for (head, create, id, made) in [
+        ("201 Created", "post", None, None),
+        // The service may have given another id than the one that was sent.
+        ("201 Created", "post", Some("a"), None),
+        (
+            "201 Created\r\nlocation: /api/people/p7",
+            "post",
+            Some("a"),
+            Some("p7"),
+        ),
+        ("201 Created", "put", Some("a"), Some("a")),
+    ] {
+        let address = cut_within_the_body(head).await;
+        let settings = People::settings(address, create, "put");
+        let connector = connector(&settings, Path::new("/"));
+        match (connector.create(CLASS, id, &person("A")).await, made) {
+            (Ok(written), Some(made)) => assert_eq!(written.id, made, "{head} {create}"),
+            (Err(error), None) => {
+                assert_eq!(
+                    (error.kind, &error.code),
+                    (Unknown, &json!(201)),
+                    "{error:?}"
+                );
+                assert!(error.message.contains("lost"), "{error}");
+            }
+            (result, _) => panic!("{head} {create}: {result:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_body_that_a_rule_asks_for_is_unknown() {
+    for (head, kind) in [
+        ("200 OK", Some(Unknown)),
+        ("409 Conflict", Some(Unknown)),
+        ("201 Created", None),
+    ] {
+        let address = cut_within_the_body(head).await;
+        let mut settings = People::settings(address, "put", "put");
+        settings["errors"] = json!([
+            {"status": [200, 409], "body": "\"ok\": *false", "means": "refused"}]);
+        let connector = connector(&settings, Path::new("/"));
+        let result = connector.create(CLASS, Some("a"), &person("A")).await;
+        assert_eq!(result.err().map(|error| error.kind), kind, "{head}");
+    }
 }
 
 #[tokio::test]

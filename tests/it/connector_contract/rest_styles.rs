@@ -40,15 +40,19 @@ struct Shop {
     token: Option<String>,
     given: usize,
     /// How long tokens live, as the service says.
-    life: Option<u64>,
+    life: Option<Value>,
     /// What the token service answers instead of a token.
     refusal: Option<(u16, Value)>,
     /// What the forms held that asked for tokens, and the `Authorization` beside them.
     asked: Vec<(BTreeMap<String, String>, String)>,
+    /// Whether the third page leads back to the second.
+    circle: bool,
     /// The answer to the next POST.
     odd: Option<(u16, &'static str)>,
     /// Where the first page says that the next one is.
     next: Option<String>,
+    /// Whether it gives the first page whatever it is asked for.
+    ignores_pages: bool,
 }
 
 type Shared = Arc<Mutex<Shop>>;
@@ -116,8 +120,8 @@ async fn token(State(shop): State<Shared>, headers: HeaderMap, body: String) -> 
     let token = format!("token-{}", shop.given);
     shop.token = Some(token.clone());
     let mut granted = json!({"access_token": token, "token_type": "bearer"});
-    if let Some(life) = shop.life {
-        granted["expires_in"] = json!(life);
+    if let Some(life) = &shop.life {
+        granted["expires_in"] = life.clone();
     }
     Json(granted).into_response()
 }
@@ -136,11 +140,19 @@ async fn list(
     if !is_let_in(&shop, &headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let page = query.get("page").copied().unwrap_or(0);
+    let page = match shop.ignores_pages {
+        true => 0,
+        false => query.get("page").copied().unwrap_or(0),
+    };
     let people: Vec<&Value> = shop.people.iter().skip(page * 2).take(2).collect();
     let mut response = Json(json!(people)).into_response();
     if shop.people.len() > page * 2 + 2 {
-        let own = format!("</api/people?page={}>; rel=\"next\"", page + 1);
+        let after = if shop.circle && page == 2 {
+            1
+        } else {
+            page + 1
+        };
+        let own = format!("</api/people?page={after}>; rel=\"next\"");
         let next = shop.next.clone().unwrap_or(own);
         let headers = response.headers_mut();
         headers.append("link", "</api/people>; rel=\"first\"".parse().unwrap());
@@ -225,11 +237,17 @@ async fn callers_share_one_token_and_fetch_another_when_it_ends() {
     assert_eq!(service.shop().given, 2);
 
     // One that lives for no time at all is fetched for each call.
-    service.shop().life = Some(0);
+    service.shop().life = Some(json!(0));
     service.shop().token = None;
     count(&connector, 10).await.unwrap();
     count(&connector, 10).await.unwrap();
     assert_eq!(service.shop().given, 4);
+
+    // Some services write it as a text.
+    service.shop().life = Some(json!("3600"));
+    count(&connector, 10).await.unwrap();
+    count(&connector, 10).await.unwrap();
+    assert_eq!(service.shop().given, 5);
 }
 
 #[tokio::test]
@@ -299,9 +317,46 @@ async fn pages_are_followed_by_their_links_and_never_to_another_service() {
     let stolen = recant::connectors::Query {
         filter: Filter::parse("true").unwrap(),
         page_size: 1,
-        cursor: Some("0:http://127.0.0.2:9/people".into()),
+        cursor: Some("0.0.0:http://127.0.0.2:9/people".into()),
     };
-    assert!(connector.query(CLASS, &stolen).await.is_err());
+    let error = connector.query(CLASS, &stolen).await.unwrap_err();
+    assert!(error.message.contains("another service"), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_that_ignores_the_paging_parameter_is_refused() {
+    let service = Service::start().await;
+    service.shop().people = (0..7).map(|id| json!({"id": id.to_string()})).collect();
+    for paging in [
+        json!({"pageParameter": "page", "firstPage": 0}),
+        json!({"offsetParameter": "from"}),
+    ] {
+        service.shop().ignores_pages = true;
+        let connector = service.connector(&json!({"objects": {"account": {
+            "path": "/people", "list": paging}}}));
+        for page_size in [1, 2, 3, 100] {
+            let error = count(&connector, page_size).await.unwrap_err();
+            assert_eq!((error.kind, &error.code), (CauseKind::Refused, &json!(502)));
+            assert!(error.message.contains("paging parameter"), "{error}");
+        }
+    }
+    service.shop().ignores_pages = false;
+    let heeded = service.connector(&json!({"objects": {"account": {
+        "path": "/people", "list": {"pageParameter": "page", "firstPage": 0}}}}));
+    assert_eq!(count(&heeded, 3).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn links_that_lead_round_in_circles_are_refused() {
+    let service = Service::start().await;
+    service.shop().people = (0..7).map(|id| json!({"id": id.to_string()})).collect();
+    let connector = service.connector(&json!({}));
+    // The first page leads to the second, and that and the third to each other.
+    service.shop().circle = true;
+    for page_size in [1, 2, 3, 100] {
+        let error = count(&connector, page_size).await.unwrap_err();
+        assert!(error.message.contains("read before"), "{error}");
+    }
 }
 
 #[tokio::test]
