@@ -202,6 +202,15 @@ impl Settings {
         }
     }
 
+    /// Whether an object of the target can have an attribute of this name at all.
+    #[must_use]
+    pub fn can_name(&self, attribute: &str) -> bool {
+        match &self.kind {
+            Kind::Ldap(_) => super::ldap::is_attribute(attribute),
+            _ => true,
+        }
+    }
+
     /// The JSON Schema (draft 2020-12) of a connector's file, for editors.
     #[must_use]
     pub fn json_schema() -> Value {

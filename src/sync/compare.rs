@@ -293,16 +293,19 @@ pub(super) fn undo(
 }
 
 /// The attributes that a write changed, that the target never shows, and whose value before is
-/// not known: nothing puts them back.
+/// not known: nothing puts them back. What a deleted object held there unknown is null.
 pub(super) fn lost<'a>(write: &'a TargetWrite, hidden: &'a [String]) -> Vec<&'a str> {
-    let TargetWrite::Update { before, after, .. } = write else {
-        return Vec::new();
+    let is_lost = |name: &&String| match write {
+        TargetWrite::Create { .. } => false,
+        TargetWrite::Update { before, after, .. } => {
+            !before.attributes.contains_key(*name) && after.contains_key(*name)
+        }
+        TargetWrite::Delete { before } => {
+            let held = before.attributes.get(*name);
+            held.is_some_and(Value::is_null)
+        }
     };
-    let changed = |name: &&String| {
-        let (old, new) = (before.attributes.get(*name), after.get(*name));
-        old.is_none() && new.is_some()
-    };
-    hidden.iter().filter(changed).map(String::as_str).collect()
+    hidden.iter().filter(is_lost).map(String::as_str).collect()
 }
 
 /// Somebody else has changed the target since.
@@ -559,5 +562,16 @@ mod tests {
         let unknown = change(json!({"a": 1}));
         assert_eq!(undo(&unknown, &hidden, None, Some(&found), None), Ok(None));
         assert_eq!(lost(&unknown, &hidden), ["pw"]);
+    }
+
+    #[test]
+    fn a_deleted_object_loses_what_it_held_unseen() {
+        let hidden = ["pw".to_owned()];
+        let delete = |before| TargetWrite::Delete {
+            before: target("1", before),
+        };
+        assert_eq!(lost(&delete(json!({"pw": null})), &hidden), ["pw"]);
+        assert_eq!(lost(&delete(json!({"pw": "old"})), &hidden), [""; 0]);
+        assert_eq!(lost(&delete(json!({"a": 1})), &hidden), [""; 0]);
     }
 }

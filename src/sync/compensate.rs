@@ -20,7 +20,7 @@ use crate::{
 use super::{
     Engine,
     apply::{Found, LeaseLost, Recreates, failed_end, look, maybe_recreated, unknown_end},
-    calls::{cause, own_cause},
+    calls::{cause, own_cause, retried},
     change::{Change, Context, Intent, RowEnd, revision},
     checkpoint::{Point, Sabotage, is_sabotaged},
     compare::{Sight, judge, lost, undo},
@@ -219,7 +219,9 @@ impl Engine {
             Ok(place) => place,
             Err(cause) => return Ok(nothing(index, failed_end(cause))),
         };
-        let inverse = match place.target.connector.refine(place.class, inverse).await {
+        let connector = &place.target.connector;
+        let refine = || connector.refine(place.class, inverse.clone());
+        let inverse = match retried(&place.target.calls, refine).await {
             Ok(inverse) => inverse,
             Err(error) => {
                 let cause = cause(&error, &context.redactor);
@@ -429,7 +431,7 @@ fn unreadable_before(names: &[&str]) -> Cause {
     let names = names.join("`, `");
     let message = format!(
         "the target never shows `{names}`, and the old object does not give what it was before: \
-         what the change wrote there stays, set it anew"
+         it was not put back, set it anew"
     );
     own_cause(CauseKind::Refused, 409, message)
 }

@@ -5,7 +5,11 @@ use crate::{
     model::{Cause, Link, LinkChange, Object, Step, TargetWrite, object::same, secret::Redactor},
 };
 
-use super::{calls::cause, details::failure_status, setup::Target};
+use super::{
+    calls::{cause, retried},
+    details::failure_status,
+    setup::Target,
+};
 
 /// Why a write could not be refined.
 pub(super) enum Failed {
@@ -45,7 +49,8 @@ pub(super) async fn refine(
         return Ok(());
     };
     let asked = write.clone();
-    let refined = target.connector.refine(class, asked.clone()).await;
+    let refine = || target.connector.refine(class, asked.clone());
+    let refined = retried(&target.calls, refine).await;
     *write = refined.map_err(Failed::Target)?;
     let particulars = target.connector.particulars(class);
     if !particulars.write_only.is_empty() {
@@ -128,6 +133,8 @@ fn hide(write: &mut TargetWrite, particulars: &Particulars, former: Object) -> V
     match write {
         TargetWrite::Create { after, .. } => named(after, particulars),
         TargetWrite::Delete { before } => {
+            let is_known = |own: &String| former.keys().any(|name| name.eq_ignore_ascii_case(own));
+            before.attributes.retain(|own, _| !is_known(own));
             before.attributes.extend(former);
             named(&before.attributes, particulars)
         }

@@ -96,11 +96,13 @@ impl Setup {
             .filter(|mapping| mapping.target == *container)
             .flat_map(|mapping| mapping.confidential.iter().map(String::as_str))
             .collect();
+        // A target may know no case, and take what follows a `;` for no part of the name.
+        let base = |name: &str| name.split(';').next().unwrap_or_default().to_lowercase();
         fields.into_iter().find(|field| match field.first() {
             Some(ID) => false,
             Some(name) => hidden
                 .iter()
-                .any(|one| *one == name || *one == EVERY_ATTRIBUTE),
+                .any(|one| base(one) == base(name) || *one == EVERY_ATTRIBUTE),
             None => !hidden.is_empty(),
         })
     }

@@ -3,6 +3,7 @@ mod changes;
 mod csv_faults;
 mod faults;
 mod ldap;
+mod ldap_guards;
 mod rest_faults;
 mod rest_styles;
 mod scim_dialects;

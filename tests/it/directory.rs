@@ -25,6 +25,11 @@ struct Stage {
 impl Stage {
     /// None where there is no directory.
     fn new(properties: Value) -> Option<Self> {
+        Self::of(Slapd::people(), properties)
+    }
+
+    /// The same with another object class.
+    fn of(class: Value, properties: Value) -> Option<Self> {
         let runtime = Runtime::new().unwrap();
         let slapd = runtime.block_on(Slapd::start())?;
         let schema = json!({"type": "object", "properties": {
@@ -39,7 +44,7 @@ impl Stage {
         });
         let key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
         world.write("recant.toml", &format!("[secrets]\nkey = \"{key}\"\n"));
-        let connector = slapd.settings(Slapd::people());
+        let connector = slapd.settings(class);
         world.write("conf/connectors/dir.json", &connector.to_string());
         let mappings = json!({"mappings": [
             {"name": "user_dir", "source": "managed/user", "target": "system/dir/account",
@@ -183,6 +188,50 @@ fn a_change_that_fails_elsewhere_leaves_the_directory_as_it_was() {
     assert_eq!(stage.slapd.dump(), empty);
 }
 
+/// Changes an entry past Recant.
+fn change_past(stage: &Stage, id: &str, changes: &Value) {
+    stage.runtime.block_on(async {
+        let connector = connector(&stage.slapd.settings(Slapd::people()));
+        let before = connector.read("account", id).await.unwrap().unwrap();
+        let mut after = before.attributes.clone();
+        after.extend(changes.as_object().cloned().unwrap());
+        let update = recant::connectors::Update {
+            before: &before,
+            after: &after,
+            rename: None,
+        };
+        connector.update("account", &update).await.unwrap();
+    });
+}
+
+#[test]
+fn of_several_names_the_entry_gets_the_one_back_that_named_it() {
+    let mut class = Slapd::people();
+    class["rdnAttribute"] = json!("cn");
+    for name in ["cn", "_id"] {
+        let properties = json!([
+            {"source": "name", "target": name},
+            {"source": "userName", "target": "sn"},
+        ]);
+        let Some(stage) = Stage::of(class.clone(), properties) else {
+            return;
+        };
+        assert_eq!(stage.change("1", ann()), Outcome::Synced);
+        let id = stage.runtime.block_on(async {
+            let connector = connector(&stage.slapd.settings(class.clone()));
+            let found = connector.read("account", "Ann").await.unwrap();
+            found.unwrap().id
+        });
+        change_past(&stage, &id, &json!({"cn": ["Ann", "Aaron", "Annie"]}));
+        let before = stage.slapd.dump();
+        assert!(before.contains("cn: Annie"), "{before}");
+        stage.fail(Ask::Update);
+        let renamed = with(&json!({"name": "Annie"}));
+        assert_eq!(stage.change("1", renamed), Outcome::Compensated, "{name}");
+        assert_eq!(stage.slapd.dump(), before, "{name}");
+    }
+}
+
 #[test]
 fn a_rename_past_recant_does_not_lose_the_link() {
     let Some(stage) = Stage::new(json!([
@@ -268,18 +317,7 @@ fn a_password_is_written_when_it_changes_and_put_back_where_it_is_known() {
     assert!(!stage.entry("ann").unwrap().contains_key("userPassword"));
     // Somebody sets it past Recant; a change of something else leaves that.
     let own = json!({"userPassword": "their-own-secret"});
-    stage.runtime.block_on(async {
-        let connector = connector(&stage.slapd.settings(Slapd::people()));
-        let before = connector.read("account", "ann").await.unwrap().unwrap();
-        let mut after = before.attributes.clone();
-        after.extend(own.as_object().cloned().unwrap());
-        let update = recant::connectors::Update {
-            before: &before,
-            after: &after,
-            rename: None,
-        };
-        connector.update("account", &update).await.unwrap();
-    });
+    change_past(&stage, "ann", &own);
     assert_eq!(
         stage.change("1", with(&json!({"name": "Anna"}))),
         Outcome::Synced
@@ -315,6 +353,29 @@ fn a_password_that_nobody_knows_any_more_is_said_to_be_lost() {
     );
     let now = stage.entry("ann").unwrap();
     assert_eq!(now["cn"], "Ann", "the rest is back");
+}
+
+#[test]
+fn a_password_that_a_deleted_entry_had_unseen_is_said_to_be_lost() {
+    let mut properties = by_uid();
+    properties.as_array_mut().unwrap().pop();
+    let Some(stage) = Stage::new(properties) else {
+        return;
+    };
+    assert_eq!(stage.change("1", ann()), Outcome::Synced);
+    let before = stage.slapd.dump();
+    stage.fail(Ask::Delete);
+    assert_eq!(stage.delete("1"), Outcome::Compensated, "it had none");
+    assert_eq!(stage.slapd.dump(), before);
+    let own = json!({"userPassword": "their-own-secret"});
+    change_past(&stage, "ann", &own);
+    stage.fail(Ask::Delete);
+    assert_eq!(stage.delete("1"), Outcome::Diverged);
+    let diverged = stage.last().diverged;
+    assert_eq!(diverged.len(), 1, "{diverged:?}");
+    let message = &diverged[0].cause.message;
+    assert!(message.contains("userPassword"), "{message}");
+    assert_eq!(stage.slapd.dump(), before, "the rest is back");
 }
 
 #[test]

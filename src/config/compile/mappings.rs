@@ -56,6 +56,7 @@ pub(crate) fn compile(context: &mut Context<'_>, known: Known<'_>) -> Vec<Arc<Ma
         }
     }
     check::links(context, &written, &mut mappings);
+    check::names(context, known, &mappings);
     check::hints(context, known, &written, &mappings);
     mappings
         .into_iter()

@@ -45,6 +45,33 @@ fn a_csv_file_that_is_made_gets_the_mapped_columns() {
 }
 
 #[test]
+fn a_directory_has_no_attribute_that_its_filters_cannot_name() {
+    let told = |target: &str| {
+        let people = r#"{"type": "ldap", "url": "ldap://localhost", "objects": {"account": {
+            "baseDn": "dc=x", "objectClasses": ["person"], "rdnAttribute": "cn"}}}"#;
+        let mapping = format!(
+            r#"{{"name": "m", "source": "managed/user", "target": "system/people/account",
+                "properties": [{{"source": "_id", "target": "_id"}},
+                    {{"source": "mail", "target": "{target}"}}]}}"#
+        );
+        with_mappings(&mapping)
+            .with("conf/connectors/people.json", people)
+            .lines()
+            .join("\n")
+    };
+    for name in ["mail_address", "given name"] {
+        let lines = told(name);
+        assert!(
+            lines.contains(&format!("`{name}` can be no attribute")),
+            "{lines}"
+        );
+        assert!(lines.contains("/mappings/0/properties"), "{lines}");
+    }
+    let lines = told("mail;lang-de");
+    assert!(!lines.contains("can be no attribute"), "{lines}");
+}
+
+#[test]
 fn links_begin_at_the_managed_object() {
     for (owner, user) in [("toCrm", "fromCrm"), ("fromCrm", "toCrm")] {
         let ends = |name: &str| match name {

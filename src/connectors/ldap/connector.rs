@@ -17,14 +17,16 @@ use super::{
     server::Server,
     session::{Entry, Pool},
     settings::{Class, Settings},
-    steps::{Request, Step, carry_out},
+    steps::{Request, Step, all_of, carry_out},
     wire::{DN, View},
 };
 use crate::{
     connectors::{
         Capabilities, Changes, Connector, Error, Page, Particulars, Query, Update, Written,
     },
-    model::{Filter, Object, TargetObject, TargetWrite, filter::Operator, object::Difference},
+    model::{
+        CauseKind, Filter, Object, TargetObject, TargetWrite, filter::Operator, object::Difference,
+    },
 };
 
 /// How many ids a connector remembers the place of.
@@ -73,7 +75,7 @@ impl Ldap {
         }
         let server = Server::ask(&self.pool).await?;
         let server = Arc::new(server);
-        self.know_server(Some(Arc::clone(&server)));
+        self.know_server(Arc::clone(&server));
         Ok(server)
     }
 
@@ -82,8 +84,8 @@ impl Ldap {
         known.clone()
     }
 
-    fn know_server(&self, server: Option<Arc<Server>>) {
-        *self.server.write().unwrap_or_else(PoisonError::into_inner) = server;
+    fn know_server(&self, server: Arc<Server>) {
+        *self.server.write().unwrap_or_else(PoisonError::into_inner) = Some(server);
     }
 
     fn place(&self, class: &str, id: &str) -> Option<String> {
@@ -220,20 +222,40 @@ impl Ldap {
         let Some(dn) = self.dn(view, class, before).await? else {
             return Err(gone(&before.id));
         };
-        let (dn, steps) = naming::update_steps(view, &dn, update)?;
+        let (place, steps) = naming::update_steps(view, &dn, update)?;
         if steps.is_empty() {
             let now = self.find(view, class, &before.id).await?;
             return now.map(as_written).ok_or_else(|| gone(&before.id));
         }
-        match self.carry_out(view, steps).await {
-            Ok(told) => self.written(view, class, &dn, told).await,
-            Err(error) if error.code == 32 => match self.find(view, class, &before.id).await {
-                Ok(None) => Err(gone(&before.id)),
-                Ok(Some(_)) => Err(moved()),
-                Err(_) => Err(error),
-            },
+        let asks = |step: &&Step| !view.server.asserts() && !step.conditions.is_empty();
+        let first = steps.first().filter(asks);
+        let written = match first.map(|step| all_of(&step.conditions)) {
+            Some(filter) if self.at(view, &dn, &filter).await?.is_empty() => Err(other()),
+            _ => self.carry_out(view, steps).await,
+        };
+        match written {
+            Ok(told) => self.written(view, class, &place, told).await,
+            Err(error) if is_elsewhere(&error) => {
+                match self.itself(view, class, before).await {
+                    Ok(None) => Err(gone(&before.id)),
+                    Ok(Some(now)) if is_moved(&now, &dn) => Err(moved()),
+                    // What the server said tells more: another entry of this change is missing.
+                    Ok(Some(_)) | Err(_) => Err(error),
+                }
+            }
             Err(error) => Err(error),
         }
+    }
+
+    /// The entry that goes by exactly this id now.
+    async fn itself(
+        &self,
+        view: &View<'_>,
+        class: &str,
+        before: &TargetObject,
+    ) -> Result<Option<TargetObject>, Error> {
+        let found = self.find(view, class, &before.id).await?;
+        Ok(found.filter(|now| now.id == before.id))
     }
 
     async fn delete_entry(
@@ -245,16 +267,18 @@ impl Ldap {
         let Some(dn) = self.dn(view, class, before).await? else {
             return Ok(());
         };
-        if !view.server.asserts() {
-            self.compare(view, class, before).await?;
+        if !view.server.asserts() && !self.is_as_read(view, class, before).await? {
+            return Ok(());
         }
-        let step = Step::last(Request::Delete { dn }, view.as_read(before));
+        let mut conditions = view.is_itself(before)?;
+        conditions.extend(view.as_read(before));
+        let step = Step::last(Request::Delete { dn: dn.clone() }, conditions);
         match self.carry_out(view, vec![step]).await {
             Ok(_) => Ok(()),
-            Err(error) if error.code == 32 => match self.find(view, class, &before.id).await {
+            Err(error) if is_elsewhere(&error) => match self.itself(view, class, before).await {
                 Ok(None) => Ok(()),
-                Ok(Some(_)) => Err(moved()),
-                Err(_) => Err(error),
+                Ok(Some(now)) if is_moved(&now, &dn) => Err(moved()),
+                Ok(Some(_)) | Err(_) => Err(error),
             },
             Err(error) => Err(error),
         }
@@ -275,21 +299,52 @@ impl Ldap {
         Ok(dn.and_then(|dn| dn.as_str().map(str::to_owned)))
     }
 
-    /// Whether an entry is what was read, for servers that cannot be told to look themselves.
-    async fn compare(
+    /// Whether an entry is there, as it was read: for servers that cannot be told to look
+    /// themselves. What is never read is no part of it.
+    async fn is_as_read(
         &self,
         view: &View<'_>,
         class: &str,
         before: &TargetObject,
-    ) -> Result<(), Error> {
-        let now = self.find(view, class, &before.id).await?;
-        let is_other = |now: &TargetObject| {
-            !Difference::between(&now.attributes, &before.attributes).is_empty()
+    ) -> Result<bool, Error> {
+        let Some(now) = self.itself(view, class, before).await? else {
+            return Ok(false);
         };
-        match now.as_ref().filter(|now| is_other(now)) {
-            Some(_) => Err(Error::refused(412, "the entry is not what was read")),
-            None => Ok(()),
+        let mut read = before.attributes.clone();
+        read.retain(|name, _| !view.class.is_write_only(name));
+        if Difference::between(&now.attributes, &read).is_empty() {
+            Ok(true)
+        } else {
+            Err(other())
         }
+    }
+
+    /// An entry with a note of each attribute that it holds and nobody may read: null stands for a
+    /// value that is not known.
+    async fn with_unread(
+        &self,
+        view: &View<'_>,
+        mut before: TargetObject,
+    ) -> Result<TargetObject, Error> {
+        let Some(Value::String(dn)) = before.attributes.get(DN).cloned() else {
+            return Ok(before);
+        };
+        let schema = &view.server.schema;
+        let may_be = |name: &&String| !schema.is_known() || schema.attribute(name).is_some();
+        for name in view.class.write_only.iter().filter(may_be) {
+            let filter = format!("({name}=*)");
+            let found = self.pool.search(&dn, Scope::Base, &filter, &["1.1"]).await;
+            match found {
+                Ok(found) if found.is_empty() => {}
+                Ok(_) => {
+                    before.attributes.entry(name.clone()).or_insert(Value::Null);
+                }
+                // Who may not even ask for it cannot tell.
+                Err(error) if error.kind == CauseKind::Refused => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(before)
     }
 
     async fn test_class(&self, name: &str, class: &Class) -> Result<(), Error> {
@@ -311,7 +366,7 @@ impl Ldap {
             );
             return Err(Error::refused(32, message));
         }
-        known_words(name, &view)?;
+        server.knows_words(name, class)?;
         let none = filter::of_class(&view, "(!(objectClass=*))");
         self.pool
             .search(&class.base, Scope::Subtree, &none, &["1.1"])
@@ -348,12 +403,19 @@ impl Connector for Ldap {
             class: settings,
             server: &server,
         };
-        naming::refined(&view, write)
+        match write {
+            TargetWrite::Delete { before } => Ok(TargetWrite::Delete {
+                before: self.with_unread(&view, before).await?,
+            }),
+            write => naming::refined(&view, write),
+        }
     }
 
     async fn test(&self) -> Result<(), Error> {
-        self.know_server(None);
         self.pool.forget();
+        // What is known stays until there is something better.
+        let server = Server::ask(&self.pool).await?;
+        self.know_server(Arc::new(server));
         for (name, class) in &self.settings.classes {
             self.test_class(name, class).await?;
         }
@@ -477,6 +539,19 @@ fn as_written(object: TargetObject) -> Written {
     }
 }
 
+fn other() -> Error {
+    Error::refused(412, "the entry is not what was read")
+}
+
+/// Whether nothing happened because the entry, or one that it needs, was not where it was sought.
+fn is_elsewhere(error: &Error) -> bool {
+    error.kind == CauseKind::Refused && (error.code == 32 || error.code == 412)
+}
+
+fn is_moved(now: &TargetObject, dn: &str) -> bool {
+    now.attributes.get(DN).and_then(Value::as_str) != Some(dn)
+}
+
 fn moved() -> Error {
     Error::refused(412, "the entry was moved meanwhile")
 }
@@ -511,34 +586,4 @@ fn asked_dn(filter: &Filter) -> Option<&str> {
         } if matches!(field.tokens(), [name] if name == DN) => Some(dn),
         _ => None,
     }
-}
-
-/// Whether the server's schema knows the words of the settings.
-fn known_words(name: &str, view: &View<'_>) -> Result<(), Error> {
-    let (class, schema) = (view.class, &view.server.schema);
-    if !schema.is_known() {
-        return Ok(());
-    }
-    let unknown = |what: &str, word: &str, key: &str| {
-        let message = format!(
-            "object class `{name}`: the directory's schema knows no {what} `{word}` (`{key}`)"
-        );
-        Err(Error::refused(17, message))
-    };
-    for word in &class.object_classes {
-        if !schema.has_class(word) {
-            return unknown("object class", word, "objectClasses");
-        }
-    }
-    let words = [
-        ("rdnAttribute", &class.rdn_attribute),
-        ("idAttribute", &class.id_attribute),
-    ];
-    let operational = class.operational.iter().map(|word| ("operational", word));
-    for (key, word) in words.into_iter().chain(operational) {
-        if schema.attribute(word).is_none() {
-            return unknown("attribute", word, key);
-        }
-    }
-    Ok(())
 }

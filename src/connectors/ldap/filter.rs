@@ -1,7 +1,7 @@
 //! From a CREST filter to an LDAP one that finds at least what it means.
 use serde_json::Value;
 
-use super::wire::View;
+use super::{settings::is_attribute, wire::View};
 use crate::model::{Filter, filter::Operator, object::ID, pointer::Pointer};
 
 /// An LDAP filter (RFC 4515).
@@ -87,14 +87,23 @@ fn joined(sign: char, parts: impl Iterator<Item = Wider>) -> Wider {
     }
 }
 
-/// The attribute that a field names; none for what the server cannot be asked about.
+/// The attribute that a field names; none for what the server cannot be asked about. A field is what
+/// somebody wrote: only the name of an attribute may stand in a filter.
 fn attribute<'a>(view: &'a View<'_>, field: &'a Pointer) -> Option<&'a str> {
     match field.tokens() {
         [name] if name == ID => Some(&view.class.id_attribute),
         [name] if name == super::wire::DN => None,
-        [name] => Some(name.as_str()),
+        [name] => Some(name.as_str()).filter(|name| is_attribute(name)),
         _ => None,
     }
+}
+
+/// Whether the server finds by this name what shows under it, and nothing else: not what goes by
+/// another of its names, nor what is of a kind of it (RFC 4512, 2.5.1).
+fn is_exact(view: &View<'_>, name: &str) -> bool {
+    let known = view.server.schema.attribute(name);
+    known.is_some_and(|known| known.name == name && !known.has_kinds)
+        && view.class.empty_value(name).is_none()
 }
 
 /// Whether no entry can have an attribute.
@@ -106,9 +115,7 @@ fn is_impossible(view: &View<'_>, name: &str) -> bool {
 fn present(view: &View<'_>, field: &Pointer) -> Wider {
     match attribute(view, field) {
         Some(name) if is_impossible(view, name) => constant(false),
-        Some(name) if view.server.schema.is_known() && view.class.empty_value(name).is_none() => {
-            exactly(format!("({name}=*)"))
-        }
+        Some(name) if is_exact(view, name) => exactly(format!("({name}=*)")),
         Some(name) => more(format!("({name}=*)")),
         None => more(ALL.to_owned()),
     }

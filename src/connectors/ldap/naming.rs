@@ -7,7 +7,7 @@ use super::{
     dn::{Dn, Rdn},
     settings::Class,
     steps::{Request, Step},
-    wire::{DN, Values, View},
+    wire::{DN, Values, View, nameable},
 };
 use crate::{
     connectors::{Error, Update},
@@ -61,6 +61,7 @@ fn refined_update(
     after: &Object,
     rename: Option<String>,
 ) -> Result<TargetWrite, Error> {
+    nameable(Difference::between(&before.attributes, after).attributes())?;
     let mut after = view.canonical(after)?;
     let update = Update {
         before: &before,
@@ -109,6 +110,16 @@ fn refined_update(
                 after.insert(name.clone(), value);
             }
         }
+    }
+    // Of several values none says which one named the entry: only its whole name leads back.
+    let names = |name: &String| {
+        new.named
+            .iter()
+            .any(|(own, ..)| own.eq_ignore_ascii_case(name))
+    };
+    let mut held = before.attributes.iter();
+    if held.any(|(name, held)| names(name) && held.as_array().is_some_and(|all| all.len() > 1)) {
+        after.insert(DN.to_owned(), Value::String(new.to));
     }
     Ok(TargetWrite::Update {
         before,
@@ -191,7 +202,8 @@ pub fn update_steps(
         }
     }
     let changes = view.modifications(&before.attributes, &after, &named)?;
-    let mut conditions = changes.conditions;
+    let mut conditions = view.is_itself(before)?;
+    conditions.extend(changes.conditions);
     if changes.whole {
         conditions.extend(view.as_read(before));
     }

@@ -22,6 +22,8 @@ pub struct Attribute {
     pub has_substrings: bool,
     /// Whether users may write it.
     pub is_writable: bool,
+    /// Whether other types are kinds of it, which a search for it finds too.
+    pub has_kinds: bool,
 }
 
 /// What an attribute's values are, as far as JSON tells it.
@@ -56,6 +58,10 @@ impl Schema {
             .iter()
             .filter_map(|text| definition(text))
             .collect();
+        let superiors: BTreeSet<String> = definitions
+            .iter()
+            .filter_map(|definition| Some(definition.superior.as_ref()?.to_lowercase()))
+            .collect();
         let mut by_name = BTreeMap::new();
         for (index, definition) in definitions.iter().enumerate() {
             for name in &definition.names {
@@ -65,7 +71,9 @@ impl Schema {
         let attributes = by_name
             .iter()
             .filter_map(|(name, index)| {
-                let attribute = attribute(*index, &definitions, &by_name)?;
+                let mut attribute = attribute(*index, &definitions, &by_name)?;
+                let mut names = definitions.get(*index)?.names.iter();
+                attribute.has_kinds = names.any(|own| superiors.contains(&own.to_lowercase()));
                 Some((name.clone(), attribute))
             })
             .collect();
@@ -113,6 +121,7 @@ fn attribute(
         has_equality: own.equality,
         has_substrings: own.substrings,
         is_writable: !own.unwritable,
+        has_kinds: false,
     };
     let mut syntax = own.syntax.clone();
     let mut superior = own.superior.clone();
@@ -233,6 +242,7 @@ mod tests {
         assert!(photo.syntax == Syntax::Binary && !photo.has_equality);
         assert!(!schema.attribute("entryUUID").unwrap().is_writable);
         assert!(schema.attribute("self").is_some());
+        assert!(schema.attribute("name").unwrap().has_kinds && !surname.has_kinds);
         assert!(schema.has_class("PERSON") && schema.has_class("2.5.6.6"));
         assert!(!schema.has_class("ghost"));
         assert!(!Schema::default().is_known());

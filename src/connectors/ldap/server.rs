@@ -99,6 +99,39 @@ impl Server {
         let known = self.schema.attribute(name);
         known.is_none_or(|attribute: &Attribute| attribute.is_writable)
     }
+
+    /// Whether the schema knows the words of a class' settings.
+    ///
+    /// # Errors
+    /// Refused, with the word and its key, where it does not.
+    pub fn knows_words(&self, name: &str, class: &Class) -> Result<(), Error> {
+        let schema = &self.schema;
+        if !schema.is_known() {
+            return Ok(());
+        }
+        let unknown = |what: &str, word: &str, key: &str| {
+            let message = format!(
+                "object class `{name}`: the directory's schema knows no {what} `{word}` (`{key}`)"
+            );
+            Err(Error::refused(17, message))
+        };
+        for word in &class.object_classes {
+            if !schema.has_class(word) {
+                return unknown("object class", word, "objectClasses");
+            }
+        }
+        let words = [
+            ("rdnAttribute", &class.rdn_attribute),
+            ("idAttribute", &class.id_attribute),
+        ];
+        let operational = class.operational.iter().map(|word| ("operational", word));
+        for (key, word) in words.into_iter().chain(operational) {
+            if schema.attribute(word).is_none() {
+                return unknown("attribute", word, key);
+            }
+        }
+        Ok(())
+    }
 }
 
 async fn subschema(pool: &Arc<Pool>, place: &str) -> Result<Schema, Error> {

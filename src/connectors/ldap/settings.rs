@@ -320,14 +320,18 @@ fn class_problems(name: &str, class: &RawClass) -> Vec<Problem> {
         dn,
     );
     let attribute = "expected names of attributes, such as mail";
-    let all_named = |names: &[String]| names.iter().all(|name| is_name(name));
+    let all_named = |names: &[String]| names.iter().all(|name| is_attribute(name));
     check(
-        all_named(&class.object_classes),
+        class.object_classes.iter().all(|name| is_name(name)),
         "objectClasses",
         "expected names of object classes",
     );
-    check(is_name(&class.rdn_attribute), "rdnAttribute", attribute);
-    check(is_name(&class.id_attribute), "idAttribute", attribute);
+    check(
+        is_attribute(&class.rdn_attribute),
+        "rdnAttribute",
+        attribute,
+    );
+    check(is_attribute(&class.id_attribute), "idAttribute", attribute);
     check(all_named(&class.multi_valued), "multiValued", attribute);
     check(all_named(&class.binary), "binary", attribute);
     check(all_named(&class.write_only), "writeOnly", attribute);
@@ -342,7 +346,27 @@ fn class_problems(name: &str, class: &RawClass) -> Vec<Problem> {
     problems
 }
 
-/// Whether a text is the name of an attribute or object class, or its number (RFC 4512, 1.4).
+/// Whether a text can name an attribute: its name or number, and options after it (RFC 4512, 2.5).
+/// Nothing else may stand in a filter, whoever wrote it.
+#[must_use]
+pub fn is_attribute(text: &str) -> bool {
+    let is_key = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    let mut parts = text.split(';');
+    let base = parts.next().unwrap_or_default();
+    let is_name = base.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    let is_arc = |arc: &str| {
+        let digits = !arc.is_empty() && arc.chars().all(|digit| digit.is_ascii_digit());
+        digits && (arc == "0" || !arc.starts_with('0'))
+    };
+    let is_base = if is_name {
+        base.chars().all(is_key)
+    } else {
+        base.split('.').all(is_arc)
+    };
+    is_base && parts.all(|option| !option.is_empty() && option.chars().all(is_key))
+}
+
+/// Whether a text is the name of an object class, or its number (RFC 4512, 1.4).
 fn is_name(text: &str) -> bool {
     let allowed =
         |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | ';' | '_');
@@ -411,6 +435,10 @@ mod tests {
                 "/objects/account/binary",
             ),
             (
+                json!({"/objects/account/operational": ["mail_address"]}),
+                "/objects/account/operational",
+            ),
+            (
                 json!({"/objects/account/emptyMember": "x"}),
                 "/objects/account/emptyMember",
             ),
@@ -418,6 +446,30 @@ mod tests {
             let problems = validate(changes.clone()).unwrap_err();
             let is_told = problems.iter().any(|problem| problem.pointer == place);
             assert!(is_told, "{changes}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_names_an_attribute_can_stand_in_a_filter() {
+        for (name, is_one) in [
+            ("mail", true),
+            ("x-1", true),
+            ("cn;lang-de;x-y", true),
+            ("2.5.4.3", true),
+            ("2.5.4.03", false),
+            ("2..5", false),
+            ("", false),
+            ("-x", false),
+            ("1a", false),
+            ("cn;", false),
+            ("mail_address", false),
+            ("given name", false),
+            ("größe", false),
+            ("cn;x=*))(employeeNumber=7*)(!(cn;y", false),
+        ] {
+            assert_eq!(is_attribute(name), is_one, "{name}");
+            let filter = format!("(&({name}=a))");
+            assert!(!is_one || ldap3::parse_filter(filter).is_ok(), "{name}");
         }
     }
 

@@ -131,7 +131,7 @@ async fn send(
     request: Request,
     conditions: &[String],
 ) -> Result<Option<Entry>, Error> {
-    let controls = controls(server, wanted, &request, conditions);
+    let controls = controls(server, wanted, &request, conditions)?;
     let ldap = lease.with_controls(controls);
     let is_modify = matches!(request, Request::Modify { .. });
     let outcome = match request {
@@ -165,11 +165,16 @@ fn controls(
     wanted: &[&str],
     request: &Request,
     conditions: &[String],
-) -> Vec<RawControl> {
+) -> Result<Vec<RawControl>, Error> {
     let mut controls = Vec::new();
     let is_delete = matches!(request, Request::Delete { .. });
     if server.asserts() && !conditions.is_empty() {
-        let filter = format!("(&{})", conditions.concat());
+        let filter = all_of(conditions);
+        // The control cannot be made of anything else.
+        if ldap3::parse_filter(&filter).is_err() {
+            let message = format!("what the entry must be cannot be asked for: {filter}");
+            return Err(Error::refused(400, message));
+        }
         controls.push(Assertion { filter }.critical().into());
     }
     if server.reads_after_writes() && !is_delete && !wanted.is_empty() {
@@ -182,7 +187,13 @@ fn controls(
             val: None,
         });
     }
-    controls
+    Ok(controls)
+}
+
+/// The filter that holds where all of these do.
+#[must_use]
+pub fn all_of(conditions: &[String]) -> String {
+    format!("(&{})", conditions.concat())
 }
 
 /// The entry in the answer to a write. One that does not say its own name is of no use.

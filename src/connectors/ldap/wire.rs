@@ -5,7 +5,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ldap3::Mod;
 use serde_json::{Number, Value};
 
-use super::{filter::escaped, schema::Syntax, server::Server, session::Entry, settings::Class};
+use super::{
+    filter::escaped,
+    schema::Syntax,
+    server::Server,
+    session::Entry,
+    settings::{Class, is_attribute},
+};
 use crate::{
     connectors::Error,
     model::{Object, TargetObject, object::Difference},
@@ -293,6 +299,7 @@ impl View<'_> {
         named: &[(String, Option<String>, String)],
     ) -> Result<Modifications, Error> {
         let difference = Difference::between(before, after);
+        nameable(difference.attributes())?;
         let mut found = Modifications::default();
         let writable = |name: &&str| *name != DN && self.server.may_set(name);
         for name in difference.attributes().filter(writable) {
@@ -334,6 +341,20 @@ impl View<'_> {
         Ok(found)
     }
 
+    /// What must hold of an entry so that it is the one that goes by this id, and no other that was
+    /// made in its place; nothing where the server cannot be asked for the id.
+    ///
+    /// # Errors
+    /// As [`View::values`].
+    pub fn is_itself(&self, before: &TargetObject) -> Result<Vec<String>, Error> {
+        let name = &self.class.id_attribute;
+        if !self.server.can_name_values(self.class, name) {
+            return Ok(Vec::new());
+        }
+        let id = self.bytes(name, &Value::String(before.id.clone()))?;
+        Ok(vec![format!("({name}={})", escaped(&id))])
+    }
+
     /// What must hold of an entry so that it is what was read, as far as one can ask.
     #[must_use]
     pub fn as_read(&self, before: &TargetObject) -> Vec<String> {
@@ -342,7 +363,8 @@ impl View<'_> {
         }
         let mut conditions = Vec::new();
         for (name, value) in &before.attributes {
-            if name == DN || !self.server.can_name_values(self.class, name) {
+            let can_ask = is_attribute(name) && self.server.can_name_values(self.class, name);
+            if name == DN || !can_ask {
                 continue;
             }
             let values = self.values(name, value).unwrap_or_default();
@@ -375,6 +397,22 @@ impl View<'_> {
             }
         }
         Ok(shown)
+    }
+}
+
+/// Whether every name is that of an attribute, before any of them stands in a filter.
+///
+/// # Errors
+/// Refused where one is none.
+pub fn nameable<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+    match names.find(|name| !is_attribute(name)) {
+        Some(name) => {
+            let message = format!(
+                "`{name}` can be no attribute of an entry: names have letters, digits and `-`"
+            );
+            Err(Error::refused(17, message))
+        }
+        None => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use recant::{
     connectors::{Change, Error, Query, SharedConnector, Update},
-    model::{CauseKind, Filter, Object, TargetObject},
+    model::{CauseKind, Filter, Object, TargetObject, TargetWrite},
 };
 use serde_json::{Value, json};
 
@@ -341,6 +341,12 @@ async fn a_server_that_was_restarted_is_met_on_a_new_connection() {
         assert_eq!(error.kind, CauseKind::Unavailable, "{error:?}");
         let error = connector.test().await.unwrap_err();
         assert!(error.message.contains("cannot be reached"), "{error}");
+        // What the server said about itself is known all the same: a plan need not ask.
+        let write = TargetWrite::Create {
+            id: None,
+            after: person("bob", "Bob"),
+        };
+        connector.refine(CLASS, write).await.expect("a plan");
         slapd.restart().await;
         // The first call after it is a write: nothing is left of the old connections.
         before = update(&connector, &before, json!({"sn": format!("round {round}")}))

@@ -8,7 +8,7 @@ use crate::{
     },
     managed::HookPoint,
     mapping::Mapping,
-    model::Container,
+    model::{Container, object::ID},
 };
 
 /// Resolves `links`: which mapping's links another one uses, and from which side.
@@ -72,6 +72,27 @@ pub(super) fn links(
     for (_, mapping) in mappings {
         let inbound = matches!(mapping.source, Container::System { .. });
         mapping.links_reversed |= inbound && turned.contains(&mapping.link_type);
+    }
+}
+
+/// Finds target attributes that can have no such name where they are to be written.
+pub(super) fn names(context: &mut Context<'_>, known: Known<'_>, mappings: &[(String, Mapping)]) {
+    for (pointer, mapping) in mappings {
+        let Container::System { connector, .. } = &mapping.target else {
+            continue;
+        };
+        let Some(settings) = known.connectors.valid.get(connector) else {
+            continue;
+        };
+        let targets = mapping.properties.iter();
+        let names = targets.filter_map(|property| property.target.first());
+        for name in names.filter(|name| *name != ID && !settings.can_name(name)) {
+            let message = format!(
+                "`{name}` can be no attribute of `{}`: a directory's have letters, digits and `-`",
+                mapping.target
+            );
+            context.error(&step(pointer, "properties"), message);
+        }
     }
 }
 
