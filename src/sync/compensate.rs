@@ -316,6 +316,21 @@ impl Engine {
         }
     }
 
+    /// What puts the stored object back as it was, under a new revision.
+    pub(super) fn as_before(&self, change: &Change) -> ObjectWrite {
+        let expected = revision(change.new.as_ref());
+        match (&change.old, expected) {
+            (Some(old), expected) => {
+                let mut object = old.clone();
+                let fresh = self.clock().fresh_id().simple().to_string();
+                object.insert(REV.to_owned(), json!(fresh));
+                ObjectWrite::Put { object, expected }
+            }
+            (None, Some(expected)) => ObjectWrite::Remove { expected },
+            (None, None) => ObjectWrite::Untouched,
+        }
+    }
+
     fn nested_context(&self, context: &Context) -> Context {
         let change = &context.change;
         let restored = change.old.clone().map(|mut old| {

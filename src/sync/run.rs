@@ -12,13 +12,13 @@ use crate::{
         ChangeKind, ChangeRequest, Lineage, Object, OperationId, OperationRecord, Outcome,
         Requested, SagaEvent, SagaState, object::ID,
     },
-    store::{JournalError, ObjectWrite, Settlement},
+    store::{JournalError, Settlement},
 };
 
 use super::{
     Engine,
     admit::{Attempt, NotAdmitted},
-    change::{Change, Context, RowEnd, recorded, revision},
+    change::{Change, Context, RowEnd, recorded},
     checkpoint::{Point, Sabotage, is_sabotaged},
     details::{failed_row, first_failed, sync_details},
     error::{Answer, Refusal},
@@ -351,21 +351,6 @@ impl Engine {
         }
         count_rejection(context.change.kind);
         answer
-    }
-
-    /// What puts the stored object back as it was, under a new revision.
-    fn as_before(&self, change: &Change) -> ObjectWrite {
-        let expected = revision(change.new.as_ref());
-        match (&change.old, expected) {
-            (Some(old), expected) => {
-                let mut object = old.clone();
-                let fresh = self.clock().fresh_id().simple().to_string();
-                object.insert(crate::model::object::REV.to_owned(), json!(fresh));
-                ObjectWrite::Put { object, expected }
-            }
-            (None, Some(expected)) => ObjectWrite::Remove { expected },
-            (None, None) => ObjectWrite::Untouched,
-        }
     }
 
     /// Ends a change before anything was stored: an audit entry, and a record where it was planned.
