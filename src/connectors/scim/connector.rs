@@ -8,10 +8,8 @@ use serde_json::{Value, json};
 use super::{
     client::Scim,
     dialect::Way,
-    filter::{matches, narrowed},
     groups::{Batches, Steps},
     known::Known,
-    list::is_filter_refusal,
     patch,
     settings::Class,
     wire::{ACTIVE, Resource, Site, service_id},
@@ -20,9 +18,8 @@ use crate::{
     connectors::{
         Capabilities, Changes, Connector, Error, Page, Particulars, Query, Update, Written,
         http::{Answer, last_segment},
-        rest::Place,
     },
-    model::{Object, TargetObject},
+    model::{Object, TargetObject, TargetWrite},
 };
 
 /// The attribute that a client gives, by which it finds what it created (RFC 7643, section 3.1).
@@ -388,70 +385,6 @@ impl Scim {
         }
     }
 
-    // ---- query
-
-    async fn query_in(&self, known: &Known, site: &Site<'_>, query: &Query) -> Result<Page, Error> {
-        if let Some(id) = query.filter.wanted_id() {
-            let found = match self.locate(known, site, id).await? {
-                Some(found) => self.seen(known, site, found).await?,
-                None => None,
-            };
-            let found = found.filter(|object| matches(&query.filter, &object.to_object()));
-            return Ok(Page {
-                objects: found.into_iter().collect(),
-                cursor: None,
-            });
-        }
-        let filter = narrowed(site, known.filtering(&self.settings), &query.filter);
-        match self.walk(known, site, query, filter.as_deref()).await {
-            // A cursor counts what the filter lets through.
-            Err(error)
-                if filter.is_some() && query.cursor.is_none() && is_filter_refusal(&error) =>
-            {
-                self.walk(known, site, query, None).await
-            }
-            page => page,
-        }
-    }
-
-    async fn walk(
-        &self,
-        known: &Known,
-        site: &Site<'_>,
-        query: &Query,
-        filter: Option<&str>,
-    ) -> Result<Page, Error> {
-        let mut place = match &query.cursor {
-            Some(cursor) => Place::from_cursor(cursor)?,
-            None => Place::START,
-        };
-        let mut objects = Vec::new();
-        loop {
-            let (page, next) = self
-                .page(known, site, filter, place.token.as_deref())
-                .await?;
-            for resource in page.into_iter().skip(place.skip) {
-                if objects.len() == query.page_size {
-                    let cursor = Some(place.to_cursor());
-                    return Ok(Page { objects, cursor });
-                }
-                place.skip += 1;
-                if let Some(object) = self.seen(known, site, resource).await?
-                    && matches(&query.filter, &object.to_object())
-                {
-                    objects.push(object);
-                }
-            }
-            let Some(token) = next else {
-                return Ok(Page {
-                    objects,
-                    cursor: None,
-                });
-            };
-            place = place.onward(token)?;
-        }
-    }
-
     // ---- test
 
     async fn test_class(&self, known: &Known, class: &Class) -> Result<(), Error> {
@@ -510,6 +443,32 @@ impl Connector for Scim {
         class.map_or_else(Particulars::default, |class| Particulars {
             write_only: class.write_only.clone(),
             ..Particulars::default()
+        })
+    }
+
+    async fn refine(&self, class: &str, write: TargetWrite) -> Result<TargetWrite, Error> {
+        let (class, known) = (self.class(class)?, self.known().await?);
+        let site = self.site(&known, class)?;
+        Ok(match write {
+            TargetWrite::Create { id, after } => {
+                site.check(&after)?;
+                let after = site.refined(&after);
+                TargetWrite::Create { id, after }
+            }
+            TargetWrite::Update {
+                before,
+                after,
+                rename,
+            } => {
+                site.check(&after)?;
+                let after = site.refined(&after);
+                TargetWrite::Update {
+                    before,
+                    after,
+                    rename,
+                }
+            }
+            delete @ TargetWrite::Delete { .. } => delete,
         })
     }
 

@@ -22,6 +22,7 @@ mod groups;
 mod known;
 mod list;
 mod patch;
+mod query;
 mod settings;
 mod shape;
 mod wire;

@@ -33,7 +33,7 @@ impl World {
             key: "externalId".to_owned(),
             delete: Removal::Delete,
             members_of: None,
-            write_only: Vec::new(),
+            write_only: vec!["password".to_owned()],
         };
         let types = json!([{"name": "User", "endpoint": "/Users",
             "schema": "urn:ietf:params:scim:schemas:core:2.0:User",
@@ -114,6 +114,30 @@ fn what_is_read_and_sent_again_is_what_was_there() {
     assert_eq!(resource.attributes["members"], json!(["a", "b"]));
     let body = world.site().body(None, Some("g"), &resource.attributes);
     assert_eq!(body["members"], json!([{"value": "a"}, {"value": "b"}]));
+}
+
+#[test]
+fn a_plan_compares_what_the_service_will_hold() {
+    let world = World::of("Group");
+    let after = map(json!({"displayName": "G", "members": [{"value": "b"}, "a", "b"], "x": []}));
+    assert_eq!(
+        Value::Object(world.site().refined(&after)),
+        json!({"displayName": "G", "members": ["a", "b"]})
+    );
+    let world = World::of("User");
+    let after = map(
+        json!({"nickName": null, "name": {"givenName": "A", "middleName": null},
+        "groups": [], "password": "x"}),
+    );
+    assert_eq!(
+        Value::Object(world.site().refined(&after)),
+        json!({"name": {"givenName": "A"}, "password": "x"})
+    );
+    let shown = json!({"id": "1", "userName": "a", "password": "{SSHA}x"});
+    assert_eq!(
+        Value::Object(world.site().resource(shown).unwrap().attributes),
+        json!({"userName": "a"})
+    );
 }
 
 #[test]

@@ -129,7 +129,8 @@ impl Site<'_> {
     }
 
     fn keep(&self, name: String, value: Value, attributes: &mut Object) {
-        if self.shape.is_read_only(&name) {
+        let mut hidden = self.class.write_only.iter();
+        if self.shape.is_read_only(&name) || hidden.any(|it| it.eq_ignore_ascii_case(&name)) {
             return;
         }
         let value = match (name.as_str(), self.shape.is_group()) {
@@ -166,6 +167,19 @@ impl Site<'_> {
             }
             other => other,
         }
+    }
+
+    /// What a mapping gives, in the form in which the service would give it back.
+    pub fn refined(&self, object: &Object) -> Object {
+        let object = self.normal(object);
+        let values = object.into_iter().map(|(name, value)| match name.as_str() {
+            MEMBERS if self.shape.is_group() => (name, value),
+            _ => {
+                let value = self.value(&name, value);
+                (name, value)
+            }
+        });
+        values.filter(|(_, value)| !is_nothing(value)).collect()
     }
 
     /// The same attributes as they come back from the service: without what says nothing.

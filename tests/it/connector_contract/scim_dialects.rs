@@ -267,6 +267,7 @@ async fn a_service_without_filters_is_walked_whatever_pages_it_gives() {
             assert_eq!(subject.all("true", size).await.len(), 10, "pages of {size}");
         }
         assert_eq!(subject.all("userName eq \"p7\"", 5).await.len(), 1);
+        assert_eq!(subject.all("title eq \"Dr\"", 4).await.len(), 10);
         let fresh = open(&service, json!({"deviations": {"paging": paging}}));
         assert!(fresh.read(CLASS, "p9").await.unwrap().is_some());
     }
