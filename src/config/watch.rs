@@ -104,7 +104,7 @@ async fn follow(
             Ok(Look::Unsettled(marks, looks)) => unsettled = Some((marks, looks)),
             Ok(Look::Loaded(loaded, now)) => {
                 seen = now;
-                let next = next_state(&sender.borrow(), loaded);
+                let next = next_state(&sender.borrow(), *loaded);
                 if sender.send(Arc::new(next)).is_err() {
                     return;
                 }
@@ -120,7 +120,7 @@ enum Look {
     /// It changed, and may still be changing; how often it was found so.
     Unsettled(Vec<Mark>, usize),
     /// It changed, and was loaded.
-    Loaded(Loaded, Seen),
+    Loaded(Box<Loaded>, Seen),
 }
 
 /// Loads the folder where it is not what was seen before and an edit is over: editors write a file
@@ -155,7 +155,7 @@ fn look(
         fingerprint,
         watched,
     };
-    Look::Loaded(loaded, seen)
+    Look::Loaded(Box::new(loaded), seen)
 }
 
 /// What is in force after a load.

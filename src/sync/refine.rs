@@ -62,14 +62,14 @@ pub(super) async fn refine(
     }
     if let (TargetWrite::Create { id: wanted, .. }, TargetWrite::Create { id, .. }) =
         (&asked, &*write)
+        && wanted != id
     {
-        if wanted != id {
-            decision.unread.clone_from(id);
-            decision.row.target_id.clone_from(id);
-        }
+        decision.unread.clone_from(id);
+        decision.row.target_id.clone_from(id);
     }
     let (Some(old), new) = (renamed(&asked), renamed(write)) else {
-        return Ok(leave_out_nothing(&mut decision.row.step));
+        leave_out_nothing(&mut decision.row.step);
+        return Ok(());
     };
     if new.is_none() {
         // It is called so already, or an attribute says it: the object keeps its id.

@@ -74,7 +74,7 @@ pub async fn changes(
         told.push(Change::Present(view.object(entry)?));
         token.told.insert(print(entry));
     }
-    if let Some(last) = found.last().map(|entry| time(entry)).transpose()? {
+    if let Some(last) = found.last().map(time).transpose()? {
         token.until = last.max(token.until);
     }
     if !more {

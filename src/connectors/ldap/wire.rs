@@ -51,6 +51,9 @@ pub struct Modifications {
     pub whole: bool,
 }
 
+/// An attribute of a new entry: its name and its values, as they go over the wire.
+pub type NewAttribute = (Vec<u8>, HashSet<Vec<u8>>);
+
 impl View<'_> {
     /// The attributes to ask for.
     #[must_use]
@@ -233,7 +236,7 @@ impl View<'_> {
         &self,
         object: &Object,
         naming: &[(String, String)],
-    ) -> Result<Vec<(Vec<u8>, HashSet<Vec<u8>>)>, Error> {
+    ) -> Result<Vec<NewAttribute>, Error> {
         let mut all: BTreeMap<String, (String, Values)> = BTreeMap::new();
         for (name, value) in object {
             if name == DN || !self.server.may_set(name) {
