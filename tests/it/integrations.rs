@@ -396,7 +396,7 @@ fn live_sync_follows_its_system_and_ends_a_loop() {
         let store = process.app.engine().store();
         store.live_token("t3", "account").await.unwrap().is_some()
     };
-    process.run(eventually("it has begun", || begun()));
+    process.run(eventually("it has begun", begun));
     world.targets[2].put("a", person("a", 1));
     world.targets[2].put("b", person("b", 1));
     let name = async |id: &str| {

@@ -19,7 +19,7 @@ impl Dn {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut rdns = Vec::new();
-        if !text.trim().is_empty() {
+        if !text.trim_matches(' ').is_empty() {
             for part in split(text, &[',', ';']) {
                 rdns.push(Rdn::parse(part)?);
             }
@@ -87,7 +87,7 @@ impl Rdn {
             .collect::<Option<Vec<_>>>()?;
         Some(Self {
             parts,
-            text: text.trim().to_owned(),
+            text: trimmed(text).to_owned(),
         })
     }
 
@@ -140,7 +140,7 @@ pub fn escaped(value: &str) -> String {
 
 /// The value that an escaped text stands for; a value in hexadecimal (`#…`) stays as it is.
 fn unescaped(text: &str) -> Option<String> {
-    let text = text.trim_start();
+    let text = text.trim_start_matches(' ');
     let mut bytes = Vec::with_capacity(text.len());
     // Spaces at the end do not count unless they are escaped.
     let mut kept = 0;
@@ -162,6 +162,19 @@ fn unescaped(text: &str) -> Option<String> {
     }
     bytes.truncate(kept);
     String::from_utf8(bytes).ok()
+}
+
+/// Without the spaces around it that do not count; an escaped one does. No other white space is
+/// meant (RFC 4514, section 2.4).
+fn trimmed(text: &str) -> &str {
+    let text = text.trim_start_matches(' ');
+    let bare = text.trim_end_matches(' ');
+    let slashes = bare.bytes().rev().take_while(|byte| *byte == b'\\').count();
+    if slashes % 2 == 1 && bare.len() < text.len() {
+        text.get(..=bare.len()).unwrap_or(text)
+    } else {
+        bare
+    }
 }
 
 fn hex(byte: u8) -> Option<u8> {
@@ -226,6 +239,13 @@ mod tests {
             |one: &str, top: &str| Dn::parse(one).unwrap().is_within(&Dn::parse(top).unwrap());
         assert!(within("uid=a,ou=b,dc=x", "OU=B,dc=x"));
         assert!(!within("dc=x", "ou=b,dc=x"));
+    }
+
+    #[test]
+    fn an_escaped_space_at_the_end_stays() {
+        let dn = Dn::parse("cn=a\\  , dc=x").unwrap();
+        assert_eq!(dn.first().unwrap().value("cn"), Some("a "));
+        assert_eq!(dn.first().unwrap().text(), "cn=a\\ ");
     }
 
     proptest! {

@@ -232,7 +232,8 @@ impl Drop for SmallDisk {
 #[tokio::test]
 async fn a_csv_file_on_a_full_disk_stays_as_it_is() {
     let Some(disk) = SmallDisk::mount() else {
-        eprintln!("LEFT OUT: a full disk: no file system can be mounted here");
+        let left_out = "LEFT OUT: a full disk: no file system can be mounted here\n";
+        std::io::Write::write_all(&mut std::io::stderr(), left_out.as_bytes()).unwrap();
         return;
     };
     let file = disk.0.path().join("a.csv");

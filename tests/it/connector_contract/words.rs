@@ -1,6 +1,7 @@
 //! What `connectors test` says about a target that does not work: words that an admin can act on.
 use std::path::Path;
 
+use recant::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use super::{connector, execute, sqlite};
@@ -87,7 +88,7 @@ async fn about_postgres() {
         return;
     };
     let url = servers::fresh_database(&server).await;
-    let role = format!("r{}", uuid::Uuid::now_v7().simple());
+    let role = format!("r{}", SystemClock.fresh_id().simple());
     execute(
         &url,
         &[
@@ -137,7 +138,7 @@ async fn about_mariadb() {
         return;
     };
     let url = servers::fresh_database(&server).await;
-    let user = format!("u{}", &uuid::Uuid::now_v7().simple().to_string()[12..]);
+    let user = format!("u{}", &SystemClock.fresh_id().simple().to_string()[12..]);
     let database = url::Url::parse(&url).unwrap().path()[1..].to_owned();
     execute(
         &url,

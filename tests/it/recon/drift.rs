@@ -186,17 +186,10 @@ async fn drift(target: &str, count: usize) {
             .collect(),
     )
     .await;
-    let began = std::time::Instant::now();
     let loaded = run(&app).await;
-    println!(
-        "{count} people created by a reconciliation: {:?}",
-        began.elapsed()
-    );
     assert_eq!(loaded.state, RunState::Success, "{:?}", loaded.message);
     assert_eq!(loaded.counts.created, count as u64);
-    let began = std::time::Instant::now();
     let same = run(&app).await;
-    println!("{count} unchanged pairs: {:?}", began.elapsed());
     assert_eq!(
         (same.counts.unchanged, same.counts.entries),
         (count as u64, 0)
@@ -233,12 +226,7 @@ async fn drift(target: &str, count: usize) {
     on_target(&store, &unlinked).await;
 
     let each = |kind: usize| hit(kind).count() as u64;
-    let began = std::time::Instant::now();
     let found = run(&app).await;
-    println!(
-        "drift at {count} people found and put right: {:?}",
-        began.elapsed()
-    );
     let summary = found.to_value()["situationSummary"].clone();
     assert_eq!(summary["MISSING"], json!(each(1)));
     assert_eq!(summary["UNASSIGNED"], json!(each(2)));
