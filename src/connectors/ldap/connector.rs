@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     changes,
     dn::Dn,
+    entries::{asked_dn, gone, is_elsewhere, is_moved, moved, other},
     filter, naming,
     pages::Searches,
     server::Server,
@@ -24,9 +25,7 @@ use crate::{
     connectors::{
         Capabilities, Changes, Connector, Error, Page, Particulars, Query, Update, Written,
     },
-    model::{
-        CauseKind, Filter, Object, TargetObject, TargetWrite, filter::Operator, object::Difference,
-    },
+    model::{CauseKind, Object, TargetObject, TargetWrite, object::Difference},
 };
 
 /// How many ids a connector remembers the place of.
@@ -227,11 +226,18 @@ impl Ldap {
             let now = self.find(view, class, &before.id).await?;
             return now.map(as_written).ok_or_else(|| gone(&before.id));
         }
-        let asks = |step: &&Step| !view.server.asserts() && !step.conditions.is_empty();
-        let first = steps.first().filter(asks);
-        let written = match first.map(|step| all_of(&step.conditions)) {
-            Some(filter) if self.at(view, &dn, &filter).await?.is_empty() => Err(other()),
-            _ => self.carry_out(view, steps).await,
+        let itself = view.is_itself(before)?;
+        let written = if view.server.asserts() {
+            self.carry_out_asserting(view, &dn, update, &itself).await
+        } else {
+            let own = steps.first().map_or(&[][..], |step| &step.conditions);
+            let conditions = [&itself, own].concat();
+            let is_there = conditions.is_empty()
+                || !self.at(view, &dn, &all_of(&conditions)).await?.is_empty();
+            match is_there {
+                true => self.carry_out(view, steps).await,
+                false => Err(other()),
+            }
         };
         match written {
             Ok(told) => self.written(view, class, &place, told).await,
@@ -244,6 +250,34 @@ impl Ldap {
                 }
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Carries an update out where the server itself sees that the entry is the one that was read.
+    async fn carry_out_asserting(
+        &self,
+        view: &View<'_>,
+        dn: &str,
+        update: &Update<'_>,
+        itself: &[String],
+    ) -> Result<Option<Entry>, Error> {
+        let (_, mut steps) = naming::update_steps(view, dn, update)?;
+        if let Some(first) = steps.first_mut() {
+            first.conditions.extend_from_slice(itself);
+        }
+        match self.carry_out(view, steps).await {
+            // slapd's `unique` overlay holds an assertion against the entry below which it
+            // searches, too, and that one has another id: then the id is looked at beforehand.
+            Err(error)
+                if error.kind == CauseKind::Refused
+                    && (error.code == 412 || error.code == 122)
+                    && !itself.is_empty()
+                    && !self.at(view, dn, &all_of(itself)).await?.is_empty() =>
+            {
+                let (_, steps) = naming::update_steps(view, dn, update)?;
+                self.carry_out(view, steps).await
+            }
+            result => result,
         }
     }
 
@@ -539,27 +573,6 @@ fn as_written(object: TargetObject) -> Written {
     }
 }
 
-fn other() -> Error {
-    Error::refused(412, "the entry is not what was read")
-}
-
-/// Whether nothing happened because the entry, or one that it needs, was not where it was sought.
-fn is_elsewhere(error: &Error) -> bool {
-    error.kind == CauseKind::Refused && (error.code == 32 || error.code == 412)
-}
-
-fn is_moved(now: &TargetObject, dn: &str) -> bool {
-    now.attributes.get(DN).and_then(Value::as_str) != Some(dn)
-}
-
-fn moved() -> Error {
-    Error::refused(412, "the entry was moved meanwhile")
-}
-
-fn gone(id: &str) -> Error {
-    Error::refused(404, format!("there is no entry `{id}` any more"))
-}
-
 /// The class' entries with this value.
 fn equal(view: &View<'_>, name: &str, value: &[u8]) -> String {
     filter::of_class(view, &format!("({name}={})", filter::escaped(value)))
@@ -574,16 +587,4 @@ fn exact(view: &View<'_>, entries: Vec<Entry>, id: &str) -> Option<Entry> {
         })
     };
     entries.into_iter().find(same)
-}
-
-/// The name that a query asks for, where it asks for nothing else.
-fn asked_dn(filter: &Filter) -> Option<&str> {
-    match filter {
-        Filter::Compare {
-            field,
-            operator: Operator::Equal,
-            value: Value::String(dn),
-        } if matches!(field.tokens(), [name] if name == DN) => Some(dn),
-        _ => None,
-    }
 }

@@ -10,6 +10,7 @@
 mod changes;
 mod connector;
 mod dn;
+mod entries;
 mod failure;
 mod filter;
 mod naming;

@@ -202,8 +202,7 @@ pub fn update_steps(
         }
     }
     let changes = view.modifications(&before.attributes, &after, &named)?;
-    let mut conditions = view.is_itself(before)?;
-    conditions.extend(changes.conditions);
+    let mut conditions = changes.conditions;
     if changes.whole {
         conditions.extend(view.as_read(before));
     }
