@@ -5,7 +5,7 @@
 //!
 //! # How a change walks through the house
 //! ```text
-//! api / cli / library
+//! api / cli / library / feed / recon
 //!         │ ChangeRequest
 //!         ▼
 //!       app ──► sync::lane      one change at a time per object
@@ -31,7 +31,7 @@
 //! | [`hooks`] | scripts in Rhai, shut in: they see values and leave a verdict | `model`, `clock` |
 //! | [`managed`] | managed object types: schema, confidential attributes, hooks | `model`, `hooks` |
 //! | [`mapping`] | from a source object to what its targets should hold | the rooms above but `clock` |
-//! | [`connectors`] | target systems: SQL tables, directories, CSV files, REST services | `model` |
+//! | [`connectors`] | target systems: SQL tables, directories, CSV files, REST and SCIM services | `model` |
 //! | [`store`] | objects, links, journal and audit on disk; nothing else knows sea-orm | `model`, `clock` |
 //! | [`audit`] | audit entries and their masking | `model`, `clock`, `store` |
 //! | [`sync`] | the engine, a file per phase; only its `apply` writes to targets | everything above |

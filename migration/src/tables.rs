@@ -16,7 +16,7 @@ names!(
     ManagedObject { Type, Id, Rev, CreatedAt, UpdatedAt, SealedKey, Body, Sealed }
 );
 names!(
-    /// The journal: changes, their records and intents.
+    /// The journal: changes and their records.
     Operation {
         Id, Root, Parent, Depth, Object, Kind, Outcome, Phase, OpenDivergence, StartedAt, EndedAt,
         PayloadKey, Record, Payload,
