@@ -140,7 +140,9 @@ impl Gathering {
 
     /// Asks for all who wait, until nobody does.
     async fn work(&self, core: &Core) {
-        while let Some(waiting) = self.next() {
+        // Gives the query's place back even where it ends in a panic.
+        let mut turn = Turn { of: Some(self) };
+        while let Some(waiting) = self.next(&mut turn) {
             let places: Vec<&Place> = waiting.iter().map(|one| &one.place).collect();
             let found = match query(&places) {
                 Some(query) => core.database.reader().query_all(&query).await,
@@ -155,11 +157,13 @@ impl Gathering {
         }
     }
 
-    fn next(&self) -> Option<Vec<Waiting>> {
+    fn next(&self, turn: &mut Turn<'_>) -> Option<Vec<Waiting>> {
         let mut inner = self.inner();
         let many = inner.waiting.len().min(MOST);
         if many == 0 {
+            // Under the lock that a newcomer needs, who would wait for this query otherwise.
             inner.queries -= 1;
+            turn.of = None;
             return None;
         }
         Some(inner.waiting.drain(..many).collect())
@@ -167,6 +171,24 @@ impl Gathering {
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A query that is under way.
+struct Turn<'a> {
+    /// None once its place is given back.
+    of: Option<&'a Gathering>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let Some(gathering) = self.of else { return };
+        let mut inner = gathering.inner();
+        inner.queries -= 1;
+        if inner.queries == 0 {
+            // Nobody would ask for them: they are told that nobody does.
+            inner.waiting.clear();
+        }
     }
 }
 
@@ -315,4 +337,43 @@ fn object_of(row: &QueryResult) -> Result<managed_object::Model, DbErr> {
         sealed_key: row.try_get_by_index(7)?,
         sealed: row.try_get_by_index(8)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_that_is_lost_leaves_its_place_and_nobody_waiting() {
+        let gathering = Gathering::default();
+        let wait = || {
+            let (reply, answer) = oneshot::channel();
+            let (managed_type, id) = ("user".to_owned(), "ann".to_owned());
+            let name = "managed/user/ann".to_owned();
+            let place = Place {
+                managed_type,
+                id,
+                name,
+            };
+            (gathering.join(Waiting { place, reply }), answer)
+        };
+        let (begins, _first) = wait();
+        let lost = Turn {
+            of: Some(&gathering),
+        };
+        assert!(begins);
+        let (begins, mut second) = wait();
+        assert!(begins);
+        drop(Turn {
+            of: Some(&gathering),
+        });
+        drop(lost);
+        assert_eq!(
+            second.try_recv().err(),
+            Some(oneshot::error::TryRecvError::Closed)
+        );
+        let (begins, _third) = wait();
+        assert!(begins, "the places are free again");
+        assert_eq!(gathering.inner().queries, 1);
+    }
 }
