@@ -8,6 +8,7 @@ mod m20261121_000001_change_feed;
 mod m20261121_000002_intents;
 mod m20261121_000003_integration_events;
 mod m20261121_000004_reconciliation;
+mod m20261122_000020_sign_ins;
 mod tables;
 
 /// Every migration, in order.
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_intents::Migration),
             Box::new(m20261121_000003_integration_events::Migration),
             Box::new(m20261121_000004_reconciliation::Migration),
+            Box::new(m20261122_000020_sign_ins::Migration),
         ]
     }
 }

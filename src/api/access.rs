@@ -1,13 +1,10 @@
 //! Who may do what: one table of roles and routes. What is not in it is denied.
-use axum::http::{
-    HeaderMap, Method,
-    header::{AUTHORIZATION, HOST, ORIGIN},
-};
+use axum::http::{HeaderMap, Method, header::AUTHORIZATION};
 
 use super::error::{Failure, Result};
 use crate::{
-    app::{App, Identity},
-    model::event::Shown,
+    app::Identity,
+    model::{Role, Roles, event::Shown},
 };
 
 /// Who asks.
@@ -19,9 +16,14 @@ pub(super) struct Caller {
     pub(super) roles: Roles,
 }
 
-/// A set of roles.
+/// Who may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Roles(u8);
+enum Who {
+    /// Whoever can reach the server.
+    World,
+    /// Whoever has one of these roles, and every `admin`.
+    Roles(Roles),
+}
 
 /// What a request does to managed objects and targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,22 +40,18 @@ pub(super) struct Rule {
     method: &'static str,
     route: &'static str,
     action: Option<&'static str>,
-    roles: Roles,
+    who: Who,
     /// What it does.
     pub(super) effect: Effect,
 }
 
-/// Who asks where no token says so.
-pub(super) const ANONYMOUS: &str = "anonymous";
-
-const CALLER: Roles = Roles(1);
-const HOOK_ADMIN: Roles = Roles(2);
-const AUDITOR: Roles = Roles(4);
-const ADMIN: Roles = Roles(8);
+const CALLER: Who = Who::Roles(Roles::of(&[Role::Caller]));
+const HOOK_ADMIN: Who = Who::Roles(Roles::of(&[Role::HookAdmin]));
+const AUDITOR: Who = Who::Roles(Roles::of(&[Role::Auditor]));
+const ADMIN: Who = Who::Roles(Roles::of(&[Role::Admin]));
 /// Whoever has any role.
-const ANYBODY: Roles = Roles(15);
-/// Whoever can reach the server.
-const WORLD: Roles = Roles(16);
+const ANYBODY: Who = Who::Roles(Roles::ALL);
+const WORLD: Who = Who::World;
 
 /// The table of SPEC 8. An `admin` may do everything that is in it.
 #[rustfmt::skip]
@@ -124,32 +122,32 @@ pub(super) const RULES: &[Rule] = &[
     get("/config/problems", HOOK_ADMIN),
 ];
 
-const fn get(route: &'static str, roles: Roles) -> Rule {
+const fn get(route: &'static str, who: Who) -> Rule {
     Rule {
         method: "GET",
         route,
         action: None,
-        roles,
+        who,
         effect: Effect::Reads,
     }
 }
 
-const fn post(route: &'static str, action: &'static str, roles: Roles) -> Rule {
+const fn post(route: &'static str, action: &'static str, who: Who) -> Rule {
     Rule {
         method: "POST",
         route,
         action: Some(action),
-        roles,
+        who,
         effect: Effect::Reads,
     }
 }
 
-const fn any(method: &'static str, route: &'static str, roles: Roles) -> Rule {
+const fn any(method: &'static str, route: &'static str, who: Who) -> Rule {
     Rule {
         method,
         route,
         action: None,
-        roles,
+        who,
         effect: Effect::Reads,
     }
 }
@@ -159,58 +157,33 @@ const fn change(method: &'static str, route: &'static str, action: Option<&'stat
         method,
         route,
         action,
-        roles: CALLER,
+        who: CALLER,
         effect: Effect::Changes,
     }
 }
 
-impl Roles {
-    /// Every role.
-    pub(super) const ALL: Self = ANYBODY;
-
+impl Who {
     const fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    fn meets(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// The roles with these names; names that mean nothing give nothing.
-    fn named(names: &[String]) -> Self {
-        names.iter().fold(Self(0), |roles, name| {
-            roles.or(match name.as_str() {
-                "caller" => CALLER,
-                "hook-admin" => HOOK_ADMIN,
-                "auditor" => AUDITOR,
-                "admin" => ADMIN,
-                _ => Self(0),
-            })
-        })
+        match (self, other) {
+            (Self::Roles(one), Self::Roles(two)) => Self::Roles(one.or(two)),
+            _ => Self::World,
+        }
     }
 }
 
 impl Caller {
-    /// Whoever reaches a server on loopback that has no tokens.
-    fn anonymous() -> Self {
-        Self {
-            name: ANONYMOUS.to_owned(),
-            roles: Roles::ALL,
-        }
-    }
-
     /// Somebody who reaches a server that asks for tokens without one.
     pub(super) fn nobody() -> Self {
-        Self {
-            name: ANONYMOUS.to_owned(),
-            roles: Roles(0),
-        }
+        Identity::nobody().into()
     }
 
     /// How much of an event's data the caller may see: who reads objects or the audit trail sees
     /// values.
     pub(super) fn sees_values(&self) -> Shown {
-        if self.roles.meets(CALLER.or(AUDITOR).or(ADMIN)) {
+        if self
+            .roles
+            .meets(Roles::of(&[Role::Caller, Role::Auditor, Role::Admin]))
+        {
             Shown::Values
         } else {
             Shown::Names
@@ -219,16 +192,15 @@ impl Caller {
 
     /// Whether the caller may read what others did.
     pub(super) fn reads_everything(&self) -> bool {
-        self.roles.meets(AUDITOR.or(ADMIN))
+        self.roles.meets(Roles::of(&[Role::Auditor, Role::Admin]))
     }
 }
 
 impl From<Identity> for Caller {
     fn from(identity: Identity) -> Self {
-        let roles = Roles::named(&identity.roles);
         Self {
             name: identity.name,
-            roles,
+            roles: identity.roles,
         }
     }
 }
@@ -265,12 +237,15 @@ impl Rule {
 
     /// Whether nobody has to say who they are.
     pub(super) fn is_open(&self) -> bool {
-        self.roles.meets(WORLD)
+        self.who == Who::World
     }
 
     /// Whether the caller may.
     pub(super) fn admits(&self, caller: &Caller) -> bool {
-        self.is_open() || caller.roles.meets(self.roles.or(ADMIN))
+        match self.who {
+            Who::World => true,
+            Who::Roles(roles) => caller.roles.meets(roles.or(Roles::of(&[Role::Admin]))),
+        }
     }
 
     /// The route and method, for the check that the table and the routes are the same.
@@ -302,69 +277,10 @@ fn unknown_action(found: Option<&str>, actions: &[&str]) -> Failure {
     })
 }
 
-/// Where the server can be reached from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// From this machine only.
-    Loopback,
-    /// From elsewhere.
-    Network,
-}
-
-/// Finds out who asks. Without any token configured everybody on this machine is `anonymous` and
-/// may do everything, but no page of a browser is: its requests name a foreign host or origin.
-///
-/// # Errors
-/// 401 without a valid token, 403 for a browser's page.
-pub(super) fn identify(
-    app: &App,
-    reach: Reach,
-    headers: &HeaderMap,
-    authority: Option<&str>,
-) -> Result<Caller> {
-    if app.has_tokens() {
-        let token =
-            bearer(headers).ok_or_else(|| Failure::unauthorized("a bearer token is needed"))?;
-        return app
-            .authenticate(token)
-            .map(Caller::from)
-            .ok_or_else(|| Failure::unauthorized("the bearer token is not valid"));
-    }
-    if reach == Reach::Network {
-        return Err(Failure::unauthorized(
-            "no token is configured and the server can be reached from elsewhere",
-        ));
-    }
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let host = text(HOST).or(authority);
-    let origin =
-        text(ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
-    if [host, origin].into_iter().flatten().all(is_local) {
-        Ok(Caller::anonymous())
-    } else {
-        Err(Failure::forbidden(
-            "without tokens only this machine's own name is answered; make a token with `recant token`",
-        ))
-    }
-}
-
 /// The token of an `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Whether a host, with or without a port, is this machine.
-fn is_local(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -372,11 +288,10 @@ mod tests {
     use super::*;
 
     fn may(roles: &[&str], method: Method, route: &str, action: Option<&str>) -> bool {
-        let roles: Vec<String> = roles.iter().map(|&role| role.to_owned()).collect();
-        let caller = Caller::from(Identity {
+        let caller = Caller {
             name: "x".into(),
-            roles,
-        });
+            roles: Roles::named(roles),
+        };
         Rule::find(&method, route, action).unwrap().admits(&caller)
     }
 
@@ -412,29 +327,5 @@ mod tests {
         assert_eq!(code(Method::DELETE, "/audit/{topic}", None), 405);
         assert_eq!(code(Method::POST, "/script", Some("run")), 400);
         assert_eq!(code(Method::POST, "/managed/{type}", None), 400);
-    }
-
-    #[test]
-    fn only_this_machine_is_local() {
-        for host in [
-            "localhost",
-            "LOCALHOST:8480",
-            "127.0.0.1:1",
-            "127.8.9.1",
-            "[::1]:8480",
-            "[::1]",
-        ] {
-            assert!(is_local(host), "{host}");
-        }
-        for host in [
-            "recant.example",
-            "localhost.example:80",
-            "10.0.0.1",
-            "",
-            "null",
-            "[::2]:1",
-        ] {
-            assert!(!is_local(host), "{host}");
-        }
     }
 }

@@ -60,10 +60,21 @@ impl Failure {
         Self::new(400, message)
     }
 
-    /// 401: who asks is not known.
-    pub(super) fn unauthorized(message: &str) -> Self {
-        Self::of(Origin::Denied, 401, message)
-            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    /// Who asks is not known, or may not come in: 401, 403, or what keeps the server from finding
+    /// out.
+    pub(super) fn denied(error: app::Error) -> Self {
+        let denied = matches!(error.code, 401 | 403);
+        let unknown = error.code == 401;
+        let failure = Self(Arc::new(Parts {
+            error,
+            headers: HeaderMap::new(),
+            origin: if denied { Origin::Denied } else { Origin::App },
+        }));
+        if unknown {
+            failure.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        } else {
+            failure
+        }
     }
 
     /// 403: who asks may not.

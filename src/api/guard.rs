@@ -1,12 +1,14 @@
 //! What every request passes on its way in and out: identity, rate, rights, and a proper answer
 //! whatever happens.
-use std::{borrow::Cow, num::NonZeroU32, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow, net::IpAddr, num::NonZeroU32, panic::AssertUnwindSafe, sync::Arc, time::Instant,
+};
 
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
     http::{
-        HeaderMap, HeaderValue, Method, Uri,
-        header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
+        HeaderMap, HeaderName, HeaderValue, Method, Uri,
+        header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -27,7 +29,10 @@ use super::{
     error::{self, Failure, Origin, Result},
     parameters::Parameters,
 };
-use crate::{app::Attempt, model::metrics};
+use crate::{
+    app::{Arrival, Attempt, access::ANONYMOUS},
+    model::metrics,
+};
 
 /// How many requests each caller may still make.
 pub(super) struct Rate {
@@ -43,7 +48,7 @@ struct Visit {
     method: Method,
     uri: Uri,
     route: Option<MatchedPath>,
-    peer: Option<String>,
+    peer: Option<IpAddr>,
     transaction_id: String,
     caller: Cow<'static, str>,
     effect: Effect,
@@ -54,7 +59,7 @@ struct Visit {
 pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let mut visit = Visit::begin(&api, &request);
-    let response = match visit.admit(&api, request.headers()) {
+    let response = match visit.admit(&api, request.headers()).await {
         Ok(context) => {
             request.extensions_mut().insert(Arc::new(context));
             visit.run(&api, next.run(request)).await
@@ -80,9 +85,9 @@ impl Visit {
             peer: request
                 .extensions()
                 .get::<ConnectInfo<std::net::SocketAddr>>()
-                .map(|ConnectInfo(address)| address.ip().to_string()),
+                .map(|ConnectInfo(address)| address.ip()),
             transaction_id: transaction_id(api, request.headers()),
-            caller: Cow::Borrowed(access::ANONYMOUS),
+            caller: Cow::Borrowed(ANONYMOUS),
             effect: Effect::Reads,
             pretty: None,
         }
@@ -90,7 +95,7 @@ impl Visit {
 
     /// Everything that is checked before the handler runs. Who asks comes before what is asked:
     /// a stranger learns nothing about addresses and parameters.
-    fn admit(&mut self, api: &Api, headers: &HeaderMap) -> Result<Context> {
+    async fn admit(&mut self, api: &Api, headers: &HeaderMap) -> Result<Context> {
         let parameters = Parameters::parse(self.uri.query());
         let rule = self.rule(parameters.as_ref().ok());
         if let Ok(rule) = &rule {
@@ -98,11 +103,11 @@ impl Visit {
         }
         let caller = match &rule {
             Ok(rule) if rule.is_open() => Caller::nobody(),
-            _ => self.identify(api, headers)?,
+            _ => self.identify(api, headers).await?,
         };
         self.caller = Cow::Owned(caller.name.clone());
         if let Some(rate) = &api.rate {
-            rate.check(self.peer.as_deref(), &caller)?;
+            rate.check(self.peer, &caller)?;
         }
         let parameters = parameters?;
         self.pretty = parameters.pretty()?;
@@ -142,13 +147,22 @@ impl Visit {
         Rule::find(&self.method, route, action)
     }
 
-    fn identify(&self, api: &Api, headers: &HeaderMap) -> Result<Caller> {
+    async fn identify(&self, api: &Api, headers: &HeaderMap) -> Result<Caller> {
+        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
         let authority = self.uri.authority().map(|authority| authority.as_str());
-        let found = access::identify(&api.app, api.settings.reach, headers, authority);
+        let arrival = Arrival {
+            reach: api.settings.reach,
+            peer: self.peer,
+            transaction_id: &self.transaction_id,
+            host: text(HOST).or(authority),
+            origin: text(ORIGIN),
+            fetch_site: text(HeaderName::from_static("sec-fetch-site")),
+        };
+        let found = api.app.identify(&arrival, access::bearer(headers)).await;
         if let (Err(_), Some(rate)) = (&found, &api.rate) {
-            rate.check(self.peer.as_deref(), &Caller::nobody())?;
+            rate.check(self.peer, &Caller::nobody())?;
         }
-        found
+        found.map(Caller::from).map_err(Failure::denied)
     }
 
     /// Turns a failure into its answer and records what the use-cases have not recorded.
@@ -270,9 +284,9 @@ impl Rate {
 
     /// Takes one request from what the caller has left. Those who did not say who they are count
     /// by their network address.
-    fn check(&self, peer: Option<&str>, caller: &Caller) -> Result<()> {
-        let key = if caller.name == access::ANONYMOUS {
-            format!("at {}", peer.unwrap_or("unknown"))
+    fn check(&self, peer: Option<IpAddr>, caller: &Caller) -> Result<()> {
+        let key = if caller.name == ANONYMOUS {
+            peer.map_or_else(|| "at unknown".to_owned(), |peer| format!("at {peer}"))
         } else {
             caller.name.clone()
         };

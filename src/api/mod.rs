@@ -38,10 +38,12 @@ use std::{
 use axum::{Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-pub use access::Reach;
 pub use openapi::document;
 
-use crate::{app::App, clock::SharedClock};
+use crate::{
+    app::{App, Reach},
+    clock::SharedClock,
+};
 
 /// What the API works with. Cheap to clone.
 #[derive(Clone)]

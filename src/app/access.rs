@@ -2,22 +2,30 @@
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::{model::audit::hexadecimal, store::Token};
+use crate::{
+    model::{Roles, audit::hexadecimal},
+    store::Token,
+};
 
 /// What every token begins with, so that scanners for leaked secrets can know one.
 pub const PREFIX: &str = "recant_";
 
-/// Who presented a valid token.
+/// Who asks where nobody says who they are.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The token's name; the `caller` of changes and audit entries.
+    /// The name; the `caller` of changes and audit entries.
     pub name: String,
-    /// Its roles: `caller`, `hook-admin`, `auditor`, `admin`.
-    pub roles: Vec<String>,
+    /// What they may be.
+    pub roles: Roles,
+    /// The id of the bearer token that says so, where one of the store does.
+    pub token: Option<String>,
 }
 
 /// An attempt at a change that was refused before the engine saw it: an unreadable body, a missing
@@ -54,13 +62,36 @@ pub struct TokenBook {
 /// # Errors
 /// The machine has no random bytes to give.
 pub fn fresh_token() -> Result<(SecretString, String), NoRandomness> {
+    let token = format!("{PREFIX}{}", fresh_secret()?.expose_secret());
+    let hash = hash(&token);
+    Ok((token.into(), hash))
+}
+
+/// 256 random bits as text that fits everywhere.
+///
+/// # Errors
+/// The machine has no random bytes to give.
+pub(super) fn fresh_secret() -> Result<SecretString, NoRandomness> {
     let mut bits = [0_u8; 32];
     SystemRandom::new()
         .fill(&mut bits)
         .map_err(|_| NoRandomness)?;
-    let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bits));
-    let hash = hash(&token);
-    Ok((token.into(), hash))
+    Ok(URL_SAFE_NO_PAD.encode(bits).into())
+}
+
+/// Another secret that follows from one, for another purpose; leads back to neither.
+pub(super) fn derived(secret: &str, purpose: &str) -> String {
+    let mut hasher = Sha256::new();
+    for part in [purpose, secret] {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    URL_SAFE_NO_PAD.encode(hasher.finalize())
+}
+
+/// Whether two secrets are the same, in a time that tells nothing of where they differ.
+pub(super) fn same(one: &str, other: &str) -> bool {
+    bool::from(one.as_bytes().ct_eq(other.as_bytes()))
 }
 
 /// The hash under which a token is kept: hexadecimal SHA-256. A token has 256 random bits, so a
@@ -96,10 +127,45 @@ impl TokenBook {
         }
         found
             .filter(|token| holds(token, now))
-            .map(|token| Identity {
-                name: token.name.clone(),
-                roles: token.roles.clone(),
-            })
+            .map(Identity::of_token)
+    }
+
+    /// Who the token with this id stands for, if it holds at this time.
+    #[must_use]
+    pub fn identify_id(&self, id: &str, now: DateTime<Utc>) -> Option<Identity> {
+        let found = self.tokens.iter().find(|token| token.id == id);
+        found
+            .filter(|token| holds(token, now))
+            .map(Identity::of_token)
+    }
+}
+
+impl Identity {
+    /// Whoever reaches a server on loopback that asks nobody who they are.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self {
+            name: ANONYMOUS.to_owned(),
+            roles: Roles::ALL,
+            token: None,
+        }
+    }
+
+    /// Somebody of whom nothing is known where it must be.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self {
+            roles: Roles::NONE,
+            ..Self::anonymous()
+        }
+    }
+
+    fn of_token(token: &Token) -> Self {
+        Self {
+            name: token.name.clone(),
+            roles: Roles::named(&token.roles),
+            token: Some(token.id.clone()),
+        }
     }
 }
 
@@ -110,7 +176,6 @@ fn holds(token: &Token, now: DateTime<Utc>) -> bool {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use secrecy::ExposeSecret;
 
     use super::*;
 
@@ -123,6 +188,7 @@ mod tests {
             created_at: DateTime::UNIX_EPOCH,
             expires_at: None,
             revoked_at: None,
+            last_used_at: None,
         }
     }
 

@@ -130,6 +130,7 @@ impl App {
         if let Some(before) = now.checked_sub_signed(KEYS_KEPT) {
             self.store().forget_keys(before).await?;
         }
+        self.forget_sessions().await?;
         let dropped = self.forget_events().await?;
         if dropped > 0 {
             tracing::info!(dropped, "dropped old events of the change feed");

@@ -2,7 +2,9 @@
 pub mod access;
 mod background;
 mod changes;
+pub mod cookies;
 mod deliveries;
+mod door;
 mod error;
 mod events;
 mod inbound;
@@ -12,6 +14,7 @@ mod open;
 mod operations;
 mod recon;
 mod scripts;
+mod sessions;
 mod targets;
 mod tokens;
 
@@ -35,10 +38,12 @@ pub use crate::feed::Received;
 pub use crate::store::{Count, EventSearch, Found, Search, SortKey, Token, Verification};
 pub use access::{Attempt, Identity};
 pub use deliveries::{Audience, SideEffects};
+pub use door::{Arrival, Reach};
 pub use error::Error;
 pub use events::Events;
 pub use inbound::Posted;
 pub use open::{Builder, StartError};
+pub use sessions::{Session, SignedIn};
 
 /// Recant at work on one project folder. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -54,6 +59,7 @@ struct Parts {
     configuration: ArcSwap<Configuration>,
     problems: ArcSwap<Vec<Problem>>,
     tokens: ArcSwap<access::TokenBook>,
+    door: door::Door,
     keys: changes::KeysAtWork,
     own: open::OwnConnectors,
     subscriptions: crate::feed::Subscriptions,

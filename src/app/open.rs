@@ -20,7 +20,13 @@ use crate::{
     sync::{Bounds, CallPolicy, Engine, Setup, Target},
 };
 
-use super::{App, Parts, access::TokenBook, changes::KeysAtWork, deliveries::subscriptions};
+use super::{
+    App, Parts,
+    access::{NoRandomness, TokenBook},
+    changes::KeysAtWork,
+    deliveries::subscriptions,
+    door::Door,
+};
 
 /// The folder below the project folder in which living processes hold a lock each.
 const NODES: &str = ".recant/nodes";
@@ -55,6 +61,9 @@ pub enum StartError {
         #[source]
         source: Box<connectors::Error>,
     },
+    /// There is nothing to make secrets from.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -111,6 +120,7 @@ impl Builder {
                 configuration: ArcSwap::new(Arc::clone(&configuration)),
                 problems: ArcSwap::from_pointee(problems.clone()),
                 tokens: ArcSwap::from_pointee(TokenBook::default()),
+                door: Door::new()?,
                 keys: KeysAtWork::default(),
                 own: self.own,
                 subscriptions: Arc::new(ArcSwap::new(subscriptions(&configuration))),

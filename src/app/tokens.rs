@@ -3,23 +3,14 @@ use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 
-use crate::store::Token;
+use crate::{model::Role, store::Token};
 
 use super::{
     App, Error, Identity,
     access::{TokenBook, fresh_token},
 };
 
-/// The roles of SPEC 8.
-const ROLES: [&str; 4] = ["caller", "hook-admin", "auditor", "admin"];
-
 impl App {
-    /// Whether any token was ever made. Answers from memory.
-    #[must_use]
-    pub fn has_tokens(&self) -> bool {
-        !self.token_book().is_empty()
-    }
-
     /// Whose token this is, if it holds now. Answers from memory; tokens that another process made
     /// or revoked are seen within two seconds.
     #[must_use]
@@ -57,6 +48,7 @@ impl App {
             created_at: now,
             expires_at,
             revoked_at: None,
+            last_used_at: None,
         };
         self.store().add_token(&token).await?;
         self.refresh_tokens().await?;
@@ -94,11 +86,11 @@ fn check(name: &str, roles: &[String]) -> Result<(), Error> {
     if name.trim().is_empty() {
         return Err(Error::new(400, "a token needs a name"));
     }
-    let known = ROLES.join(", ");
+    let known = Role::ALL.map(Role::as_str).join(", ");
     if roles.is_empty() {
         return Err(Error::new(400, format!("a token needs a role: {known}")));
     }
-    match roles.iter().find(|role| !ROLES.contains(&role.as_str())) {
+    match roles.iter().find(|role| Role::parse(role).is_none()) {
         None => Ok(()),
         Some(role) => Err(Error::new(
             400,

@@ -152,6 +152,26 @@ pub struct Store {
 pub struct Auth {
     /// Bearer tokens that this provider signed.
     pub oidc: Option<Oidc>,
+    /// Sessions of browsers.
+    pub sessions: Sessions,
+}
+
+/// Sessions of browsers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sessions {
+    /// How long one lasts without being used.
+    pub idle: Duration,
+    /// How long one lasts at most.
+    pub longest: Duration,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(30 * 60),
+            longest: Duration::from_secs(12 * 60 * 60),
+        }
+    }
 }
 
 /// An OpenID Connect provider.

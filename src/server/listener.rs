@@ -12,8 +12,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Error, metrics, signals::Stop, tls};
 use crate::{
-    api::{Api, Limits, Reach, Settings, TransactionIds},
-    app::App,
+    api::{Api, Limits, Settings, TransactionIds},
+    app::{App, Reach},
     clock::SharedClock,
     config,
 };
@@ -53,7 +53,7 @@ impl Server {
         settings: &config::Server,
     ) -> Result<Self, Error> {
         let wanted = settings.listen;
-        if reach(wanted) == Reach::Network && !app.has_tokens() {
+        if reach(wanted) == Reach::Network && !app.is_guarded() {
             return Err(Error::Unprotected(wanted));
         }
         let fail = |source| Error::Listen {
@@ -130,7 +130,7 @@ impl Server {
             None => "http",
         };
         tracing::info!(address = %self.address, "listening on {scheme}://{}", self.address);
-        if !self.app.has_tokens() {
+        if !self.app.is_guarded() {
             tracing::warn!(
                 "no token is configured: everybody on this machine may do everything; make one with `recant token`"
             );

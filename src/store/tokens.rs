@@ -30,7 +30,10 @@ pub struct Token {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was last used, by the minute.
+    pub last_used_at: Option<DateTime<Utc>>,
 }
+
 impl Store {
     /// Keeps a token.
     ///
@@ -48,6 +51,7 @@ impl Store {
                 token::Column::CreatedAt,
                 token::Column::ExpiresAt,
                 token::Column::RevokedAt,
+                token::Column::LastUsedAt,
             ])
             .values([
                 token.id.as_str().into(),
@@ -57,6 +61,7 @@ impl Store {
                 micros(token.created_at).into(),
                 token.expires_at.map(micros).into(),
                 token.revoked_at.map(micros).into(),
+                token.last_used_at.map(micros).into(),
             ])
             .map_err(Error::at(step))?
             .to_owned();
@@ -116,6 +121,23 @@ impl Store {
         }
         Ok(self.tokens().await?.iter().any(|token| token.id == id))
     }
+
+    /// Notes when a token was used; never moves back.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn use_token(&self, id: &str, at: DateTime<Utc>) -> Result<(), Error> {
+        let used = Expr::col(token::Column::LastUsedAt);
+        let statement = Query::update()
+            .table(token::Entity)
+            .value(token::Column::LastUsedAt, micros(at))
+            .and_where(Expr::col(token::Column::Id).eq(id))
+            .and_where(used.clone().is_null().or(used.lt(micros(at))))
+            .to_owned();
+        let noted = self.core().database.execute(&statement).await;
+        noted.map_err(Error::at("note the use of a token"))?;
+        Ok(())
+    }
 }
 
 fn found(rows: Result<Vec<token::Model>, DbErr>) -> Result<Vec<Token>, DbErr> {
@@ -131,5 +153,6 @@ fn token_of(row: token::Model) -> Result<Token, DbErr> {
         created_at: from_micros(row.created_at),
         expires_at: row.expires_at.map(from_micros),
         revoked_at: row.revoked_at.map(from_micros),
+        last_used_at: row.last_used_at.map(from_micros),
     })
 }

@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     reason = "a test may fail"
 )]
+mod access;
 mod api;
 mod architecture;
 mod cli;

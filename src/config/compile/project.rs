@@ -9,7 +9,7 @@ use crate::{
     config::{
         problem::Problems,
         read::{Document, shape},
-        settings::{Auth, Changes, Events, Journal, Oidc, Server, Store, Telemetry, Tls},
+        settings::{Auth, Changes, Events, Journal, Oidc, Server, Sessions, Store, Telemetry, Tls},
         written::project as written,
     },
     hooks::Limits,
@@ -161,7 +161,16 @@ impl Work<'_> {
                 roles_claim: oidc.roles_claim.unwrap_or_else(|| "roles".into()),
             })
         });
-        Auth { oidc }
+        let sessions = written.sessions.unwrap_or_default();
+        let default = Sessions::default();
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        Auth {
+            oidc,
+            sessions: Sessions {
+                idle: sessions.idle_minutes.map_or(default.idle, minutes),
+                longest: sessions.longest_minutes.map_or(default.longest, minutes),
+            },
+        }
     }
 
     fn secrets(&mut self, written: &written::Secrets) -> Vec<SecretString> {

@@ -77,6 +77,20 @@ pub(crate) struct Auth {
     /// Accepts bearer tokens that an OpenID Connect provider signed.
     #[serde(default)]
     pub(crate) oidc: Option<Oidc>,
+    /// Sessions of browsers that have signed in at the pages.
+    #[serde(default)]
+    pub(crate) sessions: Option<Sessions>,
+}
+
+/// Sessions of browsers that have signed in at the pages.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(crate) struct Sessions {
+    /// Minutes without use after which one has to sign in again; 30 if left out.
+    #[schemars(range(min = 1, max = 10_080))]
+    pub(crate) idle_minutes: Option<u64>,
+    /// Minutes after which one has to sign in again in any case; 720 if left out.
+    #[schemars(range(min = 1, max = 43_200))]
+    pub(crate) longest_minutes: Option<u64>,
 }
 
 /// An OpenID Connect provider.

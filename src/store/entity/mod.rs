@@ -1,5 +1,6 @@
 //! The rows of the store's tables; they never leave this room.
 pub mod audit_entry;
+pub mod browser_session;
 pub mod chain_head;
 pub mod event;
 pub mod feed_mark;

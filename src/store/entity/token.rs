@@ -20,6 +20,8 @@ pub struct Model {
     pub expires_at: Option<i64>,
     /// Microseconds since 1970.
     pub revoked_at: Option<i64>,
+    /// Microseconds since 1970.
+    pub last_used_at: Option<i64>,
 }
 
 /// None are declared: the store joins by hand.

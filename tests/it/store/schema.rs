@@ -111,6 +111,7 @@ async fn tokens_are_found_by_hash_and_revoked_once() {
             created_at: rounded(now()),
             expires_at: Some(rounded(now())),
             revoked_at: None,
+            last_used_at: None,
         };
         store.add_token(&token).await.unwrap();
         assert!(store.add_token(&token).await.is_err());

@@ -1,0 +1,235 @@
+//! Sessions of browsers: signing in and out, and who is at a page.
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    App, Error, Identity,
+    access::{self, derived, fresh_secret, same},
+    cookies::Carrier,
+    door::Arrival,
+};
+use crate::{
+    audit,
+    store::{BrowserSession, Settlement},
+};
+
+/// How often it is noted that a session is in use.
+const NOTED: TimeDelta = TimeDelta::minutes(1);
+/// What the token in forms is derived for.
+const FORMS: &str = "recant forms";
+
+/// Who is at a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Who it is.
+    pub identity: Identity,
+    /// What every form must send along; another site's page cannot know it.
+    pub form_token: String,
+    /// When it ends, whatever happens; none: nobody has to sign in on this server.
+    pub ends_at: Option<DateTime<Utc>>,
+}
+
+/// A session that has just begun.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// Who signed in.
+    pub session: Session,
+    /// The value of the browser's cookie; kept nowhere.
+    pub secret: SecretString,
+}
+
+impl App {
+    /// How browsers reach the pages: what their cookies look like.
+    #[must_use]
+    pub fn carrier(&self) -> Carrier {
+        let settings = &self.configuration().server;
+        match &settings.tls {
+            Some(_) => Carrier::Encrypted,
+            None => Carrier::Plain,
+        }
+    }
+
+    /// Begins a session for whoever holds a bearer token, and notes it in the audit.
+    ///
+    /// # Errors
+    /// 401 for a token that is not valid, 403 for the page of another site.
+    pub async fn sign_in(&self, bearer: &str, arrival: &Arrival<'_>) -> Result<SignedIn, Error> {
+        arrival.check_same_origin()?;
+        let found = self.identify(arrival, Some(bearer)).await;
+        if let Err(error) = &found {
+            let (code, message) = (error.code, error.message.as_str());
+            self.note_sign_in(arrival, access::ANONYMOUS, "sign in", code, message)
+                .await;
+        }
+        let identity = found?;
+        self.begin_session(identity, arrival).await
+    }
+
+    /// Begins a session for somebody who is known already.
+    pub(super) async fn begin_session(
+        &self,
+        identity: Identity,
+        arrival: &Arrival<'_>,
+    ) -> Result<SignedIn, Error> {
+        let secret = fresh_secret().map_err(|error| Error::new(500, error.to_string()))?;
+        let now = self.clock().now();
+        let longest = self.configuration().auth.sessions.longest;
+        let ends_at = now + TimeDelta::from_std(longest).unwrap_or(TimeDelta::days(1));
+        let kept = BrowserSession {
+            hash: access::hash(secret.expose_secret()),
+            caller: identity.name.clone(),
+            roles: identity.roles,
+            token: identity.token.clone(),
+            created_at: now,
+            used_at: now,
+            ends_at,
+        };
+        self.store().add_session(&kept).await?;
+        self.note_sign_in(arrival, &identity.name, "sign in", 200, "signed in")
+            .await;
+        let session = Session {
+            identity,
+            form_token: derived(secret.expose_secret(), FORMS),
+            ends_at: Some(ends_at),
+        };
+        Ok(SignedIn { session, secret })
+    }
+
+    /// Who is at a page: the session that the browser's cookie names, if it lasts; whoever is at this
+    /// machine, where nobody has to say who they are. None: somebody who has to sign in first.
+    ///
+    /// # Errors
+    /// 403 for a foreign host or page on a server that asks nobody, 503 where the store is silent.
+    pub async fn session(
+        &self,
+        arrival: &Arrival<'_>,
+        secret: Option<&str>,
+    ) -> Result<Option<Session>, Error> {
+        if !self.is_guarded() {
+            arrival.check_unguarded()?;
+            return Ok(Some(Session {
+                identity: Identity::anonymous(),
+                form_token: derived(self.parts.door.open_secret(), FORMS),
+                ends_at: None,
+            }));
+        }
+        let Some(secret) = secret else {
+            return Ok(None);
+        };
+        let Some(kept) = self.store().session(&access::hash(secret)).await? else {
+            return Ok(None);
+        };
+        let now = self.clock().now();
+        let Some(identity) = self.behind(&kept, now) else {
+            return Ok(None);
+        };
+        if now - kept.used_at >= NOTED {
+            self.store().use_session(&kept.hash, now).await?;
+        }
+        Ok(Some(Session {
+            identity,
+            form_token: derived(secret, FORMS),
+            ends_at: Some(kept.ends_at),
+        }))
+    }
+
+    /// Ends the session of a browser. Nothing happens where there is none.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub async fn sign_out(&self, secret: &str, arrival: &Arrival<'_>) -> Result<(), Error> {
+        let hash = access::hash(secret);
+        let Some(kept) = self.store().session(&hash).await? else {
+            return Ok(());
+        };
+        self.store().end_session(&hash).await?;
+        self.note_sign_in(arrival, &kept.caller, "sign out", 200, "signed out")
+            .await;
+        Ok(())
+    }
+
+    /// Ends every session of a caller; tells how many there were.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub async fn end_sessions(
+        &self,
+        caller: &str,
+        by: &Identity,
+        arrival: &Arrival<'_>,
+    ) -> Result<u64, Error> {
+        let ended = self.store().end_sessions_of(caller).await?;
+        let message = format!("{ended} sessions ended");
+        let what = format!("end the sessions of {caller}");
+        self.note_sign_in(arrival, &by.name, &what, 200, &message)
+            .await;
+        Ok(ended)
+    }
+
+    /// Drops sessions that are over.
+    pub(super) async fn forget_sessions(&self) -> Result<u64, Error> {
+        let now = self.clock().now();
+        let idle = self.idle();
+        let used = now.checked_sub_signed(idle).unwrap_or(now);
+        Ok(self.store().forget_sessions(now, used).await?)
+    }
+
+    /// Who is behind a session, while it lasts. One that began with a token lasts no longer than the
+    /// token does, and may what the token may now.
+    fn behind(&self, kept: &BrowserSession, now: DateTime<Utc>) -> Option<Identity> {
+        if now >= kept.ends_at || now - kept.used_at >= self.idle() {
+            return None;
+        }
+        match &kept.token {
+            Some(id) => self.token_book().identify_id(id, now),
+            None => Some(Identity {
+                name: kept.caller.clone(),
+                roles: kept.roles,
+                token: None,
+            }),
+        }
+    }
+
+    fn idle(&self) -> TimeDelta {
+        TimeDelta::from_std(self.configuration().auth.sessions.idle)
+            .unwrap_or(TimeDelta::minutes(30))
+    }
+
+    pub(super) async fn note_sign_in(
+        &self,
+        arrival: &Arrival<'_>,
+        caller: &str,
+        what: &str,
+        status: u16,
+        message: &str,
+    ) {
+        let clock = self.clock();
+        let transaction = match arrival.transaction_id {
+            "" => clock.fresh_id().to_string(),
+            known => known.to_owned(),
+        };
+        let entry = audit::about_access(clock, &transaction, caller, what, status, message);
+        let settlement = Settlement {
+            audit: vec![entry],
+            ..Settlement::default()
+        };
+        self.engine().write_down(settlement).await;
+    }
+}
+
+impl Session {
+    /// Lets a form of this session's own pages pass.
+    ///
+    /// # Errors
+    /// 403 for a form of another site, or one that was not given out in this session.
+    pub fn check_form(&self, arrival: &Arrival<'_>, form_token: Option<&str>) -> Result<(), Error> {
+        arrival.check_same_origin()?;
+        if form_token.is_some_and(|sent| same(sent, &self.form_token)) {
+            return Ok(());
+        }
+        Err(Error::new(
+            403,
+            "the form does not belong to this session; load the page again",
+        ))
+    }
+}
