@@ -110,6 +110,7 @@ impl Builder {
         let bounds = Bounds {
             waiting: configuration.changes.max_waiting,
             patience: configuration.changes.max_wait,
+            recovery: configuration.changes.recovery_wait,
         };
         let engine = Engine::new(store, Arc::clone(&self.clock), setup, bounds);
         let app = App {

@@ -201,6 +201,8 @@ pub struct Changes {
     pub max_waiting: usize,
     /// How long one waits.
     pub max_wait: Duration,
+    /// How long a change that a crash cut off waits for a target that cannot be read.
+    pub recovery_wait: Duration,
 }
 
 /// How long the change feed is kept.

@@ -9,13 +9,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::ResourceName;
 
-/// How long changes queue for one object.
+/// How long changes wait: for each other, and for a target after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// How many changes may wait for one object.
     pub waiting: usize,
     /// How long one may wait.
     pub patience: Duration,
+    /// How long a change that a crash cut off waits for a target that cannot be read, where it
+    /// could go back without it and end as diverged.
+    pub recovery: Duration,
 }
 
 impl Default for Bounds {
@@ -23,6 +26,7 @@ impl Default for Bounds {
         Self {
             waiting: 100,
             patience: Duration::from_secs(30),
+            recovery: Duration::from_secs(60),
         }
     }
 }
@@ -155,6 +159,7 @@ mod tests {
         let lanes = Lanes::new(Bounds {
             waiting: 1,
             patience: Duration::from_millis(5),
+            ..Bounds::default()
         });
         let held = lanes.enter(&object("a")).await.unwrap();
         let name = object("a");

@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 
 use futures::future::join_all;
+use tokio::time::Instant;
 
 use crate::{
     model::{CauseKind, OperationId, OperationRecord, PlannedRow, Purpose, RowResult, Step},
@@ -26,8 +27,15 @@ pub struct Waiting {
     stuck: Vec<InFlight>,
     /// What this node held at the last look although nothing worked on it.
     idle: Vec<InFlight>,
-    /// Why each of them waits, as the log was told.
-    told: HashMap<OperationId, String>,
+    /// Why each of them waits, as the log was told, and since when.
+    told: HashMap<OperationId, (String, Instant)>,
+}
+
+/// Whether a change may still wait for a target only because going back then needs no operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Left,
+    Over,
 }
 
 /// Why a change cannot be recovered now.
@@ -89,8 +97,9 @@ impl Engine {
             .into_iter()
             .map(|in_flight| {
                 let engine = self.clone();
+                let patience = self.patience(waiting, in_flight.operation);
                 self.parts.tasks.spawn(async move {
-                    let stuck = engine.resume(&in_flight).await;
+                    let stuck = engine.resume(&in_flight, patience).await;
                     (in_flight, stuck)
                 })
             })
@@ -105,6 +114,15 @@ impl Engine {
             }
         }
         Ok(count)
+    }
+
+    fn patience(&self, waiting: &Waiting, operation: OperationId) -> Patience {
+        let limit = self.lanes().bounds().recovery;
+        let waited = waiting.told.get(&operation);
+        match waited.map_or(std::time::Duration::ZERO, |(_, since)| since.elapsed()) {
+            waited if waited < limit => Patience::Left,
+            _ => Patience::Over,
+        }
     }
 
     /// What this node holds although nothing works on it, at two looks in a row: a task that
@@ -139,14 +157,16 @@ impl Engine {
                 return;
             }
         };
-        let before = waiting.told.insert(in_flight.operation, reason.clone());
-        if before.as_deref() != Some(reason.as_str()) {
+        let before = waiting.told.get(&in_flight.operation);
+        if before.is_none_or(|(told, _)| *told != reason) {
             tracing::warn!(operation = %in_flight.operation, reason, "a change waits");
         }
+        let since = before.map_or_else(Instant::now, |(_, since)| *since);
+        waiting.told.insert(in_flight.operation, (reason, since));
         waiting.stuck.push(in_flight);
     }
 
-    async fn resume(&self, in_flight: &InFlight) -> Result<(), Stuck> {
+    async fn resume(&self, in_flight: &InFlight, patience: Patience) -> Result<(), Stuck> {
         let _work = self.parts.working.begin(in_flight.operation);
         let Some(stored) = self.store().operation(in_flight.operation).await? else {
             tracing::error!(operation = %in_flight.operation, "in flight, but not in the journal");
@@ -163,7 +183,7 @@ impl Engine {
         }
         tracing::info!(operation = %in_flight.operation, object = %in_flight.object,
             attempt = in_flight.attempt, "recovering");
-        match Box::pin(self.resume_change(in_flight, stored)).await {
+        match Box::pin(self.resume_change(in_flight, stored, patience)).await {
             Ok(Some(settled)) => {
                 self.afterwards(settled, None).await;
                 Ok(())
@@ -181,6 +201,7 @@ impl Engine {
         &self,
         in_flight: &InFlight,
         stored: StoredOperation,
+        patience: Patience,
     ) -> Result<Option<Settled>, Stuck> {
         let intent = read_intent(stored.payload.as_deref())?;
         let context = self.context_of(&intent, in_flight);
@@ -191,11 +212,11 @@ impl Engine {
             .find(|child| child.record.purpose == Purpose::Compensation);
         match nested {
             Some(nested) => self
-                .resume_compensation(in_flight, context, intent, nested)
+                .resume_compensation(in_flight, (context, intent), nested, patience)
                 .await
                 .map(Some),
             None => {
-                self.resume_forward(Journaled::recovered(context, intent))
+                self.resume_forward(Journaled::recovered(context, intent), patience)
                     .await
             }
         }
@@ -205,11 +226,21 @@ impl Engine {
     async fn resume_compensation(
         &self,
         in_flight: &InFlight,
-        context: Context,
-        intent: Intent,
+        (context, intent): (Context, Intent),
         nested: StoredOperation,
+        patience: Patience,
     ) -> Result<Settled, Stuck> {
         let mut nested_intent = read_intent(nested.payload.as_deref())?;
+        if patience == Patience::Left {
+            let seen = self.look_at_rows(&context, &intent.rows).await;
+            let touched = |index: usize| {
+                let end = nested_intent.ended.get(index);
+                end.is_none_or(|end| end.touched)
+            };
+            if let Some(reason) = unreadable(&intent.rows, &seen, touched) {
+                return Err(Stuck::Because(reason));
+            }
+        }
         // What is not noted as undone may have been undone all the same.
         nested_intent.doubtful = (0..nested_intent.rows.len()).collect();
         let nested_context = self.context_of(&nested_intent, in_flight);
@@ -227,9 +258,15 @@ impl Engine {
     ///
     /// The post hook runs again in any case, for what it asked for was in memory only; but it may
     /// refuse only what certainly touched nothing.
-    async fn resume_forward(&self, mut journaled: Journaled) -> Result<Option<Settled>, Stuck> {
-        let seen = self.look_at_rows(&journaled).await;
-        if let Some(reason) = must_wait(journaled.rows(), &seen) {
+    async fn resume_forward(
+        &self,
+        mut journaled: Journaled,
+        patience: Patience,
+    ) -> Result<Option<Settled>, Stuck> {
+        let seen = self
+            .look_at_rows(journaled.context(), journaled.rows())
+            .await;
+        if let Some(reason) = must_wait(journaled.rows(), &seen, patience) {
             return Err(Stuck::Because(reason));
         }
         let refused = self.post_hook(&mut journaled).await.err();
@@ -241,10 +278,8 @@ impl Engine {
         Ok(Some(self.settle(applied).await?))
     }
 
-    async fn look_at_rows(&self, journaled: &Journaled) -> Vec<Seen> {
-        let context = journaled.context();
-        let rows = journaled.rows().iter().enumerate();
-        join_all(rows.map(|(index, row)| async move {
+    async fn look_at_rows(&self, context: &Context, rows: &[PlannedRow]) -> Vec<Seen> {
+        join_all(rows.iter().enumerate().map(|(index, row)| async move {
             let Step::Write { write } = &row.step else {
                 return Seen::NothingToWrite;
             };
@@ -350,18 +385,33 @@ fn read_intent(payload: Option<&str>) -> Result<Intent, Stuck> {
     intent_of(payload).map_err(Stuck::Because)
 }
 
-/// Why a change cannot go on before each of its targets tells what it holds. Where none holds its
-/// pre-image all writes may have been done and the caller been told so: then nothing may be taken
-/// back only because a target cannot be read.
-fn must_wait(rows: &[PlannedRow], seen: &[Seen]) -> Option<String> {
-    if seen
+/// Why a change cannot go on before a target tells what it holds.
+///
+/// Where none holds its pre-image all writes may have been done and the caller been told so: then
+/// nothing may be taken back only because a target cannot be read. Where one does, the change goes
+/// back; a target that was written and cannot be read would end it as diverged, so that some
+/// patience saves an operator's work after an outage that hit Recant and a target together.
+fn must_wait(rows: &[PlannedRow], seen: &[Seen], patience: Patience) -> Option<String> {
+    let untouched = seen
         .iter()
-        .any(|seen| matches!(seen, Seen::Is(Sight::Before, _)))
-    {
-        return None;
+        .position(|seen| matches!(seen, Seen::Is(Sight::Before, _)));
+    match (untouched, patience) {
+        (None, _) => unreadable(rows, seen, |_| true),
+        // Writes went out in order: what lies behind was not begun.
+        (Some(untouched), Patience::Left) => unreadable(rows, seen, |index| index < untouched),
+        (Some(_), Patience::Over) => None,
     }
-    rows.iter().zip(seen).find_map(|(row, seen)| match seen {
-        Seen::Unreadable(cause) => Some(format!(
+}
+
+/// The first of these rows whose target cannot be read, in words.
+fn unreadable(
+    rows: &[PlannedRow],
+    seen: &[Seen],
+    matters: impl Fn(usize) -> bool,
+) -> Option<String> {
+    let mut rows = rows.iter().zip(seen).enumerate();
+    rows.find_map(|(index, (row, seen))| match seen {
+        Seen::Unreadable(cause) if matters(index) => Some(format!(
             "a target cannot be read: {}: {}",
             row.target, cause.message
         )),

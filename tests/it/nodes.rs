@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{
     servers,
     target::{Ask, Fault},
-    world::{Shape, World, delete, put},
+    world::{Process, Shape, World, delete, put},
 };
 
 /// Two folders with the same targets and the same store.
@@ -207,6 +207,65 @@ fn a_target_that_is_down_at_recovery_leaves_a_divergence_that_heals() {
             .all(|held| held["x"] == json!({"name": "old"}))
     );
     process.crash();
+}
+
+/// Three targets of which the first is down after a crash between the second write and the third.
+fn cut_off_while_a_target_is_down(recovery_wait: u32, at: Point) -> (World, Process) {
+    let world = World::new(&Shape {
+        recovery_wait,
+        ..Shape::default()
+    });
+    let process = world.start();
+    process.change(put("x", json!({"name": "old"}))).unwrap();
+    if at == Point::CompensationJournaled {
+        world.targets[2].fail(Some(Ask::Update), 0, 1, Fault::Refused);
+    }
+    assert!(process.change_until(put("x", json!({"name": "new"})), move |now| now == at));
+    process.crash();
+    world.targets[0].fail(Some(Ask::Read), 0, 1_000_000, Fault::Unavailable);
+    let process = world.start();
+    (world, process)
+}
+
+#[test]
+fn a_cut_off_change_waits_a_while_for_a_target_that_is_down() {
+    for at in [Point::AfterWrite(1), Point::CompensationJournaled] {
+        let (world, process) = cut_off_while_a_target_is_down(60, at);
+        let waiting = process.until_waiting();
+        let reason = waiting.waits_because.unwrap();
+        assert!(reason.contains("cannot be read"), "{reason}");
+        world.targets[0].mend();
+        process.until_settled();
+        let record = process.operations();
+        let record = record.iter().find(|record| record.id == waiting.id);
+        let outcome = record.unwrap().outcome.unwrap();
+        assert_ne!(outcome, Outcome::Diverged, "{at:?}");
+        let name = if outcome == Outcome::Synced {
+            "new"
+        } else {
+            "old"
+        };
+        for held in world.dump() {
+            assert_eq!(held["x"], json!({"name": name}), "{at:?}");
+        }
+        process.crash();
+    }
+}
+
+#[test]
+fn patience_with_a_target_that_is_down_ends() {
+    for at in [Point::AfterWrite(1), Point::CompensationJournaled] {
+        let (world, process) = cut_off_while_a_target_is_down(3, at);
+        let waiting = process.until_waiting();
+        process.until_settled();
+        let record = process.operations();
+        let record = record.iter().find(|record| record.id == waiting.id);
+        assert_eq!(record.unwrap().outcome, Some(Outcome::Diverged), "{at:?}");
+        world.targets[0].mend();
+        let healed = process.run(process.app.heal(waiting.id, "test")).unwrap();
+        assert_eq!(healed.outcome, Some(Outcome::Compensated), "{at:?}");
+        process.crash();
+    }
 }
 
 #[test]

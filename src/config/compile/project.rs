@@ -249,6 +249,7 @@ fn changes(written: &written::Changes) -> Changes {
     Changes {
         max_waiting: written.max_waiting.unwrap_or(64),
         max_wait: seconds(written.max_wait_seconds, 30),
+        recovery_wait: seconds(written.recovery_wait_seconds, 60),
     }
 }
 

@@ -63,6 +63,7 @@ fn every_key_is_known() {
         [changes]
         max_waiting = 5
         max_wait_seconds = 2
+        recovery_wait_seconds = 3
         [telemetry]
         log_format = "json"
         log_filter = "info,recant::sync=debug"
@@ -83,6 +84,7 @@ fn every_key_is_known() {
     let configuration = loaded.configuration.unwrap();
     assert_eq!(configuration.server.rate_limit, None);
     assert_eq!(configuration.limits.operations, 5000);
+    assert_eq!(configuration.changes.recovery_wait.as_secs(), 3);
     assert_eq!(configuration.secrets.len(), 2);
     let shown = format!("{configuration:?}");
     assert!(

@@ -160,6 +160,10 @@ pub(crate) struct Changes {
     /// Seconds that a change waits for its turn before it gets 409; 30 if left out.
     #[schemars(range(min = 1, max = 3_600))]
     pub(crate) max_wait_seconds: Option<u64>,
+    /// Seconds that a change which a crash cut off waits for a target that cannot be read, before
+    /// it goes back without it and ends as diverged; 60 if left out.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub(crate) recovery_wait_seconds: Option<u64>,
 }
 
 /// How long the change feed is kept.

@@ -48,6 +48,8 @@ pub struct Shape<'a> {
     pub mapping: Value,
     /// The store's address; none: SQLite in the folder.
     pub store: Option<String>,
+    /// Seconds for which recovery waits for a target that cannot be read.
+    pub recovery_wait: u32,
 }
 
 /// The standard compensation hook.
@@ -61,6 +63,7 @@ impl Default for Shape<'_> {
             managed: json!({}),
             mapping: json!({}),
             store: None,
+            recovery_wait: 0,
         }
     }
 }
@@ -71,7 +74,11 @@ impl World {
         let store = shape.store.as_ref().map_or(String::new(), |url| {
             format!("[store]\nurl = \"{url}\"\n[journal]\nlease_seconds = 2\n")
         });
-        write(folder.path(), "recant.toml", &store);
+        let waits = format!(
+            "[changes]\nrecovery_wait_seconds = {}\n",
+            shape.recovery_wait
+        );
+        write(folder.path(), "recant.toml", &format!("{store}{waits}"));
         let mut managed = json!({
             "name": "user",
             "schema": {"type": "object", "properties": {
