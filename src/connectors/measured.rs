@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Instant};
 use async_trait::async_trait;
 
 use super::{
-    Capabilities, Changes, Connector, Error, Page, Particulars, Query, SharedConnector, Update,
-    Written,
+    Capabilities, Changes, Connector, Error, IdPage, Page, Particulars, Query, SharedConnector,
+    Update, Written,
 };
 use crate::model::{CauseKind, Object, TargetObject, TargetWrite, metrics};
 
@@ -104,6 +104,11 @@ impl Connector for Measured {
     ) -> Result<Option<Vec<TargetObject>>, Error> {
         let call = self.call("readMany");
         call.ended(self.connector.read_many(class, ids).await)
+    }
+
+    async fn list_ids(&self, class: &str, query: &Query) -> Result<Option<IdPage>, Error> {
+        let call = self.call("listIds");
+        call.ended(self.connector.list_ids(class, query).await)
     }
 
     async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {

@@ -236,6 +236,16 @@ pub trait Connector: Send + Sync + Debug {
         Ok(None)
     }
 
+    /// The ids of a page of objects, as `query` pages them, for whoever needs no more of them than
+    /// that; none where it cannot tell them for less than the whole objects.
+    ///
+    /// # Errors
+    /// As `query`.
+    async fn list_ids(&self, class: &str, query: &Query) -> Result<Option<IdPage>, Error> {
+        let _ = (class, query);
+        Ok(None)
+    }
+
     /// Creates an object; with an id, under that id and only if there is none yet.
     ///
     /// # Errors
@@ -342,6 +352,15 @@ pub struct Query {
     /// How many at most.
     pub page_size: usize,
     /// Where the page before this one ended.
+    pub cursor: Option<String>,
+}
+
+/// The ids of a page of objects.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IdPage {
+    /// The ids.
+    pub ids: Vec<String>,
+    /// Where the next page begins; none after the last.
     pub cursor: Option<String>,
 }
 

@@ -12,6 +12,7 @@ mod deletions;
 mod divergence;
 mod guard;
 mod look;
+mod quiet;
 mod report;
 mod run;
 mod sides;

@@ -17,7 +17,9 @@ use crate::{
 
 use super::{
     classify::{Known, Verdict, classify},
-    guard, report,
+    guard,
+    quiet::{Sources, Targets},
+    report,
     sides::{self, Marks, PAGE},
 };
 
@@ -138,7 +140,7 @@ impl Task {
         let allowed = run.wanted.allow_empty_source_set;
         let allowed = allowed.unwrap_or(self.mapping.allow_empty_source_set);
         if run.whole && run.wanted.ids.is_empty() && !allowed {
-            let first = self.source_page(run).await?;
+            let first = self.source_page(run, None).await?;
             if first.marks.is_empty() && first.next.is_none() {
                 let message = "the source is empty: nothing was done (allowEmptySourceSet)";
                 return Err(Stop::Failed(message.to_owned()));
@@ -191,11 +193,16 @@ impl Task {
     }
 
     async fn reconcile_sources(&self, run: &mut Run) -> Result<Step, Stop> {
+        let Sources {
+            page,
+            links,
+            mut suspects,
+        } = self.next_sources(run).await?;
         let Marks {
             mut marks,
             mut next,
             divisible,
-        } = self.source_page(run).await?;
+        } = page;
         let mut step = Step::default();
         if matches!(self.mapping.source, Container::System { .. }) && run.whole {
             let listed = marks
@@ -203,19 +210,13 @@ impl Task {
                 .map(|mark| (mark.id.clone(), mark.print.clone()));
             step.page.listed = listed.collect();
         }
-        let ids: Vec<String> = marks.iter().map(|mark| mark.id.clone()).collect();
-        let links = self.engine.store().links_from(self.links(), &ids).await?;
-        let mut suspects = self.suspects(run, &marks, &links).await?;
         if divisible && suspects.len() > KEEP_AFTER {
             let last = suspects.get(KEEP_AFTER - 1).copied().unwrap_or_default();
             suspects.truncate(KEEP_AFTER);
             next = marks.get(last).map(|mark| sides::behind(run, mark));
             marks.truncate(last + 1);
         }
-        let pairs = self.qualifiers.len().max(1);
-        let quiet = marks.len().saturating_sub(suspects.len());
-        report::unchanged(run, (quiet * pairs) as u64);
-        run.counts.sources_processed += marks.len() as u64;
+        self.count_sources_passed(run, marks.len(), suspects.len());
         let (linked, unlinked) = self.by_need(&marks, &suspects, &links);
         self.look_in_order(run, linked, unlinked, &mut step).await?;
         if self.cancel.is_cancelled() {
@@ -233,7 +234,7 @@ impl Task {
     }
 
     /// The places of the source objects that somebody must look at.
-    async fn suspects(
+    pub(super) async fn suspects(
         &self,
         run: &Run,
         marks: &[Mark],
@@ -342,18 +343,9 @@ impl Task {
 
     /// Looks at target objects without a link.
     async fn reconcile_targets(&self, run: &mut Run) -> Result<Step, Stop> {
-        let page = self.target_page(run).await?;
-        let ids: Vec<String> = page.marks.into_iter().map(|mark| mark.id).collect();
-        run.counts.targets_processed += ids.len() as u64;
+        let Targets { count, loose, next } = self.next_targets(run).await?;
+        run.counts.targets_processed += count as u64;
         let store = self.engine.store();
-        let links = store.links_to(self.links(), &ids).await?;
-        let linked: std::collections::HashSet<&str> =
-            links.iter().map(|link| link.target_id.as_str()).collect();
-        let loose: Vec<String> = ids
-            .iter()
-            .filter(|id| !linked.contains(id.as_str()))
-            .cloned()
-            .collect();
         // What a source was found to belong to is that source's, whatever became of it.
         let mut met = store.targets_met(run.id, &loose).await?;
         met.extend(store.targets_found(run.id, &loose).await?);
@@ -372,7 +364,7 @@ impl Task {
         for (subject, looked) in self.look_at_all(run, subjects).await {
             self.note(run, Side::Target, &subject, looked, &mut step)?;
         }
-        advance(run, page.next, Stage::ActiveProcessingResults);
+        advance(run, next, Stage::ActiveProcessingResults);
         Ok(step)
     }
 

@@ -44,12 +44,15 @@ impl Task {
         }
     }
 
-    /// The next page of source objects.
-    pub(super) async fn source_page(&self, run: &Run) -> Result<Marks, Stop> {
+    /// The page of source objects at a place.
+    pub(super) async fn source_page(
+        &self,
+        run: &Run,
+        position: Option<&str>,
+    ) -> Result<Marks, Stop> {
         if !run.wanted.ids.is_empty() {
             return Ok(named(run));
         }
-        let position = run.position.as_deref();
         match (&self.mapping.source, &self.source_query, self.window(run)) {
             (Container::Managed(name), None, None) => self.by_id(name, position).await,
             (Container::Managed(name), filter, Some(changed)) => {
@@ -88,15 +91,24 @@ impl Task {
         Ok(found.into_iter().flatten().map(print).collect())
     }
 
-    /// The next page of target objects; only their ids count.
-    pub(super) async fn target_page(&self, run: &Run) -> Result<Marks, Stop> {
-        let position = run.position.as_deref();
+    /// Whether the target itself is asked which objects it has, and not what it listed before.
+    pub(super) fn asks_target(&self, run: &Run) -> bool {
+        matches!(self.mapping.target, Container::System { .. })
+            && (self.asks_for_many || !self.compares(run))
+    }
+
+    /// The page of target objects at a place; only their ids count.
+    pub(super) async fn target_page(
+        &self,
+        run: &Run,
+        position: Option<&str>,
+    ) -> Result<Marks, Stop> {
         match (&self.mapping.target, &self.target_query) {
             (Container::Managed(name), None) => self.by_id(name, position).await,
             (Container::Managed(name), Some(filter)) => {
                 self.by_filter(name, filter, position).await
             }
-            (container, filter) if self.asks_for_many || !self.compares(run) => {
+            (container, filter) if self.asks_target(run) => {
                 self.by_cursor(container, filter.as_ref(), position).await
             }
             _ => {
@@ -231,7 +243,11 @@ impl Task {
         })
     }
 
-    fn unreadable(&self, container: &Container, error: &crate::connectors::Error) -> Stop {
+    pub(super) fn unreadable(
+        &self,
+        container: &Container,
+        error: &crate::connectors::Error,
+    ) -> Stop {
         Stop::Failed(format!("{container} cannot be read: {error}"))
     }
 }
@@ -264,7 +280,7 @@ fn named(run: &Run) -> Marks {
     }
 }
 
-fn after_last(marks: Vec<Mark>, place: impl Fn(&Mark) -> String) -> Marks {
+pub(super) fn after_last(marks: Vec<Mark>, place: impl Fn(&Mark) -> String) -> Marks {
     let next = marks.last().filter(|_| marks.len() >= PAGE).map(&place);
     Marks {
         next,

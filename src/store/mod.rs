@@ -25,6 +25,7 @@ mod integrations;
 mod journal;
 mod keys;
 mod links;
+mod listed;
 mod load;
 mod migrations;
 mod nodes;

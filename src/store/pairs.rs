@@ -1,6 +1,6 @@
-//! Scans for reconciliation: source objects, links with the digests of what they joined, and what a
-//! target listed, a page at a time.
-use std::collections::HashMap;
+//! Scans for reconciliation: source objects, and links with the digests of what they joined, a page
+//! at a time.
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -14,7 +14,7 @@ use sea_orm::{
 use super::{
     Error, Store,
     batch::padded,
-    entity::{link, link_digest, managed_object, recon_spill},
+    entity::{link, link_digest, managed_object},
     rows::{from_micros, micros},
 };
 use crate::model::Link;
@@ -102,6 +102,63 @@ impl Store {
             query.and_where(Expr::col(managed_object::Column::Id).gt(after));
         }
         self.read_marks(&query).await
+    }
+
+    /// The same, together with their links.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn marks_with_links(
+        &self,
+        scope: LinkScope<'_>,
+        managed_type: &str,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<(Vec<Mark>, Vec<LinkMark>), Error> {
+        self.flush().await?;
+        let step = "scan objects and their links";
+        let query = marks_with_links_query(scope, managed_type, after, limit);
+        let rows = self.core().database.reader().query_all(&query).await;
+        let rows = rows.map_err(Error::at(step))?;
+        let mut marks: Vec<Mark> = Vec::with_capacity(rows.len());
+        let mut links = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (mark, link) = mark_and_link_of(row).map_err(Error::at(step))?;
+            links.extend(link);
+            // A row for each link of an object.
+            if marks.last().is_none_or(|last| last.id != mark.id) {
+                marks.push(mark);
+            }
+        }
+        Ok((marks, links))
+    }
+
+    /// Those of these target objects that have a link.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn linked_targets(
+        &self,
+        scope: LinkScope<'_>,
+        target_ids: &[String],
+    ) -> Result<HashSet<String>, Error> {
+        if target_ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        self.flush().await?;
+        let query = Query::select()
+            .expr(of_link(scope.target_column()))
+            .from_as(link::Entity, Alias::new("l"))
+            .and_where(of_link(link::Column::LinkType).eq(scope.link_type))
+            .and_where(of_link(scope.target_column()).is_in(padded(target_ids.iter().cloned())))
+            .to_owned();
+        let step = "scan links";
+        let rows = self.core().database.reader().query_all(&query).await;
+        rows.map_err(Error::at(step))?
+            .iter()
+            .map(|row| row.try_get_by_index(0))
+            .collect::<Result<_, _>>()
+            .map_err(Error::at(step))
     }
 
     /// Objects of a type that changed within bounds, in the order that these name, after a place.
@@ -206,24 +263,6 @@ impl Store {
         self.read_links(&query).await
     }
 
-    /// The links of these target objects.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn links_to(
-        &self,
-        scope: LinkScope<'_>,
-        target_ids: &[String],
-    ) -> Result<Vec<LinkMark>, Error> {
-        if target_ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.flush().await?;
-        let mut query = links_query(scope);
-        query.and_where(of_link(scope.target_column()).is_in(padded(target_ids.iter().cloned())));
-        self.read_links(&query).await
-    }
-
     /// Links after a place (qualifier and source id), in that order.
     ///
     /// # Errors
@@ -296,80 +335,6 @@ impl Store {
             .collect())
     }
 
-    /// What a run's target listed, after an id, in the order of ids.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn listed(
-        &self,
-        run: uuid::Uuid,
-        after: Option<&str>,
-        limit: u64,
-    ) -> Result<Vec<Mark>, Error> {
-        let mut query = listed_query(run);
-        query
-            .order_by(recon_spill::Column::Id, Direction::Asc)
-            .limit(limit);
-        if let Some(after) = after {
-            query.and_where(Expr::col(recon_spill::Column::Id).gt(after));
-        }
-        self.read_listed(&query).await
-    }
-
-    /// Those of these objects that a run's target listed, with their fingerprints.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn listed_of(
-        &self,
-        run: uuid::Uuid,
-        ids: &[String],
-    ) -> Result<HashMap<String, String>, Error> {
-        if ids.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let mut query = listed_query(run);
-        query.and_where(Expr::col(recon_spill::Column::Id).is_in(padded(ids.iter().cloned())));
-        let marks = self.read_listed(&query).await?;
-        Ok(marks
-            .into_iter()
-            .map(|mark| (mark.id, mark.print))
-            .collect())
-    }
-
-    /// Those of these target objects that may belong to source objects without a link, as a run
-    /// found.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn targets_found(
-        &self,
-        run: uuid::Uuid,
-        target_ids: &[String],
-    ) -> Result<Vec<String>, Error> {
-        let found = self.listed_of(met_by(run), target_ids).await?;
-        Ok(found.into_keys().collect())
-    }
-
-    /// Drops what a run's target listed, and which target objects it met.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn forget_listed(&self, run: uuid::Uuid) -> Result<(), Error> {
-        let statement = Query::delete()
-            .from_table(recon_spill::Entity)
-            .and_where(
-                Expr::col(recon_spill::Column::Run)
-                    .is_in([run, met_by(run)].map(|list| list.to_string())),
-            )
-            .to_owned();
-        let database = &self.core().database;
-        let dropped = database.execute(&statement).await;
-        dropped
-            .map(drop)
-            .map_err(Error::at("drop what a target listed"))
-    }
-
     async fn read_marks(&self, query: &SelectStatement) -> Result<Vec<Mark>, Error> {
         self.flush().await?;
         let step = "scan objects";
@@ -390,28 +355,6 @@ impl Store {
             .collect::<Result<_, _>>()
             .map_err(Error::at(step))
     }
-
-    async fn read_listed(&self, query: &SelectStatement) -> Result<Vec<Mark>, Error> {
-        let step = "scan what a target listed";
-        let rows = self.core().database.fresh().query_all(query).await;
-        rows.map_err(Error::at(step))?
-            .iter()
-            .map(|row| {
-                Ok(Mark {
-                    id: row.try_get_by_index(0)?,
-                    print: row.try_get_by_index(1)?,
-                    updated_at: None,
-                })
-            })
-            .collect::<Result<_, DbErr>>()
-            .map_err(Error::at(step))
-    }
-}
-
-/// The list of the target objects that a run met, beside that of what its target listed: the run's
-/// id with every bit turned, which is the id of no run.
-pub(super) fn met_by(run: uuid::Uuid) -> uuid::Uuid {
-    uuid::Uuid::from_u128(!run.as_u128())
 }
 
 impl LinkScope<'_> {
@@ -446,6 +389,60 @@ fn marks_query(managed_type: &str) -> SelectStatement {
         .to_owned()
 }
 
+/// Objects after an id, each with its links, in the order of ids.
+fn marks_with_links_query(
+    scope: LinkScope<'_>,
+    managed_type: &str,
+    after: Option<&str>,
+    limit: u64,
+) -> SelectStatement {
+    use managed_object::Column as C;
+    let objects = Alias::new("o");
+    let of_object = |column: C| Expr::col((objects.clone(), column));
+    let mut page = Query::select();
+    page.columns([C::Id, C::Rev])
+        .from(managed_object::Entity)
+        .and_where(Expr::col(C::Type).eq(managed_type))
+        .order_by(C::Id, Direction::Asc)
+        .limit(limit);
+    if let Some(after) = after {
+        page.and_where(Expr::col(C::Id).gt(after));
+    }
+    let mut query = Query::select();
+    query
+        .expr(of_object(C::Id))
+        .expr(of_object(C::Rev))
+        .expr(of_link(link::Column::Qualifier))
+        .expr(of_link(scope.target_column()))
+        .from_subquery(page, objects.clone())
+        .join_as(
+            JoinType::LeftJoin,
+            link::Entity,
+            Alias::new("l"),
+            of_link(link::Column::LinkType)
+                .eq(scope.link_type)
+                .and(of_link(scope.source_column()).eq(of_object(C::Id))),
+        );
+    join_digests(&mut query, scope);
+    query.order_by((objects, C::Id), Direction::Asc);
+    query
+}
+
+/// Adds the digests of the links, as the last column.
+fn join_digests(query: &mut SelectStatement, scope: LinkScope<'_>) {
+    let digests = Alias::new("d");
+    let of_digest = |column| Expr::col((digests.clone(), column));
+    query.expr(of_digest(link_digest::Column::Digest)).join_as(
+        JoinType::LeftJoin,
+        link_digest::Entity,
+        digests.clone(),
+        of_digest(link_digest::Column::Mapping)
+            .eq(scope.mapping)
+            .and(of_digest(link_digest::Column::Qualifier).eq(of_link(link::Column::Qualifier)))
+            .and(of_digest(link_digest::Column::FirstId).eq(of_link(scope.source_column()))),
+    );
+}
+
 fn within(query: &mut SelectStatement, changed: Changed) {
     let column = || Expr::col(managed_object::Column::UpdatedAt);
     query.and_where(column().lte(micros(changed.until)));
@@ -456,25 +453,15 @@ fn within(query: &mut SelectStatement, changed: Changed) {
 
 /// Qualifier, source id, target id and digest of links.
 fn links_query(scope: LinkScope<'_>) -> SelectStatement {
-    let digests = Alias::new("d");
-    let of_digest = |column| Expr::col((digests.clone(), column));
-    Query::select()
+    let mut query = Query::select();
+    query
         .expr(of_link(link::Column::Qualifier))
         .expr(of_link(scope.source_column()))
         .expr(of_link(scope.target_column()))
-        .expr(of_digest(link_digest::Column::Digest))
         .from_as(link::Entity, Alias::new("l"))
-        .join_as(
-            JoinType::LeftJoin,
-            link_digest::Entity,
-            digests.clone(),
-            of_digest(link_digest::Column::Mapping)
-                .eq(scope.mapping)
-                .and(of_digest(link_digest::Column::Qualifier).eq(of_link(link::Column::Qualifier)))
-                .and(of_digest(link_digest::Column::FirstId).eq(of_link(scope.source_column()))),
-        )
-        .and_where(of_link(link::Column::LinkType).eq(scope.link_type))
-        .to_owned()
+        .and_where(of_link(link::Column::LinkType).eq(scope.link_type));
+    join_digests(&mut query, scope);
+    query
 }
 
 fn links_after_query(
@@ -498,20 +485,32 @@ fn links_after_query(
     query
 }
 
-fn listed_query(run: uuid::Uuid) -> SelectStatement {
-    Query::select()
-        .columns([recon_spill::Column::Id, recon_spill::Column::Digest])
-        .from(recon_spill::Entity)
-        .and_where(Expr::col(recon_spill::Column::Run).eq(run.to_string()))
-        .to_owned()
-}
-
 fn mark_of(row: &QueryResult) -> Result<Mark, DbErr> {
     Ok(Mark {
         id: row.try_get_by_index(0)?,
         print: row.try_get_by_index(1)?,
         updated_at: Some(from_micros(row.try_get_by_index(2)?)),
     })
+}
+
+fn mark_and_link_of(row: &QueryResult) -> Result<(Mark, Option<LinkMark>), DbErr> {
+    let id: String = row.try_get_by_index(0)?;
+    let qualifier: Option<String> = row.try_get_by_index(2)?;
+    let link = match qualifier {
+        Some(qualifier) => Some(LinkMark {
+            qualifier,
+            source_id: id.clone(),
+            target_id: row.try_get_by_index(3)?,
+            digest: row.try_get_by_index(4)?,
+        }),
+        None => None,
+    };
+    let mark = Mark {
+        id,
+        print: row.try_get_by_index(1)?,
+        updated_at: None,
+    };
+    Ok((mark, link))
 }
 
 fn link_mark_of(row: &QueryResult) -> Result<LinkMark, DbErr> {

@@ -319,7 +319,7 @@ impl Store {
         let met = met.into_iter().map(|id| (id, String::new())).collect();
         insert(
             &mut transaction,
-            spill_rows(super::pairs::met_by(run.id), met),
+            spill_rows(super::listed::met_by(run.id), met),
             Some(replace_spill()),
         )
         .await?;

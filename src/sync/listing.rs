@@ -1,6 +1,6 @@
 //! Reading many objects of a system for reconciliation, a page at a time.
 use crate::{
-    connectors::{Error, Page, Query},
+    connectors::{Error, IdPage, Page, Query},
     mapping::{LinkQualifiers, Mapping, Scripts, Source, after_reconciliation, link_qualifiers},
     model::{Container, Filter, TargetObject},
 };
@@ -27,6 +27,27 @@ impl Engine {
             cursor,
         };
         calls::retried(&target.calls, || target.connector.query(class, &query)).await
+    }
+
+    /// The ids of a page of a system's objects; none where it tells them only with the objects.
+    ///
+    /// # Errors
+    /// As [`Engine::list`].
+    pub async fn list_ids(
+        &self,
+        container: &Container,
+        filter: &Filter,
+        cursor: Option<String>,
+        page_size: usize,
+    ) -> Result<Option<IdPage>, Error> {
+        let setup = self.setup();
+        let (target, class) = place(&setup, container)?;
+        let query = Query {
+            filter: filter.clone(),
+            page_size,
+            cursor,
+        };
+        calls::retried(&target.calls, || target.connector.list_ids(class, &query)).await
     }
 
     /// Those of a system's objects with these ids that exist; none where it cannot give them in one

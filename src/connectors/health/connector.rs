@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     connectors::{
-        Capabilities, Changes, Connector, Error, Page, Particulars, Query, SharedConnector, Update,
-        Written,
+        Capabilities, Changes, Connector, Error, IdPage, Page, Particulars, Query, SharedConnector,
+        Update, Written,
     },
     model::{CauseKind, Object, TargetObject, TargetWrite, metrics},
 };
@@ -279,6 +279,11 @@ impl Connector for Guarded {
     ) -> Result<Option<Vec<TargetObject>>, Error> {
         let call = self.begin(Call::Read).await?;
         call.ended(self.connector.read_many(class, ids).await)
+    }
+
+    async fn list_ids(&self, class: &str, query: &Query) -> Result<Option<IdPage>, Error> {
+        let call = self.begin(Call::Read).await?;
+        call.ended(self.connector.list_ids(class, query).await)
     }
 
     async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {

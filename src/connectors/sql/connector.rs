@@ -18,7 +18,7 @@ use super::{
     wire::{self, Statement},
 };
 use crate::{
-    connectors::{Capabilities, Changes, Connector, Error, Page, Query, Update, Written},
+    connectors::{Capabilities, Changes, Connector, Error, IdPage, Page, Query, Update, Written},
     model::{Object, TargetObject, object::same},
 };
 
@@ -328,6 +328,11 @@ impl Connector for Sql {
         }
     }
 
+    async fn list_ids(&self, class: &str, query: &Query) -> Result<Option<IdPage>, Error> {
+        let table = self.table(class).await?;
+        self.ids_after(&table, query).await
+    }
+
     async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {
         let table = self.table(class).await?;
         match self.query_table(&table, query).await {
@@ -422,7 +427,7 @@ pub(super) fn is_misfit(error: &Error) -> bool {
 }
 
 /// The rows after one, in the order of their keys, and one more to see whether there are more.
-fn next_rows(
+pub(super) fn next_rows(
     table: &Table,
     base: &Statement,
     after: Option<&str>,
