@@ -38,7 +38,7 @@ impl Turn {
                     link: meaning.row.link,
                     ..Ending::default()
                 };
-                return self.with_copy(left, &incoming, meaning.object);
+                return self.with_copy(left, &incoming, meaning.object, None);
             };
             let answer = self
                 .engine()
@@ -111,7 +111,7 @@ impl Turn {
             Ok(Some(stored)) => Some(stored.record.object),
             _ => meaning.object,
         };
-        self.with_copy(ending, incoming, object)
+        self.with_copy(ending, incoming, object, Some(operation))
     }
 
     /// The end of an event that another node began: what it brought is our copy by now.
@@ -136,7 +136,7 @@ impl Turn {
             Err(error) => return self.failed(error.to_string()),
         };
         let incoming = self.incoming(payload);
-        self.with_copy(ending, &incoming, object)
+        self.with_copy(ending, &incoming, object, self.event().operation)
     }
 
     fn with_copy(
@@ -144,10 +144,12 @@ impl Turn {
         ending: Ending,
         incoming: &Incoming,
         object: Option<ResourceName>,
+        operation: Option<OperationId>,
     ) -> Ending {
         Ending {
             record: object,
             copy: Some(Copied {
+                operation,
                 lane: self.event().lane(),
                 updated_at: self.event().updated_at,
                 body: incoming.record.clone(),

@@ -156,12 +156,33 @@ pub struct Run {
     /// meanwhile, its end does not move them on.
     #[serde(default)]
     pub resets: u32,
+    /// Links that the step under way looks at: what it has done about them is to be told, though a
+    /// crash comes between and some of them are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// The change token of the source with which a partial run begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_token: Option<String>,
+    /// The change token with which the next partial run may begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// Why it failed, or what it held back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Who approved the deletions that were held back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
+}
+
+/// Links that a step looks at, and where the next page of them begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pending {
+    /// Link qualifier and source id of each.
+    pub links: Vec<(String, String)>,
+    /// None after the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// The changes of the source that a partial run looks at: after the start, up to the end.
@@ -300,6 +321,12 @@ pub struct Syncable {
     pub data_synced_through: Option<DateTime<Utc>>,
     /// The digest of the mapping and its scripts, or the version that its configuration gives.
     pub sync_version: String,
+    /// The change token of a source system that belongs to `data_synced_through`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// What the latest sync of an inbound connector class looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_window: Option<Window>,
     /// How often somebody moved `data_synced_through` back.
     pub resets: u32,
     /// When its schedule fires next.

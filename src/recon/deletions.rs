@@ -12,7 +12,7 @@ use crate::{
         recon::{Entry, Run, Stage, Status},
     },
     store::{Count, Search},
-    sync::{Deeds, Standing, Subject},
+    sync::{Deeds, Inspection, Standing, Subject},
 };
 
 use super::{
@@ -96,7 +96,12 @@ impl Task {
             },
             (None, None) => return (entry, Err("it names no object".to_owned())),
         };
-        let looked = self.look(run, subject, Deeds::Everything).await;
+        let inspection = Inspection {
+            // Each deletion was noted, and counted, for itself.
+            qualifier: Some(entry.link_qualifier.clone()),
+            ..self.inspection(run, subject, Deeds::Everything)
+        };
+        let looked = self.look(run, inspection).await;
         let outcome = match looked {
             Ok(inspected) => {
                 let mut findings = inspected.findings.iter();

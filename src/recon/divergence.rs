@@ -111,6 +111,7 @@ impl Reconciler {
             transaction_id: run.transaction_id.clone(),
             deeds: Deeds::Nothing,
             taken: Vec::new(),
+            qualifier: None,
         };
         let source = Subject::Source(record.object.id.clone());
         let inspected = engine.inspect(look(source)).await?;

@@ -1,14 +1,14 @@
 //! Asking the engine to look at records, many at a time, and noting what it found.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::stream::{self, StreamExt as _};
 
 use crate::{
     model::{
-        Situation,
+        OperationId, Situation,
         recon::{Run, Side},
     },
-    sync::{Deeds, Inspected, Inspection, Refusal, Subject},
+    sync::{Deeds, Finding, Inspected, Inspection, Recalled, Refusal, Standing, Subject},
 };
 
 use super::{
@@ -28,11 +28,13 @@ impl Task {
         step: &mut Step,
     ) -> Result<(), Stop> {
         let linked = linked.into_iter().map(Subject::Source).collect();
+        let linked = self.inspections(run, linked);
         for (subject, looked) in self.look_at_all(run, linked).await {
             self.note(run, Side::Source, &subject, looked, step)?;
         }
         let (alone, rivals) = self.rivals(run, unlinked).await;
         let alone = alone.into_iter().map(Subject::Source).collect();
+        let alone = self.inspections(run, alone);
         for (subject, looked) in self.look_at_all(run, alone).await {
             run.counts.unassessed += u64::from(looked.is_err());
             self.note(run, Side::Source, &subject, looked, step)?;
@@ -54,7 +56,8 @@ impl Task {
         }
         let looks = ids.into_iter().map(|id| async move {
             let subject = Subject::Source(id.clone());
-            let looked = self.look(run, subject, Deeds::Nothing).await;
+            let inspection = self.inspection(run, subject, Deeds::Nothing);
+            let looked = self.look(run, inspection).await;
             let found = looked.map_or_else(|_| Vec::new(), |inspected| targets_of(&inspected));
             (id, found)
         });
@@ -85,7 +88,8 @@ impl Task {
         subject: Subject,
         step: &Step,
     ) -> Result<Inspected, Refusal> {
-        let looked = self.look(run, subject.clone(), self.deeds(run)).await?;
+        let inspection = self.inspection(run, subject.clone(), self.deeds(run));
+        let looked = self.look(run, inspection).await?;
         if !run.wanted.dry_run {
             return Ok(looked);
         }
@@ -112,31 +116,84 @@ impl Task {
     pub(super) async fn look_at_all(
         &self,
         run: &Run,
-        subjects: Vec<Subject>,
+        inspections: Vec<Inspection>,
     ) -> Vec<(Subject, Result<Inspected, Refusal>)> {
-        let deeds = self.deeds(run);
-        let looks = subjects.into_iter().map(|subject| async move {
+        let looks = inspections.into_iter().map(|inspection| async move {
             if self.cancel.is_cancelled() {
                 return None;
             }
-            let looked = self.look(run, subject.clone(), deeds).await;
+            let subject = inspection.subject.clone();
+            let looked = self.look(run, inspection).await;
             Some((subject, looked))
         });
         let looked: Vec<_> = stream::iter(looks).buffered(LOOKS).collect().await;
         looked.into_iter().flatten().collect()
     }
 
+    /// Looks at a record. A run that was cut off may have put it right already: then that is told.
     pub(super) async fn look(
         &self,
         run: &Run,
-        subject: Subject,
-        deeds: Deeds,
+        inspection: Inspection,
     ) -> Result<Inspected, Refusal> {
-        let inspection = self.inspection(run, subject, deeds);
-        self.engine.inspect(inspection).await
+        if run.attempt == 1 || inspection.deeds == Deeds::Nothing {
+            return self.engine.inspect(inspection).await;
+        }
+        let mut inspected = self.engine.inspect(inspection.clone()).await?;
+        self.remember(run, &inspection, &mut inspected).await?;
+        Ok(inspected)
     }
 
-    fn inspection(&self, run: &Run, subject: Subject, deeds: Deeds) -> Inspection {
+    /// Tells of what is found in order, but was put right by this very run, what it did.
+    async fn remember(
+        &self,
+        run: &Run,
+        inspection: &Inspection,
+        inspected: &mut Inspected,
+    ) -> Result<(), Refusal> {
+        let findings = &mut inspected.findings;
+        if findings.iter().any(|one| one.standing != Standing::Agreed) {
+            return Ok(());
+        }
+        let target = findings.iter().find_map(|one| one.target_id.clone());
+        let since = OperationId(run.id);
+        let recalled = self.engine.recall(inspection, since, target.as_deref());
+        // Deletions are carried out when everything else is over, and looked at again then.
+        let deletes = inspection.deeds == Deeds::Everything;
+        let only = inspection.qualifier.as_ref();
+        let mut told = HashSet::new();
+        for one in recalled.await? {
+            let Recalled { finding, operation } = one;
+            let qualifier = finding.link_qualifier.clone();
+            let is_asked_for = only.is_none_or(|only| *only == qualifier);
+            if finding.removes != deletes || !is_asked_for || !told.insert(qualifier.clone()) {
+                continue;
+            }
+            inspected.operation = inspected.operation.or(Some(operation));
+            match findings.iter_mut().find(|one| one.link_qualifier == qualifier) {
+                Some(known) => {
+                    *known = Finding {
+                        agreement: known.agreement.take(),
+                        met: std::mem::take(&mut known.met),
+                        ..finding
+                    };
+                }
+                None => findings.push(finding),
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at these records as the run allows.
+    pub(super) fn inspections(&self, run: &Run, subjects: Vec<Subject>) -> Vec<Inspection> {
+        let deeds = self.deeds(run);
+        let subjects = subjects.into_iter();
+        subjects
+            .map(|subject| self.inspection(run, subject, deeds))
+            .collect()
+    }
+
+    pub(super) fn inspection(&self, run: &Run, subject: Subject, deeds: Deeds) -> Inspection {
         Inspection {
             mapping: self.mapping.name.clone(),
             subject,
@@ -145,11 +202,12 @@ impl Task {
             transaction_id: run.transaction_id.clone(),
             deeds,
             taken: Vec::new(),
+            qualifier: None,
         }
     }
 
     /// What may be done while records are looked at: deletions wait for the end.
-    fn deeds(&self, run: &Run) -> Deeds {
+    pub(super) fn deeds(&self, run: &Run) -> Deeds {
         if run.wanted.dry_run {
             Deeds::Nothing
         } else {

@@ -17,8 +17,7 @@ mod report;
 mod run;
 mod sides;
 mod start;
-mod version;
 mod window;
 
+pub use crate::sync::sync_version;
 pub use start::Reconciler;
-pub use version::sync_version;

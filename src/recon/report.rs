@@ -1,4 +1,6 @@
 //! From what the engine found to a run's counts and entries.
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -6,6 +8,7 @@ use crate::{
         Action, OperationId, Situation,
         recon::{Entry, Run, Side, Status},
     },
+    store::Mark,
     sync::{Finding, Refusal, Standing, Subject},
 };
 
@@ -57,6 +60,20 @@ pub(super) fn found(
         change: change
             .filter(|_| !matches!(finding.standing, Standing::Agreed | Standing::Excepted)),
     })
+}
+
+/// Puts a page's entries in the order of its source objects, whatever the order of the looks: a run
+/// that was cut off then tells the same as one that was not.
+pub(super) fn in_order(run: &Run, entries: &mut [Entry], marks: &[Mark]) {
+    let places: HashMap<&str, usize> = marks.iter().map(|mark| mark.id.as_str()).zip(0..).collect();
+    entries.sort_by_key(|entry| {
+        let id = entry.source_object_id.as_deref();
+        id.and_then(|id| places.get(id).copied())
+    });
+    let before = run.counts.entries.saturating_sub(entries.len() as u64);
+    for (entry, number) in entries.iter_mut().zip(before + 1..) {
+        entry.number = number;
+    }
 }
 
 /// The entry of a record that could not be looked at.

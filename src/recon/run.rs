@@ -1,5 +1,5 @@
 //! One run at work: stage after stage, page after page, each kept before the next.
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,10 +9,10 @@ use crate::{
     mapping::{LinkQualifiers, Mapping},
     model::{
         Container, Filter,
-        recon::{Entry, Run, RunState, Side, Stage},
+        recon::{Entry, Pending, Run, RunState, Side, Stage, Window},
     },
     store::{Kept, LinkMark, Mark, RunPage, Settlement},
-    sync::{Engine, Subject},
+    sync::{Engine, Inspection, Subject},
 };
 
 use super::{
@@ -36,6 +36,8 @@ pub(super) struct Task {
     pub(super) source_query: Option<Filter>,
     pub(super) target_query: Option<Filter>,
     pub(super) qualifiers: Vec<String>,
+    /// Source objects that are looked at even where nothing has changed.
+    pub(super) force_ids: HashSet<String>,
     /// Whether the target gives many objects in one request.
     pub(super) asks_for_many: bool,
     /// The life of this node that has the run.
@@ -147,6 +149,7 @@ impl Task {
             }
         }
         run.counts.sources = self.count_sources(run).await?;
+        self.begin_token(run).await?;
         let lists = self.compares(run)
             && !self.asks_for_many
             && matches!(self.mapping.target, Container::System { .. });
@@ -193,11 +196,26 @@ impl Task {
     }
 
     async fn reconcile_sources(&self, run: &mut Run) -> Result<Step, Stop> {
-        let Sources {
+        let found = if self.goes_by_changes(run) {
+            self.changed_sources(run).await?
+        } else {
+            Some(self.next_sources(run).await?)
+        };
+        let Some(Sources {
             page,
             links,
             mut suspects,
-        } = self.next_sources(run).await?;
+        }) = found
+        else {
+            // The source does not know the token any more: everything is looked at.
+            run.whole = true;
+            run.window = run.window.map(|window| Window {
+                start: None,
+                ..window
+            });
+            run.stage = Stage::ActiveInitialized;
+            return Ok(Step::default());
+        };
         let Marks {
             mut marks,
             mut next,
@@ -219,6 +237,7 @@ impl Task {
         self.count_sources_passed(run, marks.len(), suspects.len());
         let (linked, unlinked) = self.by_need(&marks, &suspects, &links);
         self.look_in_order(run, linked, unlinked, &mut step).await?;
+        report::in_order(run, &mut step.page.entries, &marks);
         if self.cancel.is_cancelled() {
             // Nobody looked at the rest of the page.
             return Ok(step);
@@ -262,7 +281,7 @@ impl Task {
                 links: by_source.get(mark.id.as_str()).map_or(&[], Vec::as_slice),
             };
             let verdict = classify(known, |id| prints.get(id).map(String::as_str));
-            let forced = run.wanted.force_ids.contains(&mark.id);
+            let forced = self.force_ids.contains(&mark.id);
             (verdict == Verdict::Look || forced).then_some(at)
         };
         Ok(marks.iter().enumerate().filter_map(look).collect())
@@ -295,21 +314,44 @@ impl Task {
         }
     }
 
-    /// Looks at links whose source is gone.
+    /// Finds links whose source is gone, or looks at those that were found. What is found is kept
+    /// before anything is done about it.
     async fn reconcile_links(&self, run: &mut Run) -> Result<Step, Stop> {
-        let position = run.position.take();
-        let after = position.as_deref().and_then(|place| place.split_once('/'));
+        let Some(pending) = run.pending.take() else {
+            let pending = self.orphans(run).await?;
+            if pending.links.is_empty() {
+                advance(run, pending.next, Stage::ActiveReconcilingTarget);
+            } else {
+                run.pending = Some(pending);
+            }
+            return Ok(Step::default());
+        };
+        let deeds = self.deeds(run);
+        let inspections = pending.links.into_iter().map(|(qualifier, id)| Inspection {
+            // Other qualifiers of the same source have links, and turns, of their own.
+            qualifier: Some(qualifier),
+            ..self.inspection(run, Subject::Source(id), deeds)
+        });
+        let mut step = Step::default();
+        for (subject, looked) in self.look_at_all(run, inspections.collect()).await {
+            self.note(run, Side::Target, &subject, looked, &mut step)?;
+        }
+        advance(run, pending.next, Stage::ActiveReconcilingTarget);
+        Ok(step)
+    }
+
+    /// The next links whose source is gone.
+    async fn orphans(&self, run: &Run) -> Result<Pending, Stop> {
+        let position = run.position.as_deref();
+        let after = position.and_then(|place| place.split_once('/'));
         let store = self.engine.store();
-        let (orphans, next) = match &self.mapping.source {
+        let limit = KEEP_AFTER as u64;
+        let (links, next) = match &self.mapping.source {
             Container::Managed(name) => {
-                let limit = KEEP_AFTER as u64;
-                let links = store
-                    .links_without_source(self.links(), name, after, limit)
-                    .await?;
-                let next = links
-                    .last()
-                    .filter(|_| links.len() >= KEEP_AFTER)
-                    .map(place);
+                let scope = self.links();
+                let links = store.links_without_source(scope, name, after, limit).await?;
+                let full = links.len() >= KEEP_AFTER;
+                let next = links.last().filter(|_| full).map(place);
                 (links, next)
             }
             Container::System { .. } => {
@@ -321,24 +363,12 @@ impl Task {
                 (links.into_iter().filter(gone).collect(), next)
             }
         };
-        let mut step = Step::default();
-        let subjects: Vec<_> = orphans
-            .iter()
-            .map(|link| Subject::Source(link.source_id.clone()))
-            .collect();
-        let looks = self.look_at_all(run, subjects).await;
-        for (link, (subject, looked)) in orphans.iter().zip(looks) {
-            // Other qualifiers of the same source have links, and turns, of their own.
-            let looked = looked.map(|mut inspected| {
-                inspected
-                    .findings
-                    .retain(|finding| finding.link_qualifier == link.qualifier);
-                inspected
-            });
-            self.note(run, Side::Target, &subject, looked, &mut step)?;
-        }
-        advance(run, next, Stage::ActiveReconcilingTarget);
-        Ok(step)
+        let links = links.into_iter();
+        let links = links.map(|link| (link.qualifier, link.source_id));
+        Ok(Pending {
+            links: links.collect(),
+            next,
+        })
     }
 
     /// Looks at target objects without a link.
@@ -361,7 +391,8 @@ impl Task {
             })
             .collect();
         let mut step = Step::default();
-        for (subject, looked) in self.look_at_all(run, subjects).await {
+        let inspections = self.inspections(run, subjects);
+        for (subject, looked) in self.look_at_all(run, inspections).await {
             self.note(run, Side::Target, &subject, looked, &mut step)?;
         }
         advance(run, next, Stage::ActiveProcessingResults);

@@ -4,18 +4,25 @@
 //! revisions. A system that can be asked for many objects by their ids is asked a page at a time.
 //! Any other one is listed once, in its own order, and its ids and fingerprints wait in the store,
 //! sorted there, until the run is over.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::DateTime;
 
 use crate::{
+    connectors::Change,
     mapping::SyncDirection,
-    model::{Container, Filter, recon::Run},
+    model::{
+        CauseKind, Container, Filter, TargetObject,
+        recon::{Mode, Run},
+    },
     store::{Changed, Count, First, LinkEnd, LinkScope, Mark, Search},
     sync::{Engine, fingerprint},
 };
 
-use super::run::{Stop, Task};
+use super::{
+    quiet::Sources,
+    run::{Stop, Task},
+};
 
 /// How many objects are looked at in one step.
 pub(super) const PAGE: usize = 1_000;
@@ -67,6 +74,87 @@ impl Task {
             }
             (container, filter, _) => self.by_cursor(container, filter.as_ref(), position).await,
         }
+    }
+
+    /// Whether the source system tells what changed, and the run looks at that only.
+    pub(super) fn goes_by_changes(&self, run: &Run) -> bool {
+        let is_system = matches!(self.mapping.source, Container::System { .. });
+        is_system && !run.whole && run.wanted.ids.is_empty()
+    }
+
+    /// Asks a source system, before anything of it is read, where the next partial run may begin;
+    /// one that cannot tell is looked at in full each time.
+    pub(super) async fn begin_token(&self, run: &mut Run) -> Result<(), Stop> {
+        let is_system = matches!(self.mapping.source, Container::System { .. });
+        let wants = run.wanted.mode == Mode::UpdatedAt && run.wanted.ids.is_empty();
+        if !is_system || !run.whole || !wants || run.wanted.dry_run {
+            return Ok(());
+        }
+        match self.engine.changes(&self.mapping.source, None).await {
+            Ok(changes) => run.token = Some(changes.token),
+            Err(error) if error.kind == CauseKind::Refused => {
+                tracing::info!(run = %run.id, source = %self.mapping.source, %error,
+                    "the source cannot tell what changed: every sync looks at all of it");
+            }
+            Err(error) => return Err(self.unreadable(&self.mapping.source, &error)),
+        }
+        Ok(())
+    }
+
+    /// The next page of what changed in a source system; none where it does not know the token any
+    /// more.
+    pub(super) async fn changed_sources(&self, run: &mut Run) -> Result<Option<Sources>, Stop> {
+        let Some(page) = self.changed_page(run).await? else {
+            return Ok(None);
+        };
+        let ids: Vec<String> = page.marks.iter().map(|mark| mark.id.clone()).collect();
+        let store = self.engine.store();
+        Ok(Some(Sources {
+            links: store.links_from(self.links(), &ids).await?,
+            // Each of them is looked at.
+            suspects: (0..page.marks.len()).collect(),
+            page,
+        }))
+    }
+
+    async fn changed_page(&self, run: &mut Run) -> Result<Option<Marks>, Stop> {
+        let since = run.position.as_deref().or(run.since_token.as_deref());
+        let changes = match self.engine.changes(&self.mapping.source, since).await {
+            Ok(changes) => changes,
+            Err(error) if error.kind == CauseKind::Refused && run.position.is_none() => {
+                tracing::info!(run = %run.id, source = %self.mapping.source, %error,
+                    "the source does not know the change token any more: all of it is looked at");
+                return Ok(None);
+            }
+            Err(error) => return Err(self.unreadable(&self.mapping.source, &error)),
+        };
+        let mut met = HashSet::new();
+        let marks = changes.changes.into_iter().filter_map(|change| match change {
+            Change::Present(found) => self.is_wanted(&found).then(|| Mark {
+                print: fingerprint(&found.attributes),
+                id: found.id,
+                updated_at: None,
+            }),
+            Change::Gone(id) => Some(Mark {
+                id,
+                print: String::new(),
+                updated_at: None,
+            }),
+        });
+        let marks = marks.filter(|mark| met.insert(mark.id.clone())).collect();
+        let next = changes.more.then(|| changes.token.clone());
+        run.token = Some(changes.token);
+        Ok(Some(Marks {
+            marks,
+            next,
+            divisible: false,
+        }))
+    }
+
+    /// Whether the source query lets an object through.
+    fn is_wanted(&self, found: &TargetObject) -> bool {
+        let filter = self.source_query.as_ref();
+        filter.is_none_or(|filter| filter.matches(&found.to_object()))
     }
 
     /// What the mapping's target objects with these ids hold now, as fingerprints.

@@ -17,13 +17,12 @@ use crate::{
         recon::{Counts, Mode, Run, RunState, Stage, Wanted, Window},
     },
     store,
-    sync::{Engine, Refusal, Setup},
+    sync::{Engine, Refusal, Setup, sync_version},
 };
 
 use super::{
     run::{Stop, Task},
     sides::asks_for_many,
-    version::sync_version,
 };
 
 /// Reconciliations of one node. Cheap to clone.
@@ -131,6 +130,17 @@ impl Reconciler {
         let refused = |message: String| Err(Refusal::new(409, message));
         if run.state == RunState::Active {
             return refused(format!("reconciliation {id} is under way"));
+        }
+        // Approved before, it had looked at everything and stopped while it deleted.
+        if run.state != RunState::Success && run.approved_by.is_none() {
+            let how = match run.state {
+                RunState::Canceled => "was canceled",
+                _ => "stopped",
+            };
+            return refused(format!(
+                "reconciliation {id} {how} before it had looked at everything: what it held back \
+                 cannot be approved, start a new one"
+            ));
         }
         if run.wanted.dry_run || run.counts.held == 0 {
             return refused(format!("reconciliation {id} holds nothing back"));
@@ -244,7 +254,9 @@ impl Reconciler {
             .data_synced_through
             .filter(|_| syncable.sync_version == version && !wanted.clear_cache);
         let is_stored = matches!(mapping.source, crate::model::Container::Managed(_));
-        let partial = wanted.mode == Mode::UpdatedAt && wanted.ids.is_empty() && is_stored;
+        let since_token = syncable.token.filter(|_| known.is_some() && !is_stored);
+        let tells_changes = is_stored || since_token.is_some();
+        let partial = wanted.mode == Mode::UpdatedAt && wanted.ids.is_empty() && tells_changes;
         let run = Run {
             id: self.parts.clock.fresh_id(),
             mapping: mapping.name.clone(),
@@ -267,6 +279,9 @@ impl Reconciler {
             attempt: 1,
             synced_through: None,
             resets: syncable.resets,
+            pending: None,
+            since_token,
+            token: None,
             message: None,
             approved_by: None,
         };
@@ -287,6 +302,7 @@ impl Reconciler {
             source_query: own(&run.wanted.source_query, &mapping.source_query)?,
             target_query: own(&run.wanted.target_query, &mapping.target_query)?,
             asks_for_many: asks_for_many(&engine, &mapping.target).await,
+            force_ids: run.wanted.force_ids.iter().cloned().collect(),
             qualifiers,
             mapping,
             node: self.store().identity(),

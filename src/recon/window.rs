@@ -57,6 +57,9 @@ impl Reconciler {
             if let Some(through) = through.filter(|_| syncable.resets == run.resets) {
                 syncable.data_synced_through = Some(through);
                 syncable.sync_version.clone_from(&run.sync_version);
+                if run.token.is_some() {
+                    syncable.token.clone_from(&run.token);
+                }
             }
             note_end(syncable, reason.as_deref(), run.state, now);
         });

@@ -14,7 +14,7 @@ use super::{
     batch::{insert, padded},
     connection::{CommitError, Transaction},
     entity::{integration_event as event, integration_record as record, live_token as token},
-    integrations::{lane_query, seen},
+    integrations::{newest_query, open_query, seen},
     rows::{Encoder, micros},
     takeover::retried,
 };
@@ -174,9 +174,11 @@ async fn store(
 }
 
 async fn seen_by(transaction: &mut Transaction, arrived: &IntegrationEvent) -> Result<Seen, DbErr> {
-    let query = lane_query(arrived).into_query();
-    let rows = transaction.all(&query).await?;
-    let rows: Result<Vec<event::Model>, DbErr> = rows
+    let mut found = Vec::new();
+    for query in [open_query(arrived), newest_query(arrived)] {
+        found.extend(transaction.all(&query.into_query()).await?);
+    }
+    let rows: Result<Vec<event::Model>, DbErr> = found
         .iter()
         .map(|row| event::Model::from_query_result(row, ""))
         .collect();

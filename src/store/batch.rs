@@ -126,7 +126,7 @@ row!(event {
     id, r#type, object_type, object_id, kind, operation, created_at, sealed_key, body, sealed
 }, weight: |row| row.body.len() + row.sealed.as_ref().map_or(0, String::len));
 row!(integration_record {
-    lane, id, updated_at, event, record_id, record_type, body_key, body
+    lane, id, updated_at, event, record_id, record_type, body_key, body, operation
 }, weight: |row| row.body.as_ref().map_or(0, String::len));
 row!(integration_event {
     id, direction, connector, lane, active, external_id, updated_at, kind, cached_id, cached_type,

@@ -34,9 +34,11 @@ pub(super) async fn append(
     if entries.is_empty() {
         return Ok(());
     }
-    let rows = transaction
-        .all(&head_query().lock(LockType::Update).to_owned())
-        .await?;
+    let mut query = head_query();
+    query
+        .column(chain_head::Column::EventAt)
+        .lock(LockType::Update);
+    let rows = transaction.all(&query).await?;
     let Some(row) = rows.first() else {
         return Err(DbErr::Custom(
             Refusal::Damaged("the end of the audit chain").to_string(),
@@ -46,9 +48,10 @@ pub(super) async fn append(
         position: row.try_get_by_index(0)?,
         digest: row.try_get_by_index(1)?,
     };
+    let mut latest: Option<i64> = row.try_get_by_index(2)?;
     let events = events
         .into_iter()
-        .map(|(count, event)| head.place(count, event))
+        .map(|(count, event)| head.place(count, not_before(&mut latest, event)))
         .collect();
     insert(transaction, events, None).await?;
     let chained = entries
@@ -60,10 +63,22 @@ pub(super) async fn append(
         .table(chain_head::Entity)
         .value(chain_head::Column::Position, head.position)
         .value(chain_head::Column::Digest, head.digest)
+        .value(chain_head::Column::EventAt, latest)
         .and_where(Expr::col(chain_head::Column::Name).eq(CHAIN))
         .to_owned();
     transaction.execute(&update).await?;
     Ok(())
+}
+
+/// The event, at the earliest at the time of the one before it: nodes' clocks differ, and a range of
+/// times must be a range of cursors.
+fn not_before(latest: &mut Option<i64>, event: event::Model) -> event::Model {
+    let created_at = Ord::max(event.created_at, latest.unwrap_or(event.created_at));
+    *latest = Some(created_at);
+    event::Model {
+        created_at,
+        ..event
+    }
 }
 
 impl Head {

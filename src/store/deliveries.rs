@@ -1,6 +1,6 @@
 //! Deliveries of the change feed: how far each subscription was told, and what is still to be told.
 use sea_orm::{
-    ConnectionTrait as _, DbErr, EntityTrait as _, FromQueryResult as _, Iterable as _,
+    ConnectionTrait as _, DbErr, EntityTrait as _, FromQueryResult as _,
     sea_query::{Alias, Cond, Expr, ExprTrait as _, OnConflict, Order, Query},
 };
 
@@ -9,6 +9,7 @@ use super::{
     batch::insert,
     connection::CommitError,
     entity::{feed_mark, integration_event as event},
+    integration_rows::narrow_columns,
     rows::{Encoder, micros},
     takeover::retried,
 };
@@ -171,8 +172,10 @@ impl Store {
                     .add(of_this(Column::State).eq(State::Errored.as_str()))
                     .add(of_this(Column::NextAttemptAt).lte(now)),
             );
+        let columns = narrow_columns().into_iter();
         let query = Query::select()
-            .columns(Column::iter().map(|column| (this.clone(), column)))
+            .columns(columns.map(|column| (this.clone(), column)))
+            .expr_as(Expr::cust("NULL"), Alias::new("payload"))
             .from_as(event::Entity, this.clone())
             .and_where(of_this(Column::Direction).eq(Direction::Delivery.as_str()))
             .cond_where(due)

@@ -5,7 +5,7 @@ use super::{
     Core, Error, Found, Search, Store,
     entity::integration_event as event,
     filter::{Bound, Fact},
-    integration_rows::{integration_event, view},
+    integration_rows::{integration_event, narrow_columns, view},
     page::{Key, Listed, Order, page},
 };
 use crate::model::{
@@ -43,6 +43,14 @@ impl Listed for IntegrationList {
     type Row = event::Model;
     type Entity = event::Entity;
     type Word = IntegrationEvent;
+
+    fn columns(&self) -> Vec<event::Column> {
+        narrow_columns()
+    }
+
+    fn unread(&self) -> &'static [&'static str] {
+        &["payload"]
+    }
 
     fn scope(&self) -> String {
         match self {

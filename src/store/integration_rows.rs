@@ -1,4 +1,5 @@
 //! Integration events and copies of external records as rows and back; what they bring is encrypted.
+use sea_orm::{EntityTrait as _, Iterable as _, QuerySelect as _, sea_query::Expr};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -82,6 +83,22 @@ impl Encoder<'_> {
             None => (None, clear),
         })
     }
+}
+
+/// Events without what they bring: that may be long, and lists and turns do not look at it.
+pub(super) fn narrow() -> sea_orm::Select<event::Entity> {
+    event::Entity::find()
+        .select_only()
+        .columns(narrow_columns())
+        .expr_as(Expr::cust("NULL"), "payload")
+}
+
+/// The same for a query that names its tables itself.
+pub(super) fn narrow_columns() -> Vec<event::Column> {
+    let columns = event::Column::iter();
+    columns
+        .filter(|column| !matches!(column, event::Column::Payload))
+        .collect()
 }
 
 /// Longest name of an external record or a managed object, with its system.

@@ -14,7 +14,7 @@ use super::{
     connection::{CommitError, Transaction},
     entity::{integration_event as event, integration_record as record, operation},
     error::{Remedy, remedy},
-    integration_rows::{body_place, integration_event, opened, payload},
+    integration_rows::{body_place, integration_event, narrow, opened, payload},
     links,
     rows::{from_micros, micros},
     takeover::retried,
@@ -59,6 +59,8 @@ pub struct Copied {
     pub updated_at: DateTime<Utc>,
     /// The record; none: it is gone.
     pub body: Option<Object>,
+    /// The change that made the managed object what the record says; none: it was so already.
+    pub operation: Option<OperationId>,
 }
 
 impl Store {
@@ -76,17 +78,25 @@ impl Store {
             .from(event::Entity)
             .and_where(Expr::col(Column::Active).is_not_null())
             .to_owned();
-        let rows = event::Entity::find()
-            .filter(is_due(now))
-            .filter(Expr::col(Column::Direction).ne(Direction::Delivery.as_str()))
-            .filter(Expr::col(Column::Lane).not_in_subquery(busy))
-            .order_by_asc(Column::UpdatedAt)
-            .order_by_asc(Column::Id)
-            .limit(limit as u64)
-            .all(self.core().database.reader())
-            .await
-            .map_err(Error::at(step))?;
-        self.readable(rows).await
+        let mut due = Vec::new();
+        // One state at a time, so that the index gives the rows in their order.
+        for state in [State::Queued, State::Errored] {
+            let rows = narrow()
+                .filter(Expr::col(Column::State).eq(state.as_str()))
+                .filter(is_due(now))
+                .filter(Expr::col(Column::Direction).ne(Direction::Delivery.as_str()))
+                .filter(Expr::col(Column::Lane).not_in_subquery(busy.clone()))
+                .order_by_asc(Column::UpdatedAt)
+                .order_by_asc(Column::Id)
+                .limit(limit as u64)
+                .into_model::<event::Model>()
+                .all(self.core().database.reader())
+                .await;
+            due.extend(rows.map_err(Error::at(step))?);
+        }
+        due.sort_by(|one, other| (one.updated_at, &one.id).cmp(&(other.updated_at, &other.id)));
+        due.truncate(limit);
+        self.readable(due).await
     }
 
     /// Takes up an event as this change; false where another of its external id is being carried
@@ -159,7 +169,8 @@ impl Store {
             return transaction.rollback().await;
         }
         if let Some(copy) = copy {
-            insert(&mut transaction, vec![copy], Some(replaced_copy())).await?;
+            let replaced = replaced_copy(&copy);
+            insert(&mut transaction, vec![copy], Some(replaced)).await?;
         }
         if let Some(link) = &ending.link {
             links::store(&mut transaction, link_rows(link)).await?;
@@ -193,6 +204,7 @@ impl Store {
                 .map(|name| name.container.to_string()),
             body_key,
             body,
+            operation: copied.operation.map(|id| id.to_string()),
         }))
     }
 
@@ -224,6 +236,7 @@ impl Store {
             lane: row.lane,
             updated_at: from_micros(row.updated_at),
             body,
+            operation: row.operation.and_then(|id| id.parse().ok()),
         }))
     }
 
@@ -249,16 +262,34 @@ impl Store {
             if !matches!(found.purpose, Purpose::Request | Purpose::FollowUp) {
                 continue;
             }
-            let brought = event::Entity::find()
-                .filter(Expr::col(event::Column::Operation).eq(row.id.as_str()))
-                .filter(Expr::col(event::Column::Direction).eq(Direction::Inbound.as_str()))
-                .one(self.core().database.fresh())
-                .await
-                .map_err(Error::at(step))?;
-            let at = brought.map_or(row.started_at, |event| event.updated_at);
-            return Ok(Some(from_micros(at)));
+            let brought = self.brought_by(&row.id).await.map_err(Error::at(step))?;
+            return Ok(Some(from_micros(brought.unwrap_or(row.started_at))));
         }
         Ok(None)
+    }
+
+    /// The time of the external record that a change brought, by its event, or by our copy where the
+    /// event is kept no more.
+    async fn brought_by(&self, operation: &str) -> Result<Option<i64>, DbErr> {
+        let reader = self.core().database.fresh();
+        let event: Option<i64> = event::Entity::find()
+            .select_only()
+            .column(event::Column::UpdatedAt)
+            .filter(Expr::col(event::Column::Operation).eq(operation))
+            .filter(Expr::col(event::Column::Direction).eq(Direction::Inbound.as_str()))
+            .into_tuple()
+            .one(reader)
+            .await?;
+        if event.is_some() {
+            return Ok(event);
+        }
+        record::Entity::find()
+            .select_only()
+            .column(record::Column::UpdatedAt)
+            .filter(Expr::col(record::Column::Operation).eq(operation))
+            .into_tuple()
+            .one(reader)
+            .await
     }
 
     fn ending(&self, id: Uuid, ending: &Ending) -> UpdateStatement {
@@ -325,8 +356,12 @@ impl Store {
     pub async fn seen_of(&self, arrived: &IntegrationEvent) -> Result<Seen, Error> {
         let step = "look at the other events of an external id";
         let core = self.core();
-        let rows = lane_query(arrived).all(core.database.fresh()).await;
-        let rows = rows.map_err(Error::at(step))?;
+        let rows = open_query(arrived).into_model::<event::Model>();
+        let rows = rows.all(core.database.fresh()).await;
+        let mut rows = rows.map_err(Error::at(step))?;
+        let newest = newest_query(arrived).into_model::<event::Model>();
+        let newest = newest.one(core.database.fresh()).await;
+        rows.extend(newest.map_err(Error::at(step))?);
         let copy = record::Entity::find_by_id(arrived.lane())
             .one(core.database.fresh())
             .await
@@ -363,18 +398,21 @@ impl Store {
     }
 }
 
-/// A copy that is there keeps its id.
-fn replaced_copy() -> OnConflict {
+/// A copy that is there keeps its id, and the change that made its object what it is, where this
+/// event changed nothing.
+fn replaced_copy(copy: &record::Model) -> OnConflict {
     use record::Column;
+    let always = [
+        Column::UpdatedAt,
+        Column::Event,
+        Column::RecordId,
+        Column::RecordType,
+        Column::BodyKey,
+        Column::Body,
+    ];
+    let operation = copy.operation.as_ref().map(|_| Column::Operation);
     OnConflict::column(Column::Lane)
-        .update_columns([
-            Column::UpdatedAt,
-            Column::Event,
-            Column::RecordId,
-            Column::RecordType,
-            Column::BodyKey,
-            Column::Body,
-        ])
+        .update_columns(always.into_iter().chain(operation))
         .to_owned()
 }
 
@@ -395,18 +433,33 @@ fn link_rows(change: &LinkChange) -> BTreeMap<(String, String, String), Option<S
     BTreeMap::from([(key, second)])
 }
 
-/// The other events of the same external id, without what they bring; those of a switched-off
-/// integration and canceled ones do not count.
-pub(super) fn lane_query(arrived: &IntegrationEvent) -> sea_orm::Select<event::Entity> {
-    let out = [State::Disabled, State::Canceled].map(State::as_str);
-    event::Entity::find()
-        .filter(Expr::col(event::Column::Lane).eq(arrived.lane()))
-        .filter(Expr::col(event::Column::Id).ne(arrived.id.to_string()))
-        .filter(Expr::col(event::Column::State).is_not_in(out))
+/// The other events of the same external id that have not come to their end, without what they
+/// bring.
+pub(super) fn open_query(arrived: &IntegrationEvent) -> sea_orm::Select<event::Entity> {
+    let open = [State::Queued, State::Processing, State::Errored].map(State::as_str);
+    others(arrived)
+        .filter(Expr::col(event::Column::State).is_in(open))
         .order_by_asc(event::Column::UpdatedAt)
 }
 
-/// What these rows tell about an event of their lane.
+/// The newest other event of the same external id, if it is later than this one; those of a
+/// switched-off integration and canceled ones do not count.
+pub(super) fn newest_query(arrived: &IntegrationEvent) -> sea_orm::Select<event::Entity> {
+    let out = [State::Disabled, State::Canceled].map(State::as_str);
+    others(arrived)
+        .filter(Expr::col(event::Column::State).is_not_in(out))
+        .filter(Expr::col(event::Column::UpdatedAt).gt(micros(arrived.updated_at)))
+        .order_by_desc(event::Column::UpdatedAt)
+        .limit(1)
+}
+
+fn others(arrived: &IntegrationEvent) -> sea_orm::Select<event::Entity> {
+    narrow()
+        .filter(Expr::col(event::Column::Lane).eq(arrived.lane()))
+        .filter(Expr::col(event::Column::Id).ne(arrived.id.to_string()))
+}
+
+/// What these rows tell about an event of their lane: the open ones, and the newest one last.
 pub(super) fn seen(
     arrived: &IntegrationEvent,
     rows: &[event::Model],

@@ -17,6 +17,7 @@ mod error;
 mod event_rows;
 mod events;
 mod filter;
+mod forget;
 mod idempotency;
 mod integration_list;
 mod integration_rotation;

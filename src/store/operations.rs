@@ -1,10 +1,9 @@
 //! Changes as the journal holds them.
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
 use sea_orm::{
-    EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
-    sea_query::{DynIden, Expr, ExprTrait as _, IntoIden as _, Query, SelectStatement},
+    EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    sea_query::{DynIden, Expr, ExprTrait as _, IntoIden as _, SelectStatement},
 };
 use serde_json::Value;
 
@@ -12,12 +11,11 @@ use super::{
     Core, Error, Found, Refusal, Search, Store, StoredOperation,
     batch::padded,
     decode::{clear_intent, record},
-    entity::{intent, lane, operation},
+    entity::{intent, operation},
     filter::{Bound, Fact},
     page::{Key, Listed, Order, Sorted, page},
-    rows::micros,
 };
-use crate::model::{Object, OperationId, OperationRecord, pointer::Pointer};
+use crate::model::{Object, OperationId, OperationRecord, ResourceName, pointer::Pointer};
 
 impl Store {
     /// One change.
@@ -88,48 +86,26 @@ impl Store {
             .collect()
     }
 
-    /// Drops intents of changes that ended before `before` and are no open divergence; tells how
-    /// many. What is known of an object's latest change goes with them: a plan that is older than
-    /// that is stale.
+    /// The changes of an object that began after this one, newest first, at most `limit`.
     ///
     /// # Errors
-    /// The database fails.
-    pub async fn forget_intents(&self, before: DateTime<Utc>) -> Result<u64, Error> {
+    /// The database fails, or an intent is encrypted with an unknown key.
+    pub async fn changes_after(
+        &self,
+        object: &ResourceName,
+        after: OperationId,
+        limit: u64,
+    ) -> Result<Vec<StoredOperation>, Error> {
         self.flush().await?;
-        let in_flight = Query::select()
-            .column(lane::Column::Operation)
-            .from(lane::Entity)
-            .and_where(Expr::col(lane::Column::Operation).is_not_null())
-            .to_owned();
-        // What is being healed keeps its intent, and so do nested changes of what is in flight.
-        let ended = Query::select()
-            .column(operation::Column::Id)
-            .from(operation::Entity)
-            .and_where(Expr::col(operation::Column::EndedAt).lt(micros(before)))
-            .and_where(Expr::col(operation::Column::Outcome).is_not_null())
-            .and_where(Expr::col(operation::Column::OpenDivergence).eq(0))
-            .and_where(Expr::col(operation::Column::Id).not_in_subquery(in_flight.clone()))
-            .and_where(Expr::col(operation::Column::Root).not_in_subquery(in_flight))
-            .to_owned();
-        let statement = Query::delete()
-            .from_table(intent::Entity)
-            .and_where(Expr::col(intent::Column::Operation).in_subquery(ended))
-            .to_owned();
-        let database = &self.core().database;
-        let step = "drop old intents";
-        let forgotten = database
-            .execute(&statement)
+        let rows = operation::Entity::find()
+            .filter(Expr::col(operation::Column::Object).eq(object.to_string()))
+            .filter(Expr::col(operation::Column::Id).gt(after.to_string()))
+            .order_by_desc(operation::Column::Id)
+            .limit(limit)
+            .all(self.core().database.fresh())
             .await
-            .map_err(Error::at(step))?;
-        // Lanes that have long been free: objects that are gone, or were never stored here.
-        let lanes = Query::delete()
-            .from_table(lane::Entity)
-            .and_where(Expr::col(lane::Column::Operation).is_null())
-            .and_where(Expr::col(lane::Column::OpenDivergence).eq(0))
-            .and_where(Expr::col(lane::Column::ClaimedAt).lt(micros(before)))
-            .to_owned();
-        database.execute(&lanes).await.map_err(Error::at(step))?;
-        Ok(forgotten)
+            .map_err(Error::at("read the latest changes of an object"))?;
+        self.with_intents(rows).await
     }
 }
 

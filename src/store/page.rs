@@ -59,6 +59,10 @@ pub(super) trait Listed {
     fn columns(&self) -> Vec<<Self::Entity as EntityTrait>::Column> {
         <Self::Entity as EntityTrait>::Column::iter().collect()
     }
+    /// Columns that a row has, but a list does not show: they are read as null.
+    fn unread(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Leaves only the rows of this list.
     fn restrict(&self, query: &mut SelectStatement);
     /// The key's column, and the order without sort keys.
@@ -361,6 +365,9 @@ impl<'a, L: Listed> Run<'a, L> {
             .columns(self.listed.columns())
             .from(L::Entity::default())
             .limit(limit);
+        for column in self.listed.unread() {
+            query.expr_as(Expr::cust("NULL"), *column);
+        }
         self.narrow(&mut query);
         if let Some((values, key)) = after {
             query.cond_where(self.beyond(values, key)?);

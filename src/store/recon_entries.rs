@@ -10,10 +10,9 @@ use serde_json::Value;
 use super::{
     Core, Error, Found, Refusal, Search, Store,
     batch::padded,
-    entity::{recon_entry, recon_run},
+    entity::recon_entry,
     filter::{Bound, Fact},
     page::{Key, Listed, Order, page},
-    rows::micros,
 };
 use crate::model::{Object, recon::Entry};
 
@@ -59,34 +58,6 @@ impl Store {
                 .collect::<Result<_, DbErr>>()
         })
         .map_err(Error::at(step))
-    }
-
-    /// Drops runs that ended before a time, with their entries.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn forget_runs(&self, before: chrono::DateTime<chrono::Utc>) -> Result<u64, Error> {
-        let step = "drop old reconciliations";
-        let old = || {
-            Query::select()
-                .column(recon_run::Column::Id)
-                .from(recon_run::Entity)
-                .and_where(Expr::col(recon_run::Column::EndedAt).lt(micros(before)))
-                .and_where(Expr::col(recon_run::Column::Active).is_null())
-                .to_owned()
-        };
-        let entries = Query::delete()
-            .from_table(recon_entry::Entity)
-            .and_where(Expr::col(recon_entry::Column::Run).in_subquery(old()))
-            .to_owned();
-        let runs = Query::delete()
-            .from_table(recon_run::Entity)
-            .and_where(Expr::col(recon_run::Column::EndedAt).lt(micros(before)))
-            .and_where(Expr::col(recon_run::Column::Active).is_null())
-            .to_owned();
-        let database = &self.core().database;
-        database.execute(&entries).await.map_err(Error::at(step))?;
-        database.execute(&runs).await.map_err(Error::at(step))
     }
 }
 

@@ -114,6 +114,8 @@ impl Store {
             let through = syncable.data_synced_through;
             syncable.data_synced_through =
                 since.and_then(|since| through.map(|at| Ord::min(at, since)));
+            // A token knows no time to go back to.
+            syncable.token = None;
             syncable.resets = syncable.resets.wrapping_add(1);
         });
         moved.await

@@ -52,6 +52,8 @@ pub struct Inspection {
     pub deeds: Deeds,
     /// Target objects that count as linked to another source: a dry run sets no links.
     pub taken: Vec<String>,
+    /// Only this link qualifier; none: every one that the mapping has for the record.
+    pub qualifier: Option<String>,
 }
 
 /// The record that is looked at.
@@ -109,6 +111,8 @@ impl Engine {
         let _work = self.parts.working.begin(id);
         let object = self.lane_of(&inspection)?;
         let queue = self.queue_of(&inspection)?;
+        // What a queue writes is excluded, on every node, by the one row that the queue takes.
+        let place = queue.as_ref().unwrap_or(&object).clone();
         let own = needs_turn(&inspection, &object).then_some(&object);
         let mut turns = Vec::new();
         for lane in own.into_iter().chain(&queue) {
@@ -121,12 +125,16 @@ impl Engine {
             let setup = self.setup();
             let mapping = mapping_of(&setup, &inspection.mapping)?;
             let queued = match &queue {
-                Some(queue) => self.store().admission(queue).await?.in_flight,
+                Some(queue) => Some(self.store().admission(queue).await?),
                 None => None,
             };
             // Its links are read behind that: what the queue has written is known.
-            let admission = self.store().admission(&object).await?;
-            let in_flight = queued.or(admission.in_flight);
+            let mut admission = self.store().admission(&object).await?;
+            let mut in_flight = admission.in_flight;
+            if let Some(queued) = queued {
+                admission.latest = queued.latest;
+                in_flight = queued.in_flight.or(in_flight);
+            }
             if in_flight.is_some() && inspection.deeds != Deeds::Nothing {
                 if Instant::now() >= deadline {
                     return Err(Refusal::busy());
@@ -135,7 +143,7 @@ impl Engine {
                 continue;
             }
             let looked = self
-                .look_under_lane(id, &inspection, &setup, &mapping, &object, admission)
+                .look_under_lane(id, &inspection, &setup, &mapping, &place, admission)
                 .await?;
             match self.act_on(&inspection, &mapping, looked).await {
                 Ok(inspected) => return Ok(inspected),
@@ -170,6 +178,25 @@ impl Engine {
     }
 
     async fn look_under_lane(
+        &self,
+        id: OperationId,
+        inspection: &Inspection,
+        setup: &Arc<Setup>,
+        mapping: &Mapping,
+        object: &ResourceName,
+        admission: Admission,
+    ) -> Result<Looked, Refusal> {
+        let mut looked = self
+            .looked(id, inspection, setup, mapping, object, admission)
+            .await?;
+        if let Some(only) = &inspection.qualifier {
+            let examined = &mut looked.examined;
+            examined.retain(|one| one.row.link_qualifier == *only);
+        }
+        Ok(looked)
+    }
+
+    async fn looked(
         &self,
         id: OperationId,
         inspection: &Inspection,
@@ -401,7 +428,7 @@ impl Engine {
     }
 }
 
-fn mapping_of(setup: &Setup, name: &str) -> Result<Arc<Mapping>, Refusal> {
+pub(super) fn mapping_of(setup: &Setup, name: &str) -> Result<Arc<Mapping>, Refusal> {
     let found = setup.mappings.iter().find(|mapping| mapping.name == name);
     found
         .cloned()

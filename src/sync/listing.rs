@@ -1,6 +1,10 @@
 //! Reading many objects of a system for reconciliation, a page at a time.
 use crate::{
+<<<<<<< HEAD
     connectors::{Error, IdPage, Page, Query},
+=======
+    connectors::{Changes, Error, Page, Query},
+>>>>>>> f42e3c7 (Keep what a cut-off reconciliation has done, drop old rows in batches, and go by change tokens of systems)
     mapping::{LinkQualifiers, Mapping, Scripts, Source, after_reconciliation, link_qualifiers},
     model::{Container, Filter, TargetObject},
 };
@@ -63,6 +67,20 @@ impl Engine {
         let setup = self.setup();
         let (target, class) = place(&setup, container)?;
         calls::retried(&target.calls, || target.connector.read_many(class, ids)).await
+    }
+
+    /// What changed in a system's object class since a token; without one, only the newest token.
+    ///
+    /// # Errors
+    /// As [`crate::connectors::Connector::changes`], and *unavailable* for an unknown container.
+    pub async fn changes(
+        &self,
+        container: &Container,
+        since: Option<&str>,
+    ) -> Result<Changes, Error> {
+        let setup = self.setup();
+        let (target, class) = place(&setup, container)?;
+        calls::retried(&target.calls, || target.connector.changes(class, since)).await
     }
 
     /// Runs a mapping's `result` hook; why it failed, if it did.

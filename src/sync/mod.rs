@@ -28,11 +28,13 @@ mod listing;
 mod plan;
 mod queue;
 mod reader;
+mod recall;
 mod recover;
 mod refine;
 mod run;
 mod settle;
 mod setup;
+mod version;
 mod working;
 
 use std::sync::Arc;
@@ -54,8 +56,10 @@ pub use inbound::{Incoming, Meaning};
 pub use inspect::{Deeds, Inspection, Subject};
 pub use lane::Bounds;
 pub use queue::Queued;
+pub use recall::Recalled;
 pub use recover::Waiting;
 pub use setup::{CallPolicy, Setup, Target};
+pub use version::sync_version;
 
 /// The engine of one node. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -54,7 +54,7 @@ pub(super) fn mapping_of<'a>(
     lineage: &Lineage,
     container: &Container,
 ) -> Option<&'a Arc<Mapping>> {
-    if lineage.purpose != Purpose::Queued {
+    if !is_of_queue(lineage) {
         return None;
     }
     let Container::Managed(name) = container else {
@@ -64,6 +64,15 @@ pub(super) fn mapping_of<'a>(
     setup.mappings.iter().find(|mapping| mapping.name == name)
 }
 
+/// Whether a change may be one in the lane of a queue: a queue's own, or a reconciliation's of what
+/// the queue would write.
+fn is_of_queue(lineage: &Lineage) -> bool {
+    matches!(
+        lineage.purpose,
+        Purpose::Queued | Purpose::Reconciliation
+    )
+}
+
 /// The type of the object that changes. That of a queued change is without its hooks: they had their
 /// say when the object itself changed.
 pub(super) fn type_of(
@@ -71,10 +80,11 @@ pub(super) fn type_of(
     lineage: &Lineage,
     container: &Container,
 ) -> Option<Arc<ManagedType>> {
-    if lineage.purpose != Purpose::Queued {
+    let queued = mapping_of(setup, lineage, container);
+    if !is_of_queue(lineage) || queued.is_none() && lineage.purpose != Purpose::Queued {
         return setup.managed(container).cloned();
     }
-    let mapping = mapping_of(setup, lineage, container)?;
+    let mapping = queued?;
     let managed = setup.managed(&mapping.source)?;
     let mut managed = ManagedType::clone(managed);
     managed.hooks.clear();

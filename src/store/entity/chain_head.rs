@@ -12,6 +12,8 @@ pub struct Model {
     pub position: i64,
     /// Its digest.
     pub digest: String,
+    /// The time of the newest event of the change feed.
+    pub event_at: Option<i64>,
 }
 
 /// None are declared: the store joins by hand.

@@ -22,6 +22,8 @@ pub struct Model {
     pub body_key: Option<String>,
     /// The record; none: it is gone.
     pub body: Option<String>,
+    /// The change that made the managed object what the record says.
+    pub operation: Option<String>,
 }
 
 /// None are declared: the store joins by hand.

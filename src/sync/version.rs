@@ -2,8 +2,9 @@
 use crate::{
     hooks::Script,
     mapping::{Condition, Correlation, LinkQualifiers, Mapping, PolicyAction, Property},
-    sync::{Fingerprint, combined},
 };
+
+use super::fingerprint::{Fingerprint, combined};
 
 /// The digest of a mapping and its scripts. One that changes makes every stored agreement void, and
 /// the next sync a full one.
