@@ -1,8 +1,10 @@
 //! Reconciliation from outside: what a run finds, what it does, and what it leaves alone.
+mod directions;
 mod drift;
 mod inward;
 mod meanwhile;
 mod nodes;
+mod resumed;
 mod safety;
 mod situations;
 mod windows;

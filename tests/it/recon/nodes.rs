@@ -47,21 +47,16 @@ fn a_lost_nodes_run_goes_on_with_another() {
             lost.change(put(&format!("u{number:04}"), content)).unwrap();
         }
         here.targets[0].put("stray", json!({"name": "x"}));
-        here.targets[0].slow_down(Duration::from_millis(5));
-        let id = lost.run(async {
-            let run = lost.app.start_recon(wanted(), "test", "t").await.unwrap();
-            while lost.app.recon(run.id).await.unwrap().counts.created < 100 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            run.id
-        });
+        // It hangs in its second page, however slow or quick this machine is.
+        let id = super::resumed::until_cut(&lost, 150);
         let second = other.run(other.app.start_recon(wanted(), "test", "t"));
         assert_eq!(second.unwrap_err().code, 409, "{store}");
         lost.crash();
         let over = other.run(other.app.wait_for_recon(id)).unwrap();
         assert_eq!(over.state, RunState::Success, "{store}: {over:?}");
-        assert_eq!(over.attempt, 2);
-        assert_eq!((over.counts.failures, over.counts.deleted), (0, 1));
+        assert!(over.attempt >= 2, "{store}");
+        let counts = &over.counts;
+        assert_eq!((counts.created, counts.failures, counts.deleted), (300, 0, 1), "{store}");
         assert_eq!(here.dump()[0].len(), 300, "{store}");
         let again = other.run(async { reconcile(&other.app, wanted()).await });
         assert_eq!((again.counts.unchanged, again.counts.entries), (300, 0));

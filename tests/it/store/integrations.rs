@@ -209,6 +209,7 @@ async fn what_integrations_hold_changes_keys() {
         let copied = Copied {
             lane: lane.clone(),
             updated_at: now(),
+            operation: None,
             body: Some(object(json!({"name": "Sesame-4711"}))),
         };
         let ending = Ending {

@@ -66,6 +66,10 @@ struct State {
     versions: u64,
     /// Every change of an object with the version that it made.
     changes: Vec<(u64, String)>,
+    /// Changes up to this version are forgotten.
+    forgotten: u64,
+    /// How often it was asked what changed since a token.
+    asked_for_changes: usize,
     faults: Vec<Planned>,
     /// Every write that took effect, in order: what, id, attributes after.
     log: Vec<(Ask, String, Option<Object>)>,
@@ -129,6 +133,19 @@ impl Memory {
             times,
             fault,
         });
+    }
+
+    /// Forgets what changed: tokens from before mean nothing any more.
+    pub fn forget_changes(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.versions += 1;
+        state.forgotten = state.versions;
+        state.changes.clear();
+    }
+
+    /// How often it was asked what changed since a token.
+    pub fn asked_for_changes(&self) -> usize {
+        self.state.lock().unwrap().asked_for_changes
     }
 
     /// No fault any more.
@@ -387,7 +404,7 @@ impl Connector for Memory {
     }
 
     async fn changes(&self, _class: &str, since: Option<&str>) -> Result<Changes, Error> {
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         let mut changes = Changes {
             token: state.versions.to_string(),
             ..Changes::default()
@@ -395,6 +412,10 @@ impl Connector for Memory {
         let Some(since) = since.map(|since| since.parse::<u64>().unwrap()) else {
             return Ok(changes);
         };
+        state.asked_for_changes += 1;
+        if since < state.forgotten {
+            return Err(Error::refused(410, "the token is too old"));
+        }
         for (_, id) in state.changes.iter().filter(|(version, _)| *version > since) {
             changes.changes.push(match state.objects.get(id) {
                 Some(object) => Change::Present(object.clone()),
