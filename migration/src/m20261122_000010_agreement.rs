@@ -56,9 +56,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let drop = |name: &str, table: DynIden| {
-            Index::drop().name(name).table(table).to_owned()
-        };
+        let drop = |name: &str, table: DynIden| Index::drop().name(name).table(table).to_owned();
         for index in [
             drop(BROUGHT, IntegrationRecord::Table.into_iden()),
             drop(DUE, IntegrationEvent::Table.into_iden()),

@@ -3,7 +3,7 @@ use axum::http::{HeaderMap, Method, header::AUTHORIZATION};
 
 use super::error::{Failure, Result};
 use crate::{
-    app::Identity,
+    app::{App, Arrival, Identity, Reach},
     model::{Role, Roles, event::Shown},
 };
 
@@ -90,6 +90,7 @@ pub(super) const RULES: &[Rule] = &[
     post("/events/deliveries/{subscription}/{id}", "retry", HOOK_ADMIN),
     post("/events/deliveries/{subscription}/{id}", "cancel", HOOK_ADMIN),
     get("/integrations/{connector}/events", HOOK_ADMIN.or(AUDITOR)),
+    post("/integrations/{connector}/events", "import", HOOK_ADMIN),
     get("/integrations/{connector}/events/{id}", HOOK_ADMIN.or(AUDITOR)),
     // Whoever sends a webhook signs it; the handler holds it to that.
     any("POST", "/integrations/{connector}/webhook", WORLD),
@@ -275,6 +276,25 @@ fn unknown_action(found: Option<&str>, actions: &[&str]) -> Failure {
         Some(found) => format!("parameter `_action`: expected one of {expected}, found `{found}`"),
         None => format!("parameter `_action` is missing, expected one of {expected}"),
     })
+}
+
+/// Whether whoever was let through at the beginning of a long answer would still be: its token may
+/// have been revoked, or have ended, or one may be needed by now.
+pub(super) async fn still_admits(
+    app: &App,
+    reach: Reach,
+    headers: &HeaderMap,
+    rule: &Rule,
+) -> bool {
+    if !app.is_guarded() {
+        return reach == Reach::Loopback;
+    }
+    let arrival = Arrival {
+        reach,
+        ..Arrival::default()
+    };
+    let found = app.identify(&arrival, bearer(headers)).await;
+    found.is_ok_and(|identity| rule.admits(&identity.into()))
 }
 
 /// The token of an `Authorization: Bearer` header.

@@ -21,7 +21,7 @@ use super::{
     error::{Failure, Result},
     parameters::Parameters,
 };
-use crate::model::Precondition;
+use crate::{app::By, model::Precondition};
 
 /// What the guard found out about a request before it let it through.
 #[derive(Debug, Clone)]
@@ -70,6 +70,14 @@ impl Call {
     /// What ties audit entries together.
     pub(super) fn transaction_id(&self) -> &str {
         &self.context.transaction_id
+    }
+
+    /// Who asks, as audit entries about what people do by hand name it.
+    pub(super) fn by(&self) -> By<'_> {
+        By {
+            caller: &self.context.caller.name,
+            transaction_id: &self.context.transaction_id,
+        }
     }
 
     /// The query parameters.

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, convert::Infallible, str::FromStr, time::Durati
 use axum::{
     body::Body,
     extract::State,
-    http::header::ACCEPT,
+    http::{HeaderMap, header::ACCEPT},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -17,6 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Api,
+    access::{self, Rule},
     call::{Call, has_word},
     error::{Failure, Result},
     openapi::{
@@ -27,7 +28,7 @@ use super::{
     parameters::wrong,
 };
 use crate::{
-    app::{Audience, EventSearch, Events, SideEffects},
+    app::{Audience, Error, EventSearch, Events, SideEffects},
     model::{event::Shown, integration::rules::Request},
 };
 
@@ -75,10 +76,19 @@ async fn read(State(api): State<Api>, call: Call) -> Result<Response> {
     if search.after.is_none() && search.from.is_none() {
         search.after = Some(newest(&api).await?);
     }
-    search.limit = LARGEST;
+    // Here `limit` says how many are read at a time.
+    search.limit = match call.parameters().get("limit") {
+        Some(_) => search.limit.max(1),
+        None => LARGEST,
+    };
     // What is wrong with the cursor is a proper error; only what comes later is told in the stream.
     let first = api.app.events(&search, shown).await?;
-    Ok(live(api, search, shown, first).into_response())
+    let reader = Reader {
+        rule: Rule::find(&call.method, "/events", None)?,
+        headers: call.headers,
+        shown,
+    };
+    Ok(live(api, search, reader, first).into_response())
 }
 
 /// Tell events again
@@ -125,7 +135,10 @@ async fn replay(State(api): State<Api>, call: Call, body: Body) -> Result<Respon
         Some(Value::Bool(true)) => SideEffects::Repeat,
         _ => SideEffects::Skip,
     };
-    let told = api.app.replay(&search, &audience, effects).await?;
+    let told = api
+        .app
+        .replay(&search, &audience, effects, call.by())
+        .await?;
     Ok(call.ok(&told))
 }
 
@@ -156,7 +169,8 @@ async fn act(State(api): State<Api>, call: Call) -> Result<Response> {
     let id = text
         .parse()
         .map_err(|_| Failure::new(404, format!("there is no delivery `{text}`")))?;
-    let moved = api.app.move_delivery(call.segment(2)?, id, request).await?;
+    let name = call.segment(2)?;
+    let moved = api.app.move_delivery(name, id, request, call.by()).await?;
     Ok(call.ok(&moved))
 }
 
@@ -172,17 +186,27 @@ async fn newest(api: &Api) -> Result<i64> {
 struct Live {
     api: Api,
     search: EventSearch,
-    shown: Shown,
+    reader: Reader,
     waiting: VecDeque<Value>,
+    /// Whether there may be more already.
+    more: bool,
     ended: bool,
 }
 
-fn live(api: Api, search: EventSearch, shown: Shown, first: Events) -> impl IntoResponse {
+/// Who reads a stream, and what it may see.
+struct Reader {
+    rule: &'static Rule,
+    headers: HeaderMap,
+    shown: Shown,
+}
+
+fn live(api: Api, search: EventSearch, reader: Reader, first: Events) -> impl IntoResponse {
     let mut live = Live {
         api,
         search,
-        shown,
+        reader,
         waiting: VecDeque::new(),
+        more: false,
         ended: false,
     };
     live.take(first);
@@ -196,6 +220,7 @@ fn live(api: Api, search: EventSearch, shown: Shown, first: Events) -> impl Into
 impl Live {
     fn take(&mut self, page: Events) {
         self.search.after = Some(page.cursor);
+        self.more = page.more;
         if self.search.until.is_none() {
             // All up to the cursor was looked at; what comes counts, whatever its node's clock says.
             self.search.from = None;
@@ -206,26 +231,37 @@ impl Live {
     /// The next event; none once the server stops, or the stream has told why it cannot go on.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.waiting.pop_front() {
-                return Some(told(&event));
-            }
             if self.ended || self.api.is_draining() {
                 return None;
             }
-            self.api.app.event_may_have_come().await;
-            match self.api.app.events(&self.search, self.shown).await {
+            if !self.may_read().await {
+                let why = "the bearer token is not valid any more";
+                return self.end_with(&Error::new(401, why));
+            }
+            if let Some(event) = self.waiting.pop_front() {
+                return Some(told(&event));
+            }
+            if !self.more {
+                self.api.app.event_may_have_come().await;
+            }
+            match self.api.app.events(&self.search, self.reader.shown).await {
                 Ok(page) => self.take(page),
-                Err(error) if error.code == 503 => {}
-                Err(error) => {
-                    self.ended = true;
-                    return Some(
-                        Event::default()
-                            .event("error")
-                            .data(error.body().to_string()),
-                    );
-                }
+                Err(error) if error.code == 503 => self.more = false,
+                Err(error) => return self.end_with(&error),
             }
         }
+    }
+
+    /// A stream may last longer than its reader's right to it.
+    async fn may_read(&self) -> bool {
+        let (app, reach) = (&self.api.app, self.api.settings.reach);
+        access::still_admits(app, reach, &self.reader.headers, self.reader.rule).await
+    }
+
+    fn end_with(&mut self, error: &Error) -> Option<Event> {
+        self.ended = true;
+        let event = Event::default().event("error");
+        Some(event.data(error.body().to_string()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `/integrations/CONNECTOR/events`: integration events, in and out.
 use axum::{body::Body, extract::State, response::Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -11,19 +11,23 @@ use super::{
     openapi::{self, ActionParameters, IntegrationPath, QueryParameters, SystemPath},
     page,
 };
-use crate::{app::Posted, model::integration::rules::Request};
+use crate::{
+    app::{Force, Posted},
+    model::integration::rules::Request,
+};
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(query))
+        .routes(routes!(query, import))
         .routes(routes!(webhook))
         .routes(routes!(read, act))
 }
 
 /// Query integration events
 ///
-/// Events from and to the external system of a connector, oldest first unless sorted otherwise.
+/// Events from and to the external system of a connector, or to the managed type of a queued mapping,
+/// oldest first unless sorted otherwise; `deadLetter` tells those that are not tried again.
 #[utoipa::path(get, path = "/integrations/{connector}/events", tag = "events",
     operation_id = "queryIntegrationEvents",
     params(SystemPath, QueryParameters),
@@ -35,6 +39,40 @@ async fn query(State(api): State<Api>, call: Call) -> Result<Response> {
         .integrations(call.segment(1)?, &query.search)
         .await?;
     Ok(page::answered(&call, &query, found))
+}
+
+/// Import an object class
+///
+/// `_action=import` brings in the records of `class` as the connector lists them, through the mapping
+/// that leads from them. What is known is left out, unless `force` is true or `forceIds` lists it. The
+/// import goes on though the caller does not wait.
+#[utoipa::path(post, path = "/integrations/{connector}/events", tag = "events",
+    operation_id = "importRecords",
+    params(SystemPath, ActionParameters),
+    request_body(content = openapi::ImportWanted, content_type = "application/json"),
+    responses((status = 200, description = "What it came to", body = openapi::Imported)))]
+async fn import(State(api): State<Api>, call: Call, body: Body) -> Result<Response> {
+    let body = call.json(body, &api.settings.limits).await?.object()?;
+    let class = body.get("class").and_then(Value::as_str);
+    let class = class.ok_or_else(|| Failure::bad("`class` must be a text"))?;
+    let force = match (body.get("force"), body.get("forceIds")) {
+        (Some(Value::Bool(true)), _) => Force::All,
+        (None | Some(Value::Null | Value::Bool(false)), None | Some(Value::Null)) => Force::Nothing,
+        (None | Some(Value::Null | Value::Bool(false)), Some(Value::Array(ids))) => {
+            let ids: Option<_> = ids
+                .iter()
+                .map(|id| id.as_str().map(str::to_owned))
+                .collect();
+            Force::Ids(ids.ok_or_else(|| Failure::bad("`forceIds` must be a list of texts"))?)
+        }
+        (None | Some(Value::Null | Value::Bool(false)), _) => {
+            return Err(Failure::bad("`forceIds` must be a list of texts"));
+        }
+        _ => return Err(Failure::bad("`force` must be true or false")),
+    };
+    let connector = call.segment(1)?;
+    let done = api.app.import_listed(connector, class, force, call.by());
+    Ok(call.ok(&done.await?))
 }
 
 /// Read an integration event
@@ -61,7 +99,10 @@ async fn act(State(api): State<Api>, call: Call) -> Result<Response> {
         _ => Request::Retry,
     };
     let (connector, id) = (call.segment(1)?, id(&call)?);
-    let event = api.app.move_integration(connector, id, request).await?;
+    let event = api
+        .app
+        .move_integration(connector, id, request, call.by())
+        .await?;
     Ok(call.ok(&event.to_value()))
 }
 

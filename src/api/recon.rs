@@ -174,7 +174,7 @@ async fn reset(api: &Api, call: &Call, body: Body) -> Result<Response> {
                 .map_err(|_| wrong("since", "a time such as 2026-01-31T00:00:00Z", text))
         })
         .transpose()?;
-    let names = api.app.reset_syncs(scope, since).await?;
+    let names = api.app.reset_syncs(scope, since, call.by()).await?;
     Ok(call.ok(&json!({"reset": names})))
 }
 

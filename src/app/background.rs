@@ -10,7 +10,7 @@ use crate::{
     sync::Waiting,
 };
 
-use super::{App, Error, deliveries::subscriptions, open::setup};
+use super::{App, Error, deliveries::subscriptions, inbound::policies, open::setup};
 
 /// How often dead nodes are looked for and waiting changes are tried again.
 const RECOVERY: Duration = Duration::from_secs(2);
@@ -48,7 +48,8 @@ impl App {
         match Sender::new(Arc::clone(&self.parts.subscriptions)) {
             Ok(sender) => {
                 let clock = Arc::clone(&self.parts.clock);
-                let worker = Worker::new(self.engine().clone(), clock, sender);
+                let policies = Arc::clone(&self.parts.policies);
+                let worker = Worker::new(self.engine().clone(), clock, sender, policies);
                 worker.run(self.parts.stop.clone()).await;
             }
             Err(error) => tracing::error!(%error, "nothing is sent: there is no HTTP client"),
@@ -131,6 +132,14 @@ impl App {
             self.store().forget_keys(before).await?;
         }
         self.forget_sessions().await?;
+        let settled = self.configuration().events.keep_settled;
+        let settled = chrono::Duration::from_std(settled).unwrap_or(chrono::Duration::MAX);
+        if let Some(before) = now.checked_sub_signed(settled) {
+            let dropped = self.store().forget_integrations(before).await?;
+            if dropped > 0 {
+                tracing::info!(dropped, "dropped settled integration events and deliveries");
+            }
+        }
         let dropped = self.forget_events().await?;
         if dropped > 0 {
             tracing::info!(dropped, "dropped old events of the change feed");
@@ -183,6 +192,7 @@ impl App {
                 self.parts
                     .subscriptions
                     .store(subscriptions(&state.configuration));
+                self.parts.policies.store(policies(&state.configuration));
                 tracing::info!("a new configuration is in force");
                 self.note_configuration(&before, &state.configuration);
             }

@@ -5,14 +5,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
+    audit::{By, about_run_by_hand},
     config::Configuration,
     feed::{Subscription, again},
     model::{
         event::ChangeEvent,
-        integration::{
-            IntegrationEvent,
-            rules::{Request, requested},
-        },
+        integration::{IntegrationEvent, Replay, rules::Request},
     },
     store::{Confidential, EventSearch, Found, IntegrationList, Search, Settlement},
 };
@@ -38,6 +36,23 @@ pub enum SideEffects {
     Skip,
     /// Yes.
     Repeat,
+}
+
+impl From<SideEffects> for Replay {
+    fn from(effects: SideEffects) -> Self {
+        match effects {
+            SideEffects::Skip => Self::WithoutEffects,
+            SideEffects::Repeat => Self::WithEffects,
+        }
+    }
+}
+
+impl Audience {
+    fn name(&self) -> &str {
+        match self {
+            Self::Subscription(name) | Self::Mapping(name) => name,
+        }
+    }
 }
 
 impl App {
@@ -69,6 +84,7 @@ impl App {
         name: &str,
         id: Uuid,
         request: Request,
+        by: By<'_>,
     ) -> Result<Value, Error> {
         self.subscription(name)?;
         let missing = || Error::missing(format!("delivery {id} to subscription {name}"));
@@ -76,27 +92,14 @@ impl App {
         let (event, _) = found
             .filter(|(event, _)| event.connector == name)
             .ok_or_else(missing)?;
-        let moved = match requested(event.state, request) {
-            Some(state) => {
-                self.store()
-                    .move_integration(id, event.state, state)
-                    .await?
-            }
-            None => false,
-        };
-        if !moved {
-            let message = format!(
-                "the delivery is {}: that cannot be done with it",
-                event.state
-            );
-            return Err(Error::new(409, message));
-        }
+        self.moved(&event, request, by).await?;
         let found = self.store().integration_event(id).await?;
         found.map(|(event, _)| event.to_value()).ok_or_else(missing)
     }
 
     /// Tells recorded events again; gives `{events, told}`: how many there were, and how many
-    /// deliveries or writes were queued for them. Object hooks do not run.
+    /// deliveries or writes were queued for them. Object hooks do not run, and hooks of mappings with
+    /// side effects only where these are asked for.
     ///
     /// # Errors
     /// 404 for an unknown subscription or mapping, 409 for one that has side effects where they were
@@ -106,6 +109,7 @@ impl App {
         search: &EventSearch,
         audience: &Audience,
         effects: SideEffects,
+        by: By<'_>,
     ) -> Result<Value, Error> {
         if let Audience::Subscription(name) = audience {
             let has_effects = self.subscription(name)?.side_effects;
@@ -129,9 +133,13 @@ impl App {
             events += page.events.len();
             told += match audience {
                 Audience::Subscription(name) => self.deliver_again(name, &page.events).await?,
-                Audience::Mapping(name) => self.write_again(name, page.events).await?,
+                Audience::Mapping(name) => {
+                    self.write_again(name, page.events, effects.into()).await?
+                }
             };
             if !page.more || page.cursor >= newest {
+                let entry = json!({"to": audience.name(), "events": events, "told": told});
+                self.audit_by_hand(about_run_by_hand(self.clock(), by, "replay", entry));
                 return Ok(json!({"events": events, "told": told}));
             }
             search.after = Some(page.cursor);
@@ -151,7 +159,12 @@ impl App {
     }
 
     /// Queues one write for each object, from what it is now.
-    async fn write_again(&self, name: &str, events: Vec<ChangeEvent>) -> Result<usize, Error> {
+    async fn write_again(
+        &self,
+        name: &str,
+        events: Vec<ChangeEvent>,
+        replay: Replay,
+    ) -> Result<usize, Error> {
         let newest: BTreeMap<String, ChangeEvent> = events
             .into_iter()
             .map(|event| (event.event.object.to_string(), event))
@@ -165,7 +178,8 @@ impl App {
                 .await?
                 .map(|stored| stored.object);
             let before = told.before.or(told.after);
-            let arrival = self.engine().queued_again(name, &told.object, before, now);
+            let engine = self.engine();
+            let arrival = engine.queued_again(name, &told.object, before, now, replay);
             outbound.extend(arrival?);
         }
         let count = outbound.len();

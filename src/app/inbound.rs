@@ -1,18 +1,20 @@
 //! What comes in from external systems: signed webhooks, records that a program brings, live sync.
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::Integration,
+    audit::{By, about_run_by_hand},
+    config::{Configuration, Integration},
     connectors::MakeImporter,
     feed::{
-        Force, Import, Received, Scheme, Source, Watched, import, live::watch, receive, verify,
+        Force, Import, Known, Received, Scheme, Source, Watched, import, lister, live::watch,
+        receive, retry::Policy, verify,
     },
     hooks::Variable,
-    model::{Object, integration::rules::Switch},
+    model::{Container, Object, integration::rules::Switch},
     store::Arrived,
 };
 
@@ -128,6 +130,72 @@ impl App {
             .map_err(|error| Error::new(503, error.to_string()))
     }
 
+    /// Imports an object class as its connector lists it: what is known is left out unless it is
+    /// forced. Goes on though nobody waits for its end.
+    ///
+    /// # Errors
+    /// 404 for an unknown connector or class, 409 where no mapping brings such records in, 503 where
+    /// the system or the store fails; what was taken in until then stays.
+    pub async fn import_listed(
+        &self,
+        connector: &str,
+        class: &str,
+        force: Force,
+        by: By<'_>,
+    ) -> Result<Value, Error> {
+        let setup = self.engine().setup();
+        let target = setup.targets.get(connector);
+        let target = target.ok_or_else(|| Error::missing(format!("connector {connector}")))?;
+        if !target
+            .connector
+            .classes()
+            .iter()
+            .any(|known| known == class)
+        {
+            return Err(Error::missing(format!(
+                "object class {class} of {connector}"
+            )));
+        }
+        let watched = self.watched(connector, class);
+        if self
+            .engine()
+            .brings_in(&Container::system(connector, class))
+            .is_none()
+        {
+            let message = format!("no mapping brings records of system/{connector}/{class} in");
+            return Err(Error::new(409, message));
+        }
+        let make = lister(self.engine(), watched);
+        let (app, own) = (self.clone(), connector.to_owned());
+        let of_class = class.to_owned();
+        let task = tokio::spawn(async move { app.import(&own, &of_class, &make, force).await });
+        let ended = task.await;
+        let done = ended.map_err(|_| Error::new(500, "the import was interrupted"))??;
+        let mut told = json!(done);
+        if let Some(members) = told.as_object_mut() {
+            members.insert(
+                "class".to_owned(),
+                json!(format!("system/{connector}/{class}")),
+            );
+        }
+        let entry = about_run_by_hand(self.clock(), by, "import", told.clone());
+        self.audit_by_hand(entry);
+        Ok(told)
+    }
+
+    /// An object class as its connector's integration says that it is asked for.
+    fn watched(&self, connector: &str, class: &str) -> Watched {
+        let configuration = self.configuration();
+        let integration = configuration.integrations.get(connector);
+        let poll = integration.and_then(|integration| integration.poll.get(class));
+        Watched {
+            connector: connector.to_owned(),
+            class: class.to_owned(),
+            interval: poll.map(|poll| poll.interval).unwrap_or_default(),
+            updated_at: poll.and_then(|poll| poll.updated_at.clone()),
+        }
+    }
+
     async fn take_in(
         &self,
         connector: &str,
@@ -139,6 +207,7 @@ impl App {
             connector,
             switch,
             transaction_id,
+            known: Known::Duplicate,
         };
         let arrived = receive(self.engine(), self.clock(), source, received, None).await?;
         let Arrived::Stored(events) = arrived else {
@@ -193,13 +262,8 @@ impl App {
     fn live_tasks(&self, stop: &CancellationToken) -> TaskTracker {
         let tasks = TaskTracker::new();
         for (connector, integration) in &self.configuration().integrations {
-            for (class, poll) in &integration.poll {
-                let watched = Watched {
-                    connector: connector.clone(),
-                    class: class.clone(),
-                    interval: poll.interval,
-                    updated_at: poll.updated_at.clone(),
-                };
+            for class in integration.poll.keys() {
+                let watched = self.watched(connector, class);
                 let (engine, clock) = (self.engine().clone(), Arc::clone(&self.parts.clock));
                 tasks.spawn(watch(
                     engine,
@@ -212,6 +276,19 @@ impl App {
         }
         tasks
     }
+}
+
+/// How failures of events that come in are repeated, by connector.
+pub(super) fn policies(configuration: &Configuration) -> Arc<BTreeMap<String, Policy>> {
+    let named = configuration.integrations.iter().map(|(name, one)| {
+        let policy = Policy {
+            retries: Some(one.retries),
+            base: one.retry_delay,
+            ..Policy::default()
+        };
+        (name.clone(), policy)
+    });
+    Arc::new(named.collect())
 }
 
 fn switch(integration: &Integration) -> Switch {

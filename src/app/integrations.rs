@@ -1,13 +1,21 @@
 //! Integration events for every caller: lists, one of them, trying again, canceling.
+use std::sync::Arc;
+
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    model::integration::{
-        IntegrationEvent,
-        rules::{Request, requested},
+    audit::{By, about_moved_event},
+    mapping::Mapping,
+    model::{
+        Container,
+        audit::NewEntry,
+        integration::{
+            IntegrationEvent,
+            rules::{Request, requested},
+        },
     },
-    store::{Found, IntegrationList, Search},
+    store::{Found, IntegrationList, Search, Settlement},
 };
 
 use super::{App, Error};
@@ -61,30 +69,55 @@ impl App {
         connector: &str,
         id: Uuid,
         request: Request,
+        by: By<'_>,
     ) -> Result<IntegrationEvent, Error> {
         let event = self.integration(connector, id).await?;
-        let state = requested(event.state, request);
-        let moved = match state {
-            Some(state) => {
-                self.store()
-                    .move_integration(id, event.state, state)
-                    .await?
-            }
-            None => false,
-        };
-        if !moved {
-            let message = format!("the event is {}: that cannot be done with it", event.state);
-            return Err(Error::new(409, message));
-        }
+        self.moved(&event, request, by).await?;
         self.integration(connector, id).await
     }
 
-    fn known(&self, connector: &str) -> Result<(), Error> {
+    /// Moves an event, or a delivery, to the state that somebody asks for, and writes that down.
+    pub(super) async fn moved(
+        &self,
+        event: &IntegrationEvent,
+        request: Request,
+        by: By<'_>,
+    ) -> Result<(), Error> {
+        let refused = || {
+            let message = format!("it is {}: that cannot be done with it", event.state);
+            Error::new(409, message)
+        };
+        let to = requested(event.state, request).ok_or_else(refused)?;
+        if !self
+            .store()
+            .move_integration(event.id, event.state, to)
+            .await?
+        {
+            return Err(refused());
+        }
+        self.audit_by_hand(about_moved_event(self.clock(), by, event, to));
+        Ok(())
+    }
+
+    /// Hands over the entry about what somebody did by hand; it is on disk soon.
+    pub(super) fn audit_by_hand(&self, entry: NewEntry) {
+        let _ = self.store().settle(Settlement {
+            audit: vec![entry],
+            ..Settlement::default()
+        });
+    }
+
+    /// Whether events may be listed under this name: that of a connector, or of a managed type that a
+    /// queued mapping leads to.
+    fn known(&self, name: &str) -> Result<(), Error> {
         let setup = self.engine().setup();
-        if setup.targets.contains_key(connector) {
+        let leads_there = |mapping: &Arc<Mapping>| {
+            mapping.queued_sync.is_some() && mapping.target == Container::managed(name)
+        };
+        if setup.targets.contains_key(name) || setup.mappings.iter().any(leads_there) {
             return Ok(());
         }
-        Err(Error::missing(format!("connector {connector}")))
+        Err(Error::missing(format!("connector {name}")))
     }
 }
 

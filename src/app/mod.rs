@@ -34,7 +34,8 @@ use crate::{
     sync::Engine,
 };
 
-pub use crate::feed::Received;
+pub use crate::audit::By;
+pub use crate::feed::{Force, Received};
 pub use crate::store::{Count, EventSearch, Found, Search, SortKey, Token, Verification};
 pub use access::{Attempt, Identity};
 pub use deliveries::{Audience, SideEffects};
@@ -63,6 +64,7 @@ struct Parts {
     keys: changes::KeysAtWork,
     own: open::OwnConnectors,
     subscriptions: crate::feed::Subscriptions,
+    policies: crate::feed::retry::Policies,
     stop: CancellationToken,
     background: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }

@@ -26,6 +26,7 @@ use super::{
     changes::KeysAtWork,
     deliveries::subscriptions,
     door::Door,
+    inbound::policies,
 };
 
 /// The folder below the project folder in which living processes hold a lock each.
@@ -125,6 +126,7 @@ impl Builder {
                 keys: KeysAtWork::default(),
                 own: self.own,
                 subscriptions: Arc::new(ArcSwap::new(subscriptions(&configuration))),
+                policies: Arc::new(ArcSwap::new(policies(&configuration))),
                 stop: CancellationToken::new(),
                 background: Mutex::default(),
             }),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
+    audit::{By, about_reset},
     model::recon::{Entry, Run, RunState, Syncable, Wanted},
     store::{Found, Search},
 };
@@ -105,7 +106,10 @@ impl App {
         &self,
         scope: &str,
         since: Option<DateTime<Utc>>,
+        by: By<'_>,
     ) -> Result<Vec<String>, Error> {
-        Ok(self.reconciler().reset(scope, since).await?)
+        let names = self.reconciler().reset(scope, since).await?;
+        self.audit_by_hand(about_reset(self.clock(), by, scope, since, &names));
+        Ok(names)
     }
 }

@@ -87,6 +87,12 @@ pub enum Verb {
     Recon(super::recon::Recon),
     /// Tell recorded events again, to a subscription or through a mapping
     Replay(Replay),
+    /// Look at what comes in from other systems and goes out to queued mappings; import records
+    #[command(subcommand)]
+    Integrations(super::integrations::Integrations),
+    /// Look at deliveries of the change feed to subscriptions
+    #[command(subcommand)]
+    Deliveries(super::integrations::Deliveries),
     /// Read, export and verify the audit log
     #[command(subcommand)]
     Audit(Audit),

@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use super::{
     output::{Failure, Result},
-    service::{Answer, Ask, EventAsk, Page, PatchForm, Search, Service, Wish},
+    service::{Answer, Ask, EventAsk, Page, PatchForm, Place, Search, Service, Wish},
 };
 use crate::{
     app::{self, App, Count, SortKey},
     clock::{Clock, SystemClock},
     model::{
         ChangeRequest, Container, Filter, Object, OperationId, Precondition, Requested,
-        audit::Topic, event::Shown, patch::Patch, pointer::Pointer,
+        audit::Topic, event::Shown, integration::rules::Request, patch::Patch, pointer::Pointer,
     },
 };
 
@@ -39,6 +39,15 @@ impl Local {
             app: App::open(folder).await?,
             caller: caller(),
         })
+    }
+}
+
+impl Local {
+    fn by<'a>(&'a self, transaction_id: &'a str) -> app::By<'a> {
+        app::By {
+            caller: &self.caller,
+            transaction_id,
+        }
     }
 }
 
@@ -127,7 +136,11 @@ impl Service for Local {
     }
 
     async fn reset_syncs(&self, scope: &str, since: Option<DateTime<Utc>>) -> Result<Vec<String>> {
-        Ok(self.app.reset_syncs(scope, since).await?)
+        let transaction = SystemClock.fresh_id().to_string();
+        Ok(self
+            .app
+            .reset_syncs(scope, since, self.by(&transaction))
+            .await?)
     }
 
     async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page> {
@@ -171,7 +184,60 @@ impl Service for Local {
             Some(Value::Bool(true)) => app::SideEffects::Repeat,
             _ => app::SideEffects::Skip,
         };
-        Ok(self.app.replay(&search, &audience, effects).await?)
+        let transaction = SystemClock.fresh_id().to_string();
+        let by = self.by(&transaction);
+        Ok(self.app.replay(&search, &audience, effects, by).await?)
+    }
+
+    async fn integration_events(&self, place: &Place, search: &Search) -> Result<Page> {
+        let search = stored(search)?;
+        let found = match place {
+            Place::Integration(name) => self.app.integrations(name, &search).await?,
+            Place::Deliveries(name) => self.app.deliveries(name, &search).await?,
+            Place::Queue => self.app.queue(&search).await?,
+        };
+        Ok(Page {
+            results: found.results,
+            cursor: found.cookie,
+        })
+    }
+
+    async fn move_event(&self, place: &Place, id: Uuid, action: &str) -> Result<Value> {
+        let request = match action {
+            "cancel" => Request::Cancel,
+            _ => Request::Retry,
+        };
+        let transaction = SystemClock.fresh_id().to_string();
+        let by = self.by(&transaction);
+        Ok(match place {
+            Place::Integration(name) => {
+                let moved = self.app.move_integration(name, id, request, by);
+                moved.await?.to_value()
+            }
+            Place::Deliveries(name) => self.app.move_delivery(name, id, request, by).await?,
+            Place::Queue => {
+                let message = "name the connector of an event".to_owned();
+                return Err(Failure::Usage(message));
+            }
+        })
+    }
+
+    async fn import(&self, connector: &str, ask: &Value) -> Result<Value> {
+        let class = ask.get("class").and_then(Value::as_str);
+        let ids = ask.get("forceIds").and_then(Value::as_array);
+        let force = match (ask.get("force"), ids) {
+            (Some(Value::Bool(true)), _) => app::Force::All,
+            (_, Some(ids)) => {
+                let ids = ids.iter().filter_map(Value::as_str).map(str::to_owned);
+                app::Force::Ids(ids.collect())
+            }
+            _ => app::Force::Nothing,
+        };
+        let transaction = SystemClock.fresh_id().to_string();
+        let by = self.by(&transaction);
+        let class = class.unwrap_or_default();
+        let done = self.app.import_listed(connector, class, force, by);
+        Ok(done.await?)
     }
 
     async fn verify(&self) -> Result<Value> {

@@ -8,6 +8,7 @@ mod demo;
 mod events;
 mod hooks;
 mod init;
+mod integrations;
 mod local;
 mod migrate;
 mod ops;
@@ -99,6 +100,18 @@ async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
         Verb::Replay(verb) => {
             asking(globals, async |service| {
                 events::replay(service, verb, output).await
+            })
+            .await
+        }
+        Verb::Integrations(verb) => {
+            asking(globals, async |service| {
+                integrations::run(service, verb, output).await
+            })
+            .await
+        }
+        Verb::Deliveries(verb) => {
+            asking(globals, async |service| {
+                integrations::deliveries(service, verb, output).await
             })
             .await
         }

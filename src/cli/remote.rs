@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     output::{Failure, Result, with_causes},
-    service::{Answer, Ask, EventAsk, Page, Search, Service, Wish},
+    service::{Answer, Ask, EventAsk, Page, Place, Search, Service, Wish},
     table::{list_at, text_at},
 };
 use crate::model::{OperationId, Outcome, audit::Topic};
@@ -266,6 +266,36 @@ impl Service for Remote {
             .request(Method::POST, ["events"])
             .query(&[("_action", "replay")])
             .json(ask);
+        self.json(request).await
+    }
+
+    async fn integration_events(&self, place: &Place, search: &Search) -> Result<Page> {
+        let path = match place {
+            Place::Integration(name) => vec!["integrations", name, "events"],
+            Place::Deliveries(name) => vec!["events", "deliveries", name],
+            Place::Queue => vec!["sync", "queue"],
+        };
+        self.page(self.request(Method::GET, path), search).await
+    }
+
+    async fn move_event(&self, place: &Place, id: Uuid, action: &str) -> Result<Value> {
+        let id = id.to_string();
+        let path = match place {
+            Place::Integration(name) => vec!["integrations", name, "events", &id],
+            Place::Deliveries(name) => vec!["events", "deliveries", name, &id],
+            Place::Queue => {
+                let message = "name the connector of an event".to_owned();
+                return Err(Failure::Usage(message));
+            }
+        };
+        let request = self.request(Method::POST, path);
+        self.json(request.query(&[("_action", action)])).await
+    }
+
+    async fn import(&self, connector: &str, ask: &Value) -> Result<Value> {
+        let path = ["integrations", connector, "events"];
+        let request = self.request(Method::POST, path);
+        let request = request.query(&[("_action", "import")]).json(ask);
         self.json(request).await
     }
 

@@ -43,6 +43,12 @@ pub trait Service: Send + Sync {
     /// Tells events again: `{from, rangeStart, rangeEnd, types, to, mapping, sideEffects}` in,
     /// `{events, told}` out.
     async fn replay(&self, ask: &Value) -> Result<Value>;
+    /// Integration events or deliveries, oldest first.
+    async fn integration_events(&self, place: &Place, search: &Search) -> Result<Page>;
+    /// Takes an event up again (`retry`) or ends it (`cancel`); gives it as it is then.
+    async fn move_event(&self, place: &Place, id: Uuid, action: &str) -> Result<Value>;
+    /// Imports an object class: `{class, force, forceIds}` in, what it came to out.
+    async fn import(&self, connector: &str, ask: &Value) -> Result<Value>;
     /// Verifies the audit chain: `{entries, broken}`.
     async fn verify(&self) -> Result<Value>;
     /// `{name, ok, …}` for each connector.
@@ -53,6 +59,17 @@ pub trait Service: Send + Sync {
     async fn eval(&self, script: &Value) -> Result<Value>;
     /// Waits for what is in flight.
     async fn close(&self);
+}
+
+/// Where integration events are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// From and to a connector's system, or a managed type.
+    Integration(String),
+    /// To a subscription.
+    Deliveries(String),
+    /// On their way to queued mappings.
+    Queue,
 }
 
 /// A change as the command line asks for it.

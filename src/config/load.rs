@@ -158,6 +158,7 @@ impl Loading<'_> {
             runtime,
             files: self.files.digests.clone(),
             watched: self.files.watched.clone(),
+            read: self.files.read.clone(),
         })
     }
 

@@ -60,6 +60,8 @@ pub struct Configuration {
     pub files: BTreeMap<String, String>,
     /// Every file whose change changes this configuration, those of `${file:}` included.
     pub watched: BTreeSet<PathBuf>,
+    /// What each of these held when it was read, as a digest; none: it could not be read.
+    pub read: BTreeMap<PathBuf, Option<String>>,
 }
 
 /// What comes in from one external system.
@@ -71,6 +73,10 @@ pub struct Integration {
     pub webhook: Option<Webhook>,
     /// Object classes whose changes are asked for.
     pub poll: BTreeMap<String, Poll>,
+    /// Retries before an event is a dead letter.
+    pub retries: u32,
+    /// The pause before the first retry.
+    pub retry_delay: Duration,
 }
 
 /// Who is told of changes.
@@ -212,6 +218,8 @@ pub struct Events {
     pub keep: Duration,
     /// How many are kept.
     pub count: u64,
+    /// For how long integration events and deliveries are kept that came to their end.
+    pub keep_settled: Duration,
 }
 
 /// Logs and traces.

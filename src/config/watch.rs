@@ -11,9 +11,9 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use super::{
     Configuration, Loaded, Problem,
-    load::PROJECT,
+    load::{CONNECTORS, PROJECT},
     problem::{Place, Severity},
-    read::files::bounded,
+    read::files::{bounded, digest},
 };
 use crate::hooks::{Limits, Runtime};
 
@@ -51,10 +51,15 @@ pub fn watch(
     state: State,
     reload: impl Fn() -> Loaded + Send + Sync + 'static,
 ) -> (watch::Receiver<Arc<State>>, Watcher) {
-    let folder = state.configuration.folder.clone();
+    let configuration = &state.configuration;
+    let folder = configuration.folder.clone();
+    let marks = fingerprint(&folder, &configuration.watched);
+    // Behind the marks: what is edited from here on changes them.
+    let is_as_loaded = marks.iter().all(|(path, _)| is_loaded(configuration, path));
     let seen = Seen {
-        fingerprint: fingerprint(&folder, &state.configuration.watched),
-        watched: state.configuration.watched.clone(),
+        // What was edited since it was loaded is found, like any edit, at the first look.
+        fingerprint: if is_as_loaded { marks } else { Vec::new() },
+        watched: configuration.watched.clone(),
     };
     let (sender, receiver) = watch::channel(Arc::new(state));
     let task = tokio::spawn(follow(folder, seen, Arc::new(reload), sender));
@@ -232,6 +237,28 @@ fn line_of(text: &str, section: &str) -> usize {
         .lines()
         .position(|line| line.trim_start().starts_with(&header));
     found.map_or(1, |index| index + 1)
+}
+
+/// Whether a file holds what it held when the configuration was loaded. One that was not read by then
+/// is none of its files, unless it came into the folder since.
+fn is_loaded(configuration: &Configuration, path: &Path) -> bool {
+    let now = bounded(path).ok();
+    let now = now.map(|bytes| digest(&bytes));
+    match configuration.read.get(path) {
+        Some(then) => now == *then,
+        None => !is_of_configuration(&configuration.folder, path),
+    }
+}
+
+/// Whether a file, where it is there, is read when the folder is loaded.
+fn is_of_configuration(folder: &Path, path: &Path) -> bool {
+    let within = |inner: &str, extension: &str| {
+        path.starts_with(folder.join(inner))
+            && path.extension().is_some_and(|found| found == extension)
+    };
+    let name = path.file_name().and_then(|name| name.to_str());
+    let is_hidden = name.is_some_and(|name| name.starts_with('.'));
+    !is_hidden && path.is_file() && (within(CONNECTORS, "json") || within("hooks", "rhai"))
 }
 
 /// What the files are like now: those of the folder, and others that it names.

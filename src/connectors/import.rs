@@ -16,6 +16,12 @@ pub trait Known: Send + Sync + Debug {
     /// # Errors
     /// Where that cannot be told.
     async fn existing(&self, external_ids: &[String]) -> Result<BTreeSet<String>, Error>;
+
+    /// Up to when imports of the class are complete: what was changed before that need not be
+    /// listed. None: everything is wanted.
+    fn synced_through(&self) -> Option<DateTime<Utc>> {
+        None
+    }
 }
 
 /// A checker that importers share.

@@ -2,16 +2,23 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use crate::{
     clock::SharedClock,
-    connectors::{self, Known, MakeImporter},
-    model::integration::rules::Switch,
+    connectors::{self, ImportPage, Imported, Importer, MakeImporter, SharedKnown},
+    model::{Container, Filter, integration::rules::Switch, recon::Window},
     store::{self, Arrived, Store},
     sync::Engine,
 };
 
-use super::receive::{Received, Source, receive};
+use super::{
+    live::{Through, Watched},
+    receive::{Known, Received, Source, receive},
+};
+
+/// How many records are read at a time.
+const PAGE: usize = 500;
 
 /// What is fetched although it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,7 +34,11 @@ pub enum Force {
 
 /// What an import came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Import {
+    /// From where syncs of the class stood, up to when this one began.
+    #[serde(flatten)]
+    pub window: Option<Window>,
     /// Pages that were read.
     pub pages: usize,
     /// Records that were fetched.
@@ -54,6 +65,7 @@ struct Checker {
     connector: String,
     class: String,
     force: Force,
+    through: Option<DateTime<Utc>>,
 }
 
 /// Imports all pages of an object class.
@@ -67,10 +79,22 @@ pub async fn import(
     make: &MakeImporter,
     (switch, force): (Switch, Force),
 ) -> Result<Import, Error> {
+    let container = Container::system(connector, class);
+    let stands = engine.store().syncable(&container.to_string()).await?;
+    let version = engine.version_of(&container);
+    let is_same = version
+        .as_deref()
+        .is_none_or(|now| now == stands.sync_version);
+    let through = Through {
+        start: stands.data_synced_through.filter(|_| is_same),
+        end: clock.now(),
+        version,
+    };
     let importer = make(Arc::new(Checker {
         store: engine.store().clone(),
         connector: connector.to_owned(),
         class: class.to_owned(),
+        through: through.start.filter(|_| force != Force::All),
         force,
     }));
     let transaction_id = clock.fresh_id().to_string();
@@ -78,8 +102,13 @@ pub async fn import(
         connector,
         switch,
         transaction_id: &transaction_id,
+        known: Known::Duplicate,
     };
     let (mut done, mut cursor) = (Import::default(), None::<String>);
+    done.window = Some(Window {
+        start: through.start,
+        end: through.end,
+    });
     loop {
         let page = importer.page(cursor.as_deref()).await?;
         let now = clock.now();
@@ -101,13 +130,62 @@ pub async fn import(
         }
         cursor = page.cursor;
         if cursor.is_none() {
+            through.note(engine.store(), &container).await?;
             return Ok(done);
         }
     }
 }
 
+/// Makes an importer of what a connector lists, for object classes of which nobody knows better.
+#[must_use]
+pub fn lister(engine: &Engine, watched: Watched) -> MakeImporter {
+    let engine = engine.clone();
+    Arc::new(move |known| {
+        Box::new(Lister {
+            engine: engine.clone(),
+            watched: watched.clone(),
+            known,
+        })
+    })
+}
+
+/// Reads a class as its connector lists it.
+#[derive(Debug)]
+struct Lister {
+    engine: Engine,
+    watched: Watched,
+    known: SharedKnown,
+}
+
 #[async_trait]
-impl Known for Checker {
+impl Importer for Lister {
+    async fn page(&self, cursor: Option<&str>) -> Result<ImportPage, connectors::Error> {
+        let class = self.watched.container();
+        let cursor = cursor.map(str::to_owned);
+        let all = Filter::Literal(true);
+        let page = self.engine.list(&class, &all, cursor, PAGE).await?;
+        let ids: Vec<String> = page.objects.iter().map(|found| found.id.clone()).collect();
+        let known = self.known.existing(&ids).await?;
+        let new = page.objects.into_iter();
+        let new = new.filter(|found| !known.contains(&found.id));
+        let records = new.map(|found| Imported {
+            updated_at: self.watched.time_of(&found),
+            external_id: found.id,
+            record: found.attributes,
+        });
+        Ok(ImportPage {
+            records: records.collect(),
+            cursor: page.cursor,
+        })
+    }
+}
+
+#[async_trait]
+impl connectors::Known for Checker {
+    fn synced_through(&self) -> Option<DateTime<Utc>> {
+        self.through
+    }
+
     async fn existing(
         &self,
         external_ids: &[String],

@@ -9,15 +9,25 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::SharedClock,
     connectors::{self, Change},
-    model::{Object, TargetObject, integration::rules::Switch, pointer::Pointer},
-    store::{self, Arrived, LiveToken},
-    sync::Engine,
+    model::{
+        Container, Object, TargetObject,
+        integration::rules::Switch,
+        pointer::Pointer,
+        recon::{Syncable, Window},
+    },
+    store::{self, Arrived, LiveToken, Store},
+    sync::{Engine, Fingerprint},
 };
 
-use super::receive::{Received, Source, receive};
+use super::{
+    receive::{Known, Received, Source, receive},
+    refill::refill,
+};
 
 /// The longest pause after failures, in intervals.
 const LONGEST: u32 = 32;
+/// How often it is written down that nothing has changed.
+const QUIET: chrono::Duration = chrono::Duration::seconds(60);
 
 /// What is asked for again and again.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +88,8 @@ pub async fn watch(
     }
 }
 
-/// Asks once and stores what came; tells whether there is more already.
+/// Asks once and stores what came, or reads the class in full where that is called for; tells whether
+/// there is more already.
 ///
 /// # Errors
 /// The system or the store fails; the token stays where it is.
@@ -88,21 +99,30 @@ pub async fn ask(
     watched: &Watched,
     switch: Switch,
 ) -> Result<bool, Error> {
-    let setup = engine.setup();
-    let target = setup
-        .targets
-        .get(&watched.connector)
-        .ok_or_else(|| Error::Unknown(watched.connector.clone()))?;
+    if !engine.setup().targets.contains_key(&watched.connector) {
+        return Err(Error::Unknown(watched.connector.clone()));
+    }
     let store = engine.store();
     let before = store.live_token(&watched.connector, &watched.class).await?;
-    let call = target.connector.changes(&watched.class, before.as_deref());
-    let changes = tokio::time::timeout(target.calls.timeout, call)
-        .await
-        .unwrap_or_else(|_| Err(connectors::Error::unavailable(504, "no answer in time")))?;
-    if before.as_deref() == Some(changes.token.as_str()) && changes.changes.is_empty() {
+    let class = watched.container();
+    let stands = store.syncable(&class.to_string()).await?;
+    let version = engine.version_of(&class);
+    if before.is_some() && is_void(&stands, version.as_deref()) {
+        refill(engine, clock, watched, switch, &stands).await?;
         return Ok(false);
     }
     let now = clock.now();
+    let changes = engine.changes(&class, before.as_deref()).await?;
+    let mut through = Through {
+        start: stands.data_synced_through,
+        end: now,
+        version,
+    };
+    if before.as_deref() == Some(changes.token.as_str()) && changes.changes.is_empty() {
+        through.note_quiet(store, &class, &stands).await?;
+        return Ok(false);
+    }
+    let more = changes.more;
     let received = changes.changes.into_iter();
     let received = received
         .map(|change| of_change(watched, change, now))
@@ -118,16 +138,84 @@ pub async fn ask(
         connector: &watched.connector,
         switch,
         transaction_id: &transaction_id,
+        known: Known::Duplicate,
     };
     let arrived = receive(engine, clock.as_ref(), source, received, Some(&moved)).await?;
-    Ok(changes.more || arrived == Arrived::Overtaken)
+    let is_overtaken = arrived == Arrived::Overtaken;
+    if !more && !is_overtaken {
+        through.note(store, &class).await?;
+    }
+    Ok(more || is_overtaken)
 }
 
-fn of_change(watched: &Watched, change: Change, now: DateTime<Utc>) -> Received {
+/// Whether what was read up to now counts no more: somebody moved it back, or the mapping that brings
+/// the records in is another one.
+fn is_void(stands: &Syncable, version: Option<&str>) -> bool {
+    let is_known = !stands.sync_version.is_empty();
+    stands.resets != stands.answered_resets
+        || is_known && version.is_some_and(|version| version != stands.sync_version)
+}
+
+/// How far a sync of a class has come: every event up to there is stored.
+pub(super) struct Through {
+    pub(super) start: Option<DateTime<Utc>>,
+    pub(super) end: DateTime<Utc>,
+    pub(super) version: Option<Fingerprint>,
+}
+
+impl Through {
+    /// Writes it down; what somebody moved back meanwhile stays back.
+    pub(super) async fn note(&self, store: &Store, class: &Container) -> Result<(), store::Error> {
+        let name = class.to_string();
+        let noted = store.change_syncable(&name, |syncable| {
+            if syncable.resets == syncable.answered_resets {
+                self.mark(syncable);
+            }
+        });
+        noted.await.map(drop)
+    }
+
+    /// The same where nothing had changed, now and then: it costs a commit.
+    async fn note_quiet(
+        &mut self,
+        store: &Store,
+        class: &Container,
+        stands: &Syncable,
+    ) -> Result<(), store::Error> {
+        let next = stands.data_synced_through.map(|at| at + QUIET);
+        if next.is_none_or(|next| next <= self.end) {
+            self.note(store, class).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn mark(&self, syncable: &mut Syncable) {
+        syncable.data_synced_through = Ord::max(syncable.data_synced_through, Some(self.end));
+        syncable.sync_version = self.version.clone().unwrap_or_default();
+        syncable.last_window = Some(Window {
+            start: self.start,
+            end: self.end,
+        });
+    }
+}
+
+impl Watched {
+    /// The object class as mappings and partial syncs name it.
+    pub(super) fn container(&self) -> Container {
+        Container::system(&self.connector, &self.class)
+    }
+
+    /// When a record says that it was changed.
+    pub(super) fn time_of(&self, found: &TargetObject) -> Option<DateTime<Utc>> {
+        let field = self.updated_at.as_ref()?;
+        time_at(found, field)
+    }
+}
+
+pub(super) fn of_change(watched: &Watched, change: Change, now: DateTime<Utc>) -> Received {
     let (external_id, record, updated_at) = match change {
         Change::Present(found) => {
-            let at = watched.updated_at.as_ref();
-            let at = at.and_then(|field| time_at(&found, field)).unwrap_or(now);
+            let at = watched.time_of(&found).unwrap_or(now);
             (found.id, Some(found.attributes), at)
         }
         Change::Gone(id) => (id, None::<Object>, now),

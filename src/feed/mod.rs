@@ -5,14 +5,15 @@ mod import;
 mod inbound;
 pub mod live;
 mod receive;
+mod refill;
 pub mod retry;
 mod signature;
 mod turn;
 mod worker;
 
 pub use deliver::{Sender, Subscription, Subscriptions, again, pump};
-pub use import::{Force, Import, import};
+pub use import::{Force, Import, import, lister};
 pub use live::Watched;
-pub use receive::{Received, Source, receive};
+pub use receive::{Known, Received, Source, receive};
 pub use signature::{Scheme, Unsigned, sign, verify};
 pub use worker::Worker;

@@ -7,7 +7,7 @@ use crate::{
         ChangeKind, Container, Object,
         integration::{
             Direction, IntegrationEvent, Payload, State,
-            rules::{Switch, judge},
+            rules::{Seen, Switch, judge},
         },
     },
     store::{self, Arrival, Arrived, LiveToken},
@@ -38,6 +38,17 @@ pub struct Source<'a> {
     pub switch: Switch,
     /// What ties audit entries together.
     pub transaction_id: &'a str,
+    /// What is done about a record that is known as it is.
+    pub known: Known,
+}
+
+/// What is done about a record of which our copy has the very time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It is a duplicate.
+    Duplicate,
+    /// It is carried out again: what its mapping makes of it may be another.
+    Again,
 }
 
 /// Stores what came in, and how far its source was read; the events are carried out soon.
@@ -55,7 +66,13 @@ pub async fn receive(
     let arrivals = arrivals
         .map(|one| arrival(engine, clock, source, one))
         .collect();
-    let judged = |event: &IntegrationEvent, seen: &_| judge(event.updated_at, source.switch, seen);
+    let judged = |event: &IntegrationEvent, seen: &Seen| match source.known {
+        Known::Duplicate => judge(event.updated_at, source.switch, seen),
+        Known::Again => {
+            let seen = seen.clone().without_copy_of(event.updated_at);
+            judge(event.updated_at, source.switch, &seen)
+        }
+    };
     engine.store().arrive(arrivals, &judged, moved).await
 }
 
@@ -96,6 +113,8 @@ fn arrival(engine: &Engine, clock: &dyn Clock, source: Source<'_>, received: Rec
             after: received.record,
             caller: format!("integration:{}", source.connector),
             transaction_id: source.transaction_id.to_owned(),
+            forced: source.known == Known::Again,
+            ..Payload::default()
         },
         delivery: received.delivery,
     }

@@ -1,5 +1,7 @@
 //! When what failed is tried again. Pure.
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
 
 /// How failures are repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +12,26 @@ pub struct Policy {
     pub base: Duration,
     /// The longest pause.
     pub longest: Duration,
+}
+
+/// How failures of events that come in are repeated, by connector.
+pub type Policies = Arc<ArcSwap<BTreeMap<String, Policy>>>;
+
+/// The longest pause before an event is tried again.
+pub const LONGEST: Duration = Duration::from_secs(900);
+/// The pause before the first retry where no setting says it.
+pub const BASE: Duration = Duration::from_secs(1);
+/// Retries before an event is a dead letter where no setting says it: with these pauses, a day.
+pub const RETRIES: u32 = 100;
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            retries: Some(RETRIES),
+            base: BASE,
+            longest: LONGEST,
+        }
+    }
 }
 
 impl Policy {
@@ -28,6 +50,14 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fails_for_a_day_is_given_up_where_nobody_says_otherwise() {
+        let policy = Policy::default();
+        let pauses = (1..).map_while(|attempts| policy.pause_after(attempts));
+        let hours = pauses.sum::<Duration>().as_secs_f64() / 3_600.0;
+        assert!((20.0..26.0).contains(&hours), "{hours}");
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest_and_end_with_the_retries() {

@@ -15,36 +15,35 @@ use crate::{
     sync::{Answer, Engine, Queued},
 };
 
-use super::{deliver::Sender, retry::Policy};
+use super::{
+    deliver::Sender,
+    retry::{Policies, Policy},
+};
 
 /// How often a change is looked for that another node, or recovery, finishes.
 const LOOK: Duration = Duration::from_millis(200);
 /// How often it is looked for before it counts as never begun.
 const LOOKS: u32 = 150;
-/// The longest pause before an event is tried again.
-const LONGEST: Duration = Duration::from_secs(300);
-/// The pause before the first retry where no setting says it.
-const BASE: Duration = Duration::from_secs(1);
-
 /// An event at work.
 pub(super) struct Turn {
     engine: Engine,
     clock: SharedClock,
     sender: Sender,
+    policies: Policies,
     event: IntegrationEvent,
 }
 
 impl Turn {
     pub(super) fn new(
-        engine: Engine,
-        clock: SharedClock,
-        sender: Sender,
+        (engine, clock): (Engine, SharedClock),
+        (sender, policies): (Sender, Policies),
         event: IntegrationEvent,
     ) -> Self {
         Self {
             engine,
             clock,
             sender,
+            policies,
             event,
         }
     }
@@ -114,7 +113,8 @@ impl Turn {
             Ok(None) => return,
             Err(error) => return self.told(&error),
         };
-        match self.overtaken().await {
+        let forced = payload.as_ref().is_ok_and(|payload| payload.forced);
+        match self.overtaken(forced).await {
             // Every event is delivered, whatever came after it.
             Ok(_) if self.delivers() => {}
             Ok(None) => {}
@@ -143,8 +143,11 @@ impl Turn {
     }
 
     /// The end of an event that something newer has overtaken since it arrived.
-    async fn overtaken(&self) -> Result<Option<Ending>, store::Error> {
-        let seen = self.engine.store().seen_of(&self.event).await?;
+    async fn overtaken(&self, forced: bool) -> Result<Option<Ending>, store::Error> {
+        let mut seen = self.engine.store().seen_of(&self.event).await?;
+        if forced {
+            seen = seen.without_copy_of(self.event.updated_at);
+        }
         let judgement = judge(self.event.updated_at, Switch::On, &seen);
         let is_over = judgement.state.filter(|state| *state != State::Queued);
         Ok(is_over.map(|state| ending_of_judgement(state, &judgement)))
@@ -168,6 +171,7 @@ impl Turn {
             after: payload.after,
             caller: payload.caller,
             transaction_id: payload.transaction_id,
+            replay: payload.replay,
         };
         let answer = self.engine.change_queued(operation, queued).await;
         self.outcome_of(operation, Some(answer)).await
@@ -239,16 +243,26 @@ impl Turn {
         {
             return policy;
         }
+        if self.event.direction == Direction::Inbound {
+            let policies = self.policies.load();
+            return policies
+                .get(&self.event.connector)
+                .cloned()
+                .unwrap_or_default();
+        }
         let setup = self.engine.setup();
         let mapping = setup
             .mappings
             .iter()
             .find(|mapping| Some(&mapping.name) == self.event.mapping.as_ref());
         let queued = mapping.and_then(|mapping| mapping.queued_sync.as_ref());
+        let default = Policy::default();
         Policy {
-            retries: queued.and_then(|queued| queued.max_retries),
-            base: queued.map_or(BASE, |queued| queued.retry_delay),
-            longest: LONGEST,
+            retries: queued
+                .and_then(|queued| queued.max_retries)
+                .or(default.retries),
+            base: queued.map_or(default.base, |queued| queued.retry_delay),
+            longest: default.longest,
         }
     }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{clock::SharedClock, model::integration::IntegrationEvent, sync::Engine};
 
-use super::{deliver::Sender, turn::Turn};
+use super::{deliver::Sender, retry::Policies, turn::Turn};
 
 /// How many events are carried out at once.
 const AT_ONCE: usize = 32;
@@ -24,6 +24,7 @@ pub struct Worker {
     engine: Engine,
     clock: SharedClock,
     sender: Sender,
+    policies: Policies,
     room: Arc<Semaphore>,
     hand: Hand,
     tasks: TaskTracker,
@@ -32,11 +33,12 @@ pub struct Worker {
 impl Worker {
     /// A worker on an engine.
     #[must_use]
-    pub fn new(engine: Engine, clock: SharedClock, sender: Sender) -> Self {
+    pub fn new(engine: Engine, clock: SharedClock, sender: Sender, policies: Policies) -> Self {
         Self {
             engine,
             clock,
             sender,
+            policies,
             room: Arc::new(Semaphore::new(AT_ONCE)),
             hand: Hand::default(),
             tasks: TaskTracker::new(),
@@ -92,8 +94,9 @@ impl Worker {
         let Some(held) = self.hand.take(event.id) else {
             return;
         };
-        let clock = Arc::clone(&self.clock);
-        let turn = Turn::new(self.engine.clone(), clock, self.sender.clone(), event);
+        let own = (self.engine.clone(), Arc::clone(&self.clock));
+        let ways = (self.sender.clone(), Arc::clone(&self.policies));
+        let turn = Turn::new(own, ways, event);
         self.tasks.spawn(async move {
             let (_room, _held) = (room, held);
             if adopted {

@@ -26,6 +26,8 @@ pub struct Script {
     pub text: Arc<str>,
     /// Variables that the configuration gives it.
     pub globals: Arc<Object>,
+    /// Whether it does something elsewhere that a replay must not repeat unasked.
+    pub side_effects: bool,
     pub(super) compiled: Arc<Compiled>,
 }
 
@@ -84,6 +86,7 @@ impl Script {
             digest: digest(text).into(),
             text: text.into(),
             globals: Arc::new(globals),
+            side_effects: false,
             compiled: Arc::new(Compiled {
                 tree,
                 words: words(text),

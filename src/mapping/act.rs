@@ -243,7 +243,8 @@ impl<'c> Acting<'c, '_> {
         before: Option<&TargetObject>,
     ) -> Result<(Option<String>, Object), Failure> {
         let mapping = self.case.mapping;
-        let Some(script) = mapping.hooks.get(&hook) else {
+        let script = mapping.hooks.get(&hook);
+        let Some(script) = script.filter(|script| !self.case.scripts.leaves_out(script)) else {
             return Ok((id, after));
         };
         let mut target = Object::with_capacity(after.len() + 1);
@@ -270,7 +271,8 @@ impl<'c> Acting<'c, '_> {
     /// Runs a hook that changes nothing, but may throw.
     async fn observed(&mut self, hook: MappingHook) -> Result<(), Failure> {
         let mapping = self.case.mapping;
-        let Some(script) = mapping.hooks.get(&hook) else {
+        let script = mapping.hooks.get(&hook);
+        let Some(script) = script.filter(|script| !self.case.scripts.leaves_out(script)) else {
             return Ok(());
         };
         let bindings = self
@@ -289,6 +291,9 @@ impl<'c> Acting<'c, '_> {
         script: &crate::hooks::Script,
         effect: &Effect,
     ) -> Result<(), Failure> {
+        if self.case.scripts.leaves_out(script) {
+            return Ok(());
+        }
         let after = match &effect.step {
             Step::Write { write } => write.after(),
             _ => self.view.target().cloned(),

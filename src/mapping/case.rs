@@ -35,6 +35,18 @@ pub struct Scripts<'a> {
     pub reader: Option<&'a Arc<dyn Reader>>,
     /// The variable `context`.
     pub context: &'a Value,
+    /// Whether hooks run that have effects elsewhere.
+    pub effects: Effects,
+}
+
+/// Whether hooks run that have effects elsewhere (`"sideEffects": true`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Effects {
+    /// They run.
+    #[default]
+    Wanted,
+    /// They are left out: a replay.
+    Unwanted,
 }
 
 /// One mapping under one link qualifier for one source object.

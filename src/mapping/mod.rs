@@ -17,7 +17,7 @@ mod tests;
 mod words;
 
 pub use case::{
-    Candidates, Case, Decision, Found, Hit, Lookup, Prepared, ScriptRun, Scripts, Source,
+    Candidates, Case, Decision, Effects, Found, Hit, Lookup, Prepared, ScriptRun, Scripts, Source,
 };
 pub use confidential::confidential_targets;
 pub use failure::Failure;

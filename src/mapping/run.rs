@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Case, Failure, Mapping, ScriptRun, Scripts};
+use super::{Case, Effects, Failure, Mapping, ScriptRun, Scripts};
 use crate::{
     hooks::{Run, Script, Variable, Variables},
     model::Object,
@@ -67,6 +67,11 @@ fn object_or_null(object: Option<&Object>) -> Value {
 }
 
 impl Scripts<'_> {
+    /// Whether a hook is left out because of its effects elsewhere.
+    pub(super) fn leaves_out(&self, hook: &Script) -> bool {
+        hook.side_effects && self.effects == Effects::Unwanted
+    }
+
     /// The value of a script that is no hook.
     pub(super) async fn value(
         &self,

@@ -162,6 +162,7 @@ impl Bench {
 
     fn scripts(&self) -> Scripts<'_> {
         Scripts {
+            effects: crate::mapping::Effects::Wanted,
             runtime: &self.runtime,
             reader: None,
             context: &self.context,

@@ -120,6 +120,23 @@ pub struct Payload {
     /// What ties audit entries together.
     #[serde(default)]
     pub transaction_id: String,
+    /// Set where a recorded event is told again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
+    /// Whether it is carried out although our copy has its time already: what its mapping makes of
+    /// the record has changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
+}
+
+/// How a recorded event is told again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Replay {
+    /// Hooks with `"sideEffects": true` do not run.
+    WithoutEffects,
+    /// They run.
+    WithEffects,
 }
 
 impl Direction {

@@ -329,6 +329,8 @@ pub struct Syncable {
     pub last_window: Option<Window>,
     /// How often somebody moved `data_synced_through` back.
     pub resets: u32,
+    /// How many of these an inbound connector class has answered by reading everything again.
+    pub answered_resets: u32,
     /// When its schedule fires next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_at: Option<DateTime<Utc>>,

@@ -170,7 +170,10 @@ impl Task {
                 continue;
             }
             inspected.operation = inspected.operation.or(Some(operation));
-            match findings.iter_mut().find(|one| one.link_qualifier == qualifier) {
+            match findings
+                .iter_mut()
+                .find(|one| one.link_qualifier == qualifier)
+            {
                 Some(known) => {
                     *known = Finding {
                         agreement: known.agreement.take(),

@@ -349,7 +349,9 @@ impl Task {
         let (links, next) = match &self.mapping.source {
             Container::Managed(name) => {
                 let scope = self.links();
-                let links = store.links_without_source(scope, name, after, limit).await?;
+                let links = store
+                    .links_without_source(scope, name, after, limit)
+                    .await?;
                 let full = links.len() >= KEEP_AFTER;
                 let next = links.last().filter(|_| full).map(place);
                 (links, next)

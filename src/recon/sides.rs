@@ -129,18 +129,21 @@ impl Task {
             Err(error) => return Err(self.unreadable(&self.mapping.source, &error)),
         };
         let mut met = HashSet::new();
-        let marks = changes.changes.into_iter().filter_map(|change| match change {
-            Change::Present(found) => self.is_wanted(&found).then(|| Mark {
-                print: fingerprint(&found.attributes),
-                id: found.id,
-                updated_at: None,
-            }),
-            Change::Gone(id) => Some(Mark {
-                id,
-                print: String::new(),
-                updated_at: None,
-            }),
-        });
+        let marks = changes
+            .changes
+            .into_iter()
+            .filter_map(|change| match change {
+                Change::Present(found) => self.is_wanted(&found).then(|| Mark {
+                    print: fingerprint(&found.attributes),
+                    id: found.id,
+                    updated_at: None,
+                }),
+                Change::Gone(id) => Some(Mark {
+                    id,
+                    print: String::new(),
+                    updated_at: None,
+                }),
+            });
         let marks = marks.filter(|mark| met.insert(mark.id.clone())).collect();
         let next = changes.more.then(|| changes.token.clone());
         run.token = Some(changes.token);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sea_orm::{
     ConnectionTrait as _, DbErr, EntityTrait as _, FromQueryResult as _, QueryFilter as _,
     QueryResult, QuerySelect as _, QueryTrait as _,
-    sea_query::{Expr, ExprTrait as _, OnConflict, Query, UnionType},
+    sea_query::{Expr, ExprTrait as _, OnConflict, Order, Query, UnionType},
 };
 use uuid::Uuid;
 
@@ -127,6 +127,42 @@ impl Store {
         let lanes = lanes.map_err(Error::at(step))?;
         let ids = lanes.iter().filter_map(|lane| lane.strip_prefix(&prefix));
         Ok(ids.map(str::to_owned).collect())
+    }
+
+    /// The ids of the records of an object class of which there is a copy, behind one of them, in
+    /// their order.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn copied_ids(
+        &self,
+        connector: &str,
+        class: &str,
+        behind: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        let step = "list copies of external records";
+        let prefix = format!("in/{connector}/{class}/");
+        // The first text behind all that begin like this.
+        let end = format!("in/{connector}/{class}0");
+        let behind = format!("{prefix}{}", behind.unwrap_or_default());
+        let query = Query::select()
+            .column(record::Column::Lane)
+            .from(record::Entity)
+            .and_where(Expr::col(record::Column::Lane).gt(behind))
+            .and_where(Expr::col(record::Column::Lane).lt(end))
+            .and_where(Expr::col(record::Column::Body).is_not_null())
+            .order_by(record::Column::Lane, Order::Asc)
+            .limit(limit as u64)
+            .to_owned();
+        let rows = self.core().database.fresh().query_all(&query).await;
+        let rows = rows.map_err(Error::at(step))?;
+        let id = |row: &QueryResult| {
+            let lane: String = row.try_get_by_index(0)?;
+            Ok(lane.strip_prefix(&prefix).unwrap_or_default().to_owned())
+        };
+        let ids: Result<Vec<String>, DbErr> = rows.iter().map(id).collect();
+        ids.map_err(Error::at(step))
     }
 
     /// The token with which live sync of an object class goes on; none: it has not begun.

@@ -50,7 +50,9 @@ impl Store {
                 (page.len() as u64) < BATCH,
             );
             let over = page.into_iter().filter(|held| held.is_over);
-            dropped += self.drop_intents(over.map(|held| held.id).collect()).await?;
+            dropped += self
+                .drop_intents(over.map(|held| held.id).collect())
+                .await?;
             if is_late || is_last {
                 break;
             }

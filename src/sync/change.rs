@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     managed::ManagedType,
+    mapping::Effects,
     model::{
         ChangeKind, Lineage, Object, OperationId, OperationRecord, PlannedRow, Purpose,
         ResourceName, RowResult, SagaState, Step, TargetObject,
@@ -20,6 +21,9 @@ use crate::{
 };
 
 use super::{error::Refusal, follow::Asked, queue, recover::intent_of, setup::Setup};
+
+/// Where the request of a replay says whether hooks with effects elsewhere run.
+const EFFECTS: &str = "/additionalParameters/sideEffects";
 
 /// The facts of a change. They go into the journal as they are, so that another process can carry on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -265,6 +269,15 @@ impl Context {
             managed,
             redactor,
             origin: None,
+        }
+    }
+
+    /// Whether hooks run that have effects elsewhere: not in a replay, unless it was asked for.
+    pub(super) fn effects(&self) -> Effects {
+        let asked = self.change.request.pointer(EFFECTS);
+        match asked.and_then(Value::as_bool) {
+            Some(false) => Effects::Unwanted,
+            Some(true) | None => Effects::Wanted,
         }
     }
 

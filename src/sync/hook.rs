@@ -31,7 +31,9 @@ pub(super) fn constant(object: Option<&Object>) -> Variable {
 
 pub(super) fn surroundings(context: &Context) -> Value {
     let change = &context.change;
+    let replayed = change.request.pointer("/additionalParameters/replayed");
     json!({
+        "replayed": replayed == Some(&Value::Bool(true)),
         "caller": change.caller,
         "transactionId": change.transaction_id,
         "operation": change.id,

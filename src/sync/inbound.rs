@@ -16,9 +16,11 @@ use super::{
     admit::Attempt,
     change::{Change, Context},
     error::{Answer, Refusal},
+    fingerprint::Fingerprint,
     inspect::requested_of,
     plan::inspect::Sight,
     run::interrupted,
+    version::sync_version,
 };
 
 /// A record of an external system, as it came from there.
@@ -60,6 +62,13 @@ impl Engine {
     pub fn brings_in(&self, source: &Container) -> Option<String> {
         let setup = self.setup();
         mapping_from(&setup, source).map(|mapping| mapping.name.clone())
+    }
+
+    /// The version of the mapping that brings records of a container in.
+    #[must_use]
+    pub fn version_of(&self, source: &Container) -> Option<Fingerprint> {
+        let setup = self.setup();
+        mapping_from(&setup, source).map(|mapping| sync_version(mapping))
     }
 
     /// What an external record means under the first enabled mapping of its class. Reads only.

@@ -1,11 +1,9 @@
 //! Reading many objects of a system for reconciliation, a page at a time.
 use crate::{
-<<<<<<< HEAD
-    connectors::{Error, IdPage, Page, Query},
-=======
-    connectors::{Changes, Error, Page, Query},
->>>>>>> f42e3c7 (Keep what a cut-off reconciliation has done, drop old rows in batches, and go by change tokens of systems)
-    mapping::{LinkQualifiers, Mapping, Scripts, Source, after_reconciliation, link_qualifiers},
+    connectors::{Changes, Error, IdPage, Page, Query},
+    mapping::{
+        Effects, LinkQualifiers, Mapping, Scripts, Source, after_reconciliation, link_qualifiers,
+    },
     model::{Container, Filter, TargetObject},
 };
 
@@ -96,6 +94,7 @@ impl Engine {
             runtime: &setup.scripts,
             reader: Some(&reader),
             context: &serde_json::Value::Null,
+            effects: Effects::Wanted,
         };
         let ran = after_reconciliation(mapping, scripts, run, statistics).await?;
         for line in &ran.log {
@@ -117,6 +116,7 @@ impl Engine {
             runtime: &setup.scripts,
             reader: None,
             context: &serde_json::Value::Null,
+            effects: Effects::Wanted,
         };
         link_qualifiers(mapping, Source::NONE, scripts)
             .await

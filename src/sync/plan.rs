@@ -189,6 +189,7 @@ impl Engine {
             runtime: &context.setup.scripts,
             reader: Some(&reader),
             context: &surroundings,
+            effects: context.effects(),
         };
         let mappings = mappings_of(context).into_iter();
         let made = mappings.map(|mapping| self.mapping(context, mapping, source, scripts, ground));

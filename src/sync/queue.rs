@@ -10,7 +10,7 @@ use crate::{
     model::{
         ChangeKind, ChangeRequest, Container, Lineage, Object, OperationId, Purpose, Requested,
         ResourceName,
-        integration::{Direction, IntegrationEvent, Payload, State},
+        integration::{Direction, IntegrationEvent, Payload, Replay, State},
     },
     store::Arrival,
 };
@@ -41,6 +41,24 @@ pub struct Queued {
     pub caller: String,
     /// What ties audit entries together.
     pub transaction_id: String,
+    /// Set where a recorded event is told again.
+    pub replay: Option<Replay>,
+}
+
+/// What hooks see of the request: a replay says that it is one.
+fn request_of(place: &ResourceName, replay: Option<Replay>) -> serde_json::Value {
+    let (method, parameters) = match replay {
+        None => ("queuedSync", json!({})),
+        Some(replay) => {
+            let effects = replay == Replay::WithEffects;
+            ("replay", json!({"replayed": true, "sideEffects": effects}))
+        }
+    };
+    json!({
+        "method": method,
+        "resourcePath": place.to_string(),
+        "additionalParameters": parameters,
+    })
 }
 
 /// The lane of one mapping for one object; the name of no real object.
@@ -67,10 +85,7 @@ pub(super) fn mapping_of<'a>(
 /// Whether a change may be one in the lane of a queue: a queue's own, or a reconciliation's of what
 /// the queue would write.
 fn is_of_queue(lineage: &Lineage) -> bool {
-    matches!(
-        lineage.purpose,
-        Purpose::Queued | Purpose::Reconciliation
-    )
+    matches!(lineage.purpose, Purpose::Queued | Purpose::Reconciliation)
 }
 
 /// The type of the object that changes. That of a queued change is without its hooks: they had their
@@ -98,11 +113,7 @@ impl Engine {
         let name = place(&queued.mapping, &queued.id);
         let request = ChangeRequest {
             container: name.container.clone(),
-            request: json!({
-                "method": "queuedSync",
-                "resourcePath": name.to_string(),
-                "additionalParameters": {},
-            }),
+            request: request_of(&name, queued.replay),
             requested: Requested::Notify {
                 kind: queued.kind,
                 id: queued.id,
@@ -146,6 +157,7 @@ impl Engine {
         object: &ResourceName,
         before: Option<Object>,
         now: Option<Object>,
+        replay: Replay,
     ) -> Result<Option<Arrival>, Refusal> {
         let setup = self.setup();
         let found = setup.mappings.iter().find(|known| known.name == mapping);
@@ -173,7 +185,9 @@ impl Engine {
             started_at: self.clock().now(),
             attempt: 1,
         };
-        Ok(Some(self.arrival(found, &change)))
+        let mut arrival = self.arrival(found, &change);
+        arrival.payload.replay = Some(replay);
+        Ok(Some(arrival))
     }
 
     fn arrival(&self, mapping: &Mapping, change: &Change) -> Arrival {
@@ -213,6 +227,7 @@ impl Engine {
                 after: change.new.clone(),
                 caller: change.caller.clone(),
                 transaction_id: change.transaction_id.clone(),
+                ..Payload::default()
             },
             delivery: None,
         }

@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 
 use crate::support::{
     server::eventually,
-    world::{Process, Shape, World, delete, put},
+    world::{BY, Process, Shape, World, delete, put},
 };
 
 /// A subscriber that remembers what it was told.
@@ -218,7 +218,7 @@ fn a_dead_letter_lets_others_pass_and_is_sent_again_by_hand() {
     );
     let id = dead["_id"].as_str().unwrap().parse().unwrap();
     process
-        .run(process.app.move_delivery("crm", id, Request::Retry))
+        .run(process.app.move_delivery("crm", id, Request::Retry, BY))
         .unwrap();
     until(&process, "a is told", || {
         listener.names("a") == [json!("one")]
@@ -246,8 +246,9 @@ fn what_is_told_again_says_so_and_side_effects_are_not_repeated_unasked() {
         ..EventSearch::default()
     };
     let audience = Audience::Subscription("crm".into());
-    let replay =
-        |audience: &Audience, effects| process.run(process.app.replay(&search, audience, effects));
+    let replay = |audience: &Audience, effects| {
+        process.run(process.app.replay(&search, audience, effects, BY))
+    };
     assert_eq!(replay(&audience, SideEffects::Skip).unwrap_err().code, 409);
     let told = replay(&audience, SideEffects::Repeat).unwrap();
     assert_eq!(told, json!({"events": 2, "told": 2}));

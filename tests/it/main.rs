@@ -21,6 +21,7 @@ mod four_targets;
 mod hooks;
 mod hr_run;
 mod imports;
+mod inbound_classes;
 mod integrations;
 mod kill;
 mod licences;

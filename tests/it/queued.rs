@@ -2,18 +2,20 @@
 use std::time::Duration;
 
 use recant::{
-    app::{App, Count, Search},
+    app::{App, Audience, Count, EventSearch, Search, SideEffects},
     model::{
         Filter, Outcome,
         integration::{State, rules::Request},
+        recon::Wanted,
     },
+    sync::checkpoint::{self, Point},
 };
 use serde_json::{Value, json};
 
 use crate::support::{
     server::eventually,
     target::{Ask, Fault},
-    world::{Process, Shape, World, delete, put},
+    world::{BY, Process, Shape, World, delete, put},
 };
 
 /// `t1` at once, `t2` queued with these keys beside `enabled`.
@@ -153,7 +155,7 @@ fn a_dead_letter_waits_for_somebody_and_an_old_one_overwrites_nothing() {
     let letter = process.run(queue(&process.app)).remove(0);
     assert_eq!(letter["attempts"], 2);
     let id = letter["_id"].as_str().unwrap().parse().unwrap();
-    let act = |request| process.run(process.app.move_integration("t2", id, request));
+    let act = |request| process.run(process.app.move_integration("t2", id, request, BY));
     assert_eq!(act(Request::Retry).unwrap().state, State::Queued);
     until(&world, &process, &json!({"a": {"name": "one"}}));
     assert_eq!(act(Request::Cancel).unwrap_err().code, 409);
@@ -170,7 +172,7 @@ fn a_dead_letter_waits_for_somebody_and_an_old_one_overwrites_nothing() {
         .find(|event| event["state"] == "canceled")
         .unwrap();
     let id = canceled["_id"].as_str().unwrap().parse().unwrap();
-    let act = |request| process.run(process.app.move_integration("t2", id, request));
+    let act = |request| process.run(process.app.move_integration("t2", id, request, BY));
     act(Request::Retry).unwrap();
     until(&world, &process, &json!({"a": {"name": "five"}}));
     let again = process.run(process.app.integration("t2", id)).unwrap();
@@ -239,7 +241,7 @@ fn what_cannot_be_opened_is_a_dead_letter_and_holds_up_nothing() {
         "{why}"
     );
     let id = letter["_id"].as_str().unwrap().parse().unwrap();
-    let canceled = process.app.move_integration("t2", id, Request::Cancel);
+    let canceled = process.app.move_integration("t2", id, Request::Cancel, BY);
     assert_eq!(process.run(canceled).unwrap().state, State::Canceled);
     synced(&process, "a", json!({"name": "two"}));
     until(&world, &process, &json!({"a": {"name": "two"}}));
@@ -288,4 +290,103 @@ fn a_crash_loses_nothing_of_the_queue() {
     assert_eq!(all.len(), 18);
     let verified = process.run(process.app.verify_audit()).unwrap();
     assert_eq!(verified.broken, None);
+}
+
+#[test]
+fn hooks_with_side_effects_run_on_replay_only_where_they_are_asked_for() {
+    let hook = |effects: bool, line: &str| {
+        json!({"type": "text/rhai", "sideEffects": effects,
+            "source": format!("{line} target.department = `${{context.replayed}}`;")})
+    };
+    let world = World::new(&Shape {
+        targets: 1,
+        mapping: json!({"onUpdate": hook(true, "target.mail = \"sent\";")}),
+        ..Shape::default()
+    });
+    let process = world.start();
+    synced(&process, "a", json!({"name": "one"}));
+    synced(&process, "a", json!({"name": "two"}));
+    let sent = json!({"name": "two", "mail": "sent", "department": "false"});
+    assert_eq!(world.dump()[0]["a"], sent, "a live change runs it");
+    let spoiled = || world.targets[0].put("a", json!({"name": "spoiled"}));
+    let replay = |effects| {
+        spoiled();
+        let search = EventSearch {
+            after: Some(0),
+            ..EventSearch::default()
+        };
+        let audience = Audience::Mapping("user_t1".into());
+        let told = process.app.replay(&search, &audience, effects, BY);
+        assert_eq!(process.run(told).unwrap()["told"], 1);
+        process.run(eventually("it is written again", || async {
+            queue(&process.app).await.is_empty() && world.dump()[0]["a"]["name"] == "two"
+        }));
+        world.dump()[0]["a"].clone()
+    };
+    assert_eq!(
+        replay(SideEffects::Skip),
+        json!({"name": "two"}),
+        "left out"
+    );
+    let again = json!({"name": "two", "mail": "sent", "department": "true"});
+    assert_eq!(
+        replay(SideEffects::Repeat),
+        again,
+        "asked for, and it is told so"
+    );
+}
+
+#[test]
+fn what_a_reconciliation_on_another_node_writes_is_not_written_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stores = vec![format!("sqlite://{}/shared.db", folder.path().display())];
+    stores.extend(crate::integrations::databases());
+    for store in stores {
+        let shape = Shape {
+            targets: 1,
+            on_sync: None,
+            mapping: json!({"queuedSync": {"enabled": true, "retryDelay": 20}}),
+            store: Some(store.clone()),
+            ..Shape::default()
+        };
+        let here = World::new(&shape);
+        let mut there = World::new(&shape);
+        there.targets.clone_from(&here.targets);
+        let target = &here.targets[0];
+        let first = here.start();
+        synced(&first, "a", json!({"name": "old"}));
+        first.run(eventually("it is written", || async {
+            target.dump().contains_key("a")
+        }));
+        target.put("a", json!({"name": "drift"}));
+        let stopped = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let flag = std::sync::Arc::clone(&stopped);
+        checkpoint::watch(first.app.engine().store().node(), move |point| {
+            let hit = matches!(point, Point::BeforeWrite(_));
+            flag.fetch_or(hit, std::sync::atomic::Ordering::SeqCst);
+            hit
+        });
+        let wanted = Wanted::full("user_t1");
+        first
+            .run(first.app.start_recon(wanted, "test", "t"))
+            .unwrap();
+        first.run(eventually("it is about to write", || async {
+            stopped.load(std::sync::atomic::Ordering::SeqCst)
+        }));
+        let other = there.start();
+        let writes = target.log().len();
+        synced(&other, "a", json!({"name": "new"}));
+        other.run(async { tokio::time::sleep(Duration::from_millis(700)).await });
+        assert_eq!(
+            target.log().len(),
+            writes,
+            "{store}: the queue waits for it"
+        );
+        first.crash();
+        other.run(eventually("the newest stands", || async {
+            queue(&other.app).await.is_empty() && target.dump()["a"]["name"] == "new"
+        }));
+        assert_eq!(*target.overlaps.lock().unwrap(), 0, "{store}");
+        other.crash();
+    }
 }

@@ -109,6 +109,36 @@ pub(crate) struct Replayed {
     told: u64,
 }
 
+/// What is imported.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct ImportWanted {
+    /// The object class
+    class: String,
+    /// Whether what is known is brought in again
+    force: Option<bool>,
+    /// Records with these ids are brought in even so
+    force_ids: Option<Vec<String>>,
+}
+
+/// What an import came to.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Imported {
+    /// The class as `system/CONNECTOR/CLASS`
+    class: String,
+    /// Up to when the class was complete before; absent where it never was
+    window_start_date: Option<DateTime<Utc>>,
+    /// When the import began
+    window_end_date: Option<DateTime<Utc>>,
+    /// Pages that were read
+    pages: u64,
+    /// Records that were taken from them
+    fetched: u64,
+    /// Events that were stored
+    stored: u64,
+}
+
 /// What was stored of a webhook.
 #[derive(ToSchema)]
 pub(crate) struct Receipt {

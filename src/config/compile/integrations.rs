@@ -58,6 +58,8 @@ pub(crate) fn compile(context: &mut Context<'_>, connectors: &Connectors) -> Com
             enabled: one.enabled.unwrap_or(true),
             webhook,
             poll,
+            retries: one.retries.unwrap_or(100),
+            retry_delay: Duration::from_millis(one.retry_delay.unwrap_or(1_000)),
         };
         if integrations.insert(name.clone(), integration).is_some() {
             context.error(

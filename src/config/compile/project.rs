@@ -254,10 +254,14 @@ fn changes(written: &written::Changes) -> Changes {
 }
 
 fn events(written: &written::Events) -> Events {
-    let days = u64::from(written.keep_days.unwrap_or(30));
+    let days_of = |days: Option<u32>| {
+        let days = u64::from(days.unwrap_or(30));
+        Duration::from_secs(days * 24 * 60 * 60)
+    };
     Events {
-        keep: Duration::from_secs(days * 24 * 60 * 60),
+        keep: days_of(written.keep_days),
         count: written.keep_count.unwrap_or(1_000_000),
+        keep_settled: days_of(written.keep_settled_days),
     }
 }
 

@@ -135,6 +135,18 @@ impl Context<'_> {
         owner: &Owner,
         hook: &str,
     ) -> Option<Script> {
+        let mut script = self.compiled_script(written, pointer, owner, hook)?;
+        script.side_effects = written.side_effects.unwrap_or_default();
+        Some(script)
+    }
+
+    fn compiled_script(
+        &mut self,
+        written: &written::Script,
+        pointer: &str,
+        owner: &Owner,
+        hook: &str,
+    ) -> Option<Script> {
         let Owner { kind, name } = owner;
         let whose = format!("the script of {kind} `{name}`, hook `{hook}`");
         let language = written.kind.as_deref()?;

@@ -22,6 +22,8 @@ pub(crate) struct Files {
     pub(crate) digests: BTreeMap<String, String>,
     /// Every file whose content matters, digests or not.
     pub(crate) watched: BTreeSet<PathBuf>,
+    /// What each of them held when it was read, as a digest; none: it could not be read.
+    pub(crate) read: BTreeMap<PathBuf, Option<String>>,
 }
 
 /// What came of reading a file that may be missing.
@@ -38,14 +40,23 @@ impl Files {
             folder: folder.to_owned(),
             digests: BTreeMap::new(),
             watched: BTreeSet::new(),
+            read: BTreeMap::new(),
         }
+    }
+
+    /// A file's bytes, wherever it is; it is watched from now on.
+    pub(crate) fn bytes(&mut self, path: &Path) -> std::io::Result<Vec<u8>> {
+        self.watched.insert(path.to_owned());
+        let bytes = bounded(path);
+        let digest = bytes.as_ref().ok().map(|bytes| digest(bytes));
+        self.read.insert(path.to_owned(), digest);
+        bytes
     }
 
     /// The text of a file of the folder. All but a missing file is reported here.
     pub(crate) fn text(&mut self, file: &str, problems: &mut Problems) -> Reading {
         let path = self.folder.join(file);
-        self.watched.insert(path.clone());
-        let bytes = match bounded(&path) {
+        let bytes = match self.bytes(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Reading::Missing,
             Err(error) => {
@@ -53,8 +64,7 @@ impl Files {
                 return Reading::Unreadable;
             }
         };
-        self.digests
-            .insert(file.to_owned(), hexadecimal(&Sha256::digest(&bytes)));
+        self.digests.insert(file.to_owned(), digest(&bytes));
         match String::from_utf8(bytes) {
             Ok(text) => Reading::Text(text.trim_start_matches('\u{feff}').to_owned()),
             Err(error) => {
@@ -119,6 +129,11 @@ impl Files {
         found.sort();
         found
     }
+}
+
+/// The digest by which a file's content is known again.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
 }
 
 /// A file's bytes, at most [`LARGEST_FILE`] of them, and never a device or a pipe.

@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::{
     Document, Files,
     document::{item, step},
-    files::bounded,
 };
 use crate::config::problem::Problems;
 
@@ -104,8 +103,9 @@ impl Substitution<'_> {
 
     fn file(&mut self, path: &str, pointer: &str) -> String {
         let full = self.files.folder.join(path);
-        self.files.watched.insert(full.clone());
-        let text = bounded(&full)
+        let text = self
+            .files
+            .bytes(&full)
             .map_err(|error| error.to_string())
             .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".into()));
         match text {

@@ -54,6 +54,50 @@ async fn good_bad_good() {
 }
 
 #[tokio::test]
+async fn what_was_edited_between_load_and_watch_is_taken_up() {
+    let environment = r#"{"objects": [{"name": "user", "schema": {"properties": {},
+        "title": "${file:title.txt}"}, "onSync": {"type": "text/rhai", "file": "sync.rhai"}}]}"#;
+    type Edit = fn(&Folder);
+    let edits: [Edit; 4] = [
+        |folder| folder.write("hooks/sync.rhai", "2"),
+        |folder| folder.write("title.txt", "b"),
+        |folder| folder.write("hooks/other.rhai", "1"),
+        |folder| std::fs::remove_file(folder.path("hooks/sync.rhai")).unwrap(),
+    ];
+    for (number, edit) in edits.into_iter().enumerate() {
+        let folder = Arc::new(
+            Folder::new()
+                .with("conf/managed.json", environment)
+                .with("title.txt", "a")
+                .with("hooks/sync.rhai", "1"),
+        );
+        let loaded = folder.load();
+        let before = loaded.configuration.expect("a good folder");
+        let state = State {
+            configuration: Arc::new(before),
+            problems: loaded.problems,
+        };
+        let then = Arc::clone(&state.configuration);
+        edit(&folder);
+        let again = Arc::clone(&folder);
+        let (mut receiver, _watcher) = watch(state, move || again.load());
+        let is_taken_up =
+            |state: &State| has_error(state) || !Arc::ptr_eq(&state.configuration, &then);
+        until(&mut receiver, is_taken_up).await;
+        assert!(number < 4);
+    }
+    // Without an edit nothing is loaded again.
+    let folder = Arc::new(
+        Folder::new()
+            .with("conf/managed.json", TYPE)
+            .with("hooks/sync.rhai", "1"),
+    );
+    let (mut receiver, _watcher) = watched(&folder);
+    let changed = tokio::time::timeout(Duration::from_secs(2), receiver.changed());
+    assert!(changed.await.is_err());
+}
+
+#[tokio::test]
 async fn a_deleted_file_counts_as_bad() {
     let folder = Arc::new(Folder::new().with("recant.toml", "[limits]\noperations = 5000\n"));
     let (mut receiver, _watcher) = watched(&folder);

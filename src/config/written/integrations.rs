@@ -69,6 +69,13 @@ pub(crate) struct Integration {
     #[serde(default)]
     #[schemars(with = "Option<BTreeMap<String, Poll>>")]
     pub(crate) poll: Option<BTreeMap<String, Option<Poll>>>,
+    /// Retries before an event that fails is a dead letter, which waits for somebody; 100 if left
+    /// out, which takes about a day.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) retries: Option<u32>,
+    /// Milliseconds before the first retry, doubled each time up to 15 minutes; 1000 if left out.
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub(crate) retry_delay: Option<u64>,
 }
 
 /// Events that a system sends.

@@ -175,6 +175,10 @@ pub(crate) struct Events {
     /// How many events are kept, the newest ones; 1000000 if left out.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub(crate) keep_count: Option<u64>,
+    /// Days for which integration events and deliveries are kept that came to their end; 30 if left
+    /// out. Dead letters stay until somebody has looked at them.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub(crate) keep_settled_days: Option<u32>,
 }
 
 /// Logs and traces.

@@ -17,6 +17,9 @@ pub(crate) struct Script {
     pub(crate) source: Option<String>,
     /// Variables that the script sees, by name.
     pub(crate) globals: Option<Map<String, Value>>,
+    /// Whether this hook of a mapping has effects elsewhere, such as a mail, so that a replay runs
+    /// it only where it is asked for; false if left out.
+    pub(crate) side_effects: Option<bool>,
 }
 
 /// A text or a script.

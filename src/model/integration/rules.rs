@@ -31,6 +31,15 @@ pub struct Seen {
     pub is_busy: bool,
 }
 
+impl Seen {
+    /// The same for an event that counts although our copy has its very time.
+    #[must_use]
+    pub fn without_copy_of(self, at: DateTime<Utc>) -> Self {
+        let cached = self.cached.filter(|(time, _)| *time != at);
+        Self { cached, ..self }
+    }
+}
+
 /// What becomes of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Judgement {

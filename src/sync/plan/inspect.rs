@@ -145,6 +145,7 @@ impl Engine {
             runtime: &context.setup.scripts,
             reader: Some(&reader),
             context: &surroundings,
+            effects: context.effects(),
         };
         let source = match sight {
             Sight::Source(..) => Source {

@@ -168,12 +168,86 @@ async fn a_live_reader_goes_on_where_it_was() {
     assert!(fresh.stream.next().await.is_none_or(|end| end.is_ok()));
 }
 
-struct Lines<S> {
+#[tokio::test]
+async fn a_live_reader_does_not_wait_between_full_pages() {
+    let folder = Folder::new().await;
+    let server = Running::start(&folder).await;
+    for number in 0..60 {
+        let id = format!("p{}", number % 10);
+        let person = json!({"userName": format!("n{number}")});
+        let path = format!("/managed/user/{id}");
+        assert!(server.client.json("PUT", &path, &person).await.status < 300);
+    }
+    let url = format!("http://{}/events?limit=3", server.address);
+    let response = reqwest::Client::new()
+        .get(&url)
+        .header("accept", "text/event-stream")
+        .header("last-event-id", "0");
+    let mut live = Lines::new(response.send().await.unwrap());
+    let began = std::time::Instant::now();
+    for _ in 0..60 {
+        live.event().await;
+    }
+    // A wait for news between two pages takes half a second.
+    let spent = began.elapsed();
+    assert!(spent < Duration::from_secs(5), "{spent:?} for twenty pages");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_readers_right_to_it() {
+    let folder = Folder::new().await;
+    let server = Running::start(&folder).await;
+    let url = format!("http://{}/events", server.address);
+    let stream = async |token: Option<&str>| {
+        let request = reqwest::Client::new()
+            .get(&url)
+            .header("accept", "text/event-stream");
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        Lines::new(request.send().await.unwrap())
+    };
+    let mut nobody = stream(None).await;
+    let roles = ["auditor".to_owned()];
+    let (text, token) = server.app.make_token("reader", &roles, None).await.unwrap();
+    let end = nobody.event().await;
+    assert!(end.contains("event: error") && end.contains("401"), "{end}");
+    let secret = secrecy::ExposeSecret::expose_secret(&text).to_owned();
+    let mut reader = stream(Some(&secret)).await;
+    let admin = client(&server.app, &server.client, &["admin"]).await;
+    put(&admin, "a", &json!({"userName": "a"}), 201).await;
+    assert!(reader.event().await.contains("managed/user/a"));
+    server.app.revoke_token(&token.id).await.unwrap();
+    put(&admin, "b", &json!({"userName": "b"}), 201).await;
+    let end = reader.event().await;
+    assert!(end.contains("event: error") && end.contains("401"), "{end}");
+    assert!(
+        reader.stream.next().await.is_none(),
+        "nothing comes after that"
+    );
+    server.stop().await;
+}
+
+type Bytes = dyn futures::Stream<Item = reqwest::Result<axum::body::Bytes>> + Send;
+
+impl Lines<Bytes> {
+    fn new(response: reqwest::Response) -> Self {
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self {
+            stream: Box::pin(response.bytes_stream()),
+            text: String::new(),
+        }
+    }
+}
+
+struct Lines<S: ?Sized> {
     stream: std::pin::Pin<Box<S>>,
     text: String,
 }
 
-impl<S: futures::Stream<Item = reqwest::Result<axum::body::Bytes>>> Lines<S> {
+impl<S: ?Sized + futures::Stream<Item = reqwest::Result<axum::body::Bytes>>> Lines<S> {
     /// The next event of the stream.
     async fn event(&mut self) -> String {
         loop {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::support::{
     target::{Ask, Fault},
-    world::{Process, delete, put},
+    world::{BY, Process, delete, put},
 };
 
 fn run_of(process: &Process, wanted: Wanted) -> Run {
@@ -68,18 +68,32 @@ fn a_reverse_run_takes_the_mapping_of_the_other_direction() {
         ..Wanted::full(mapping)
     };
     let run = run_of(&process, reverse("back"));
-    assert_eq!((run.mapping.as_str(), run.counts.created), ("in", 1), "{run:?}");
+    assert_eq!(
+        (run.mapping.as_str(), run.counts.created),
+        ("in", 1),
+        "{run:?}"
+    );
     assert_eq!(process.read("a").unwrap()["name"], "Ann");
-    process.change(put("a", json!({"name": "Bea", "mail": "a@x"}))).unwrap();
+    process
+        .change(put("a", json!({"name": "Bea", "mail": "a@x"})))
+        .unwrap();
     let run = run_of(&process, reverse("in"));
-    assert_eq!((run.mapping.as_str(), run.counts.updated), ("back", 1), "{run:?}");
+    assert_eq!(
+        (run.mapping.as_str(), run.counts.updated),
+        ("back", 1),
+        "{run:?}"
+    );
     assert_eq!(world.dump()[0]["a"]["name"], "Bea");
     let one_way = super::world(json!({}));
     let process = one_way.start();
     let start = process.app.start_recon(reverse("user_t1"), "test", "t");
     let refused = process.run(start).unwrap_err();
     assert_eq!(refused.code, 400);
-    assert!(refused.message.contains("no mapping leads from system/t1/account"));
+    assert!(
+        refused
+            .message
+            .contains("no mapping leads from system/t1/account")
+    );
 }
 
 #[test]
@@ -87,14 +101,19 @@ fn a_system_that_tells_what_changed_is_not_read_in_full() {
     let world = both_ways();
     let target = &world.targets[0];
     for number in 0..20 {
-        target.put(&format!("p{number:02}"), json!({"name": "old", "mail": "m"}));
+        target.put(
+            &format!("p{number:02}"),
+            json!({"name": "old", "mail": "m"}),
+        );
     }
     let process = world.start();
     let first = run_of(&process, partial("in"));
     assert!(first.whole, "nothing was synced yet");
     assert_eq!(first.counts.created, 20);
     let through = first.window.unwrap().end;
-    syncable(&process, "in", |one| one.data_synced_through == Some(through));
+    syncable(&process, "in", |one| {
+        one.data_synced_through == Some(through)
+    });
     target.put("p03", json!({"name": "new", "mail": "m"}));
     target.put("p03", json!({"name": "newer", "mail": "m"}));
     target.put("x", json!({"name": "x", "mail": "m"}));
@@ -116,25 +135,42 @@ fn a_system_that_tells_what_changed_is_not_read_in_full() {
     assert_eq!(process.read("p03").unwrap()["name"], "newer");
     assert!(process.read("p07").is_none());
     let through = second.window.unwrap().end;
-    syncable(&process, "in", |one| one.data_synced_through == Some(through));
+    syncable(&process, "in", |one| {
+        one.data_synced_through == Some(through)
+    });
     let reads = target.asked(Ask::Read);
     let third = run_of(&process, partial("in"));
-    assert_eq!((third.counts.sources_processed, third.counts.entries), (0, 0));
+    assert_eq!(
+        (third.counts.sources_processed, third.counts.entries),
+        (0, 0)
+    );
     assert_eq!(target.asked(Ask::Read), reads, "only the window was read");
     // A dry run moves nothing on.
     target.put("p04", json!({"name": "new", "mail": "m"}));
-    assert_eq!(run_of(&process, dry(partial("in"))).counts.sources_processed, 1);
+    assert_eq!(
+        run_of(&process, dry(partial("in")))
+            .counts
+            .sources_processed,
+        1
+    );
     assert_eq!(run_of(&process, partial("in")).counts.updated, 1);
     // What the system has forgotten is found by looking at everything, once.
     target.put("p05", json!({"name": "new", "mail": "m"}));
     target.forget_changes();
     let forgotten = run_of(&process, partial("in"));
     assert!(forgotten.whole);
-    assert_eq!((forgotten.counts.updated, forgotten.state), (1, RunState::Success));
+    assert_eq!(
+        (forgotten.counts.updated, forgotten.state),
+        (1, RunState::Success)
+    );
     let through = forgotten.window.unwrap().end;
-    syncable(&process, "in", |one| one.data_synced_through == Some(through));
+    syncable(&process, "in", |one| {
+        one.data_synced_through == Some(through)
+    });
     assert!(!run_of(&process, partial("in")).whole);
-    process.run(process.app.reset_syncs("system/t1/account", None)).unwrap();
+    process
+        .run(process.app.reset_syncs("system/t1/account", None, BY))
+        .unwrap();
     assert!(run_of(&process, partial("in")).whole);
 }
 
@@ -144,30 +180,47 @@ fn backward_takes_the_newest_first_and_stands_where_it_was_until_it_is_through()
     let process = world.start();
     let change = |number: usize, name: &str| {
         let content = json!({"name": name, "mail": "m"});
-        process.change(put(&format!("u{number:04}"), content)).unwrap();
+        process
+            .change(put(&format!("u{number:04}"), content))
+            .unwrap();
     };
     (0..220).for_each(|number| change(number, "old"));
     let first = run_of(&process, partial("user_t1"));
     let stands = first.window.unwrap().end;
-    syncable(&process, "user_t1", |one| one.data_synced_through == Some(stands));
+    syncable(&process, "user_t1", |one| {
+        one.data_synced_through == Some(stands)
+    });
     (0..220).for_each(|number| change(number, "new"));
     let before = world.targets[0].log().len();
-    let id = super::resumed::until_cut(&process, 150);
+    let id = super::resumed::until_cut(&process, partial("user_t1"), 150);
     let done = process.run(process.app.recon(id)).unwrap();
-    assert_eq!(done.synced_through, None, "the oldest changes are still to come");
+    assert_eq!(
+        done.synced_through, None,
+        "the oldest changes are still to come"
+    );
     let updated: Vec<String> = world.targets[0].log()[before..]
         .iter()
         .map(|(_, id, _)| id.clone())
         .collect();
-    assert!(updated.len() >= 100 && updated.iter().all(|id| id.as_str() >= "u0060"), "{updated:?}");
+    assert!(
+        updated.len() >= 100 && updated.iter().all(|id| id.as_str() >= "u0060"),
+        "{updated:?}"
+    );
     process.crash();
     let process = world.start();
     let over = process.run(process.app.wait_for_recon(id)).unwrap();
     assert_eq!((over.state, over.counts.updated), (RunState::Success, 220));
     let through = over.window.unwrap().end;
     assert!(!over.whole && through > stands);
-    syncable(&process, "user_t1", |one| one.data_synced_through == Some(through));
-    assert_eq!(run_of(&process, partial("user_t1")).counts.sources_processed, 0);
+    syncable(&process, "user_t1", |one| {
+        one.data_synced_through == Some(through)
+    });
+    assert_eq!(
+        run_of(&process, partial("user_t1"))
+            .counts
+            .sources_processed,
+        0
+    );
 }
 
 #[test]
@@ -177,13 +230,20 @@ fn a_mapping_that_fails_too_often_is_quarantined_until_a_run_goes_well() {
     target.fail(None, 0, 1_000_000, Fault::Refused);
     let process = world.start();
     for number in 0..30 {
-        process.change(put(&format!("u{number}"), json!({"name": "n"}))).unwrap();
+        process
+            .change(put(&format!("u{number}"), json!({"name": "n"})))
+            .unwrap();
     }
     let paused = syncable(&process, "user_t1", |one| one.quarantined_until.is_some());
     assert_eq!(paused.bad_runs, 1);
     let because = paused.quarantined_because.clone().unwrap();
     assert!(because.contains("records failed"), "{because}");
-    let runs = || process.run(process.app.recons(Some("user_t1"))).unwrap().len();
+    let runs = || {
+        process
+            .run(process.app.recons(Some("user_t1")))
+            .unwrap()
+            .len()
+    };
     let before = runs();
     process.run(async { tokio::time::sleep(Duration::from_millis(4_500)).await });
     assert_eq!(runs(), before, "the schedule pauses");
@@ -194,7 +254,10 @@ fn a_mapping_that_fails_too_often_is_quarantined_until_a_run_goes_well() {
     target.mend();
     assert_eq!(run_of(&process, wanted()).state, RunState::Success);
     let ended = syncable(&process, "user_t1", |one| one.bad_runs == 0);
-    assert_eq!((ended.quarantined_until, ended.quarantined_because), (None, None));
+    assert_eq!(
+        (ended.quarantined_until, ended.quarantined_because),
+        (None, None)
+    );
     process.run(async {
         while process.app.recons(Some("user_t1")).await.unwrap().len() < before + 3 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -204,11 +267,15 @@ fn a_mapping_that_fails_too_often_is_quarantined_until_a_run_goes_well() {
 
 #[test]
 fn what_a_canceled_run_held_back_is_not_approved() {
-    let world = world(json!({"policies": [{"situation": "UNASSIGNED", "action": "DELETE"}],
-        "validSource": {"type": "text/rhai", "source": "source.name != \"gone\""}}));
+    let world = world(
+        json!({"policies": [{"situation": "UNASSIGNED", "action": "DELETE"}],
+        "validSource": {"type": "text/rhai", "source": "source.name != \"gone\""}}),
+    );
     let process = world.start();
     for number in 0..130 {
-        process.change(put(&format!("u{number:04}"), json!({"name": "n"}))).unwrap();
+        process
+            .change(put(&format!("u{number:04}"), json!({"name": "n"})))
+            .unwrap();
     }
     let text = std::fs::read_to_string(world.folder.path().join("conf/sync.json")).unwrap();
     let invalid = text.replace("source.name != \\\"gone\\\"", "source._id >= \\\"u0050\\\"");
@@ -224,16 +291,22 @@ fn what_a_canceled_run_held_back_is_not_approved() {
     for number in 120..130 {
         world.targets[0].put(&format!("u{number:04}"), json!({"name": "drift"}));
     }
-    let id = super::resumed::until_cut(&process, 0);
+    let id = super::resumed::until_cut(&process, wanted(), 0);
     process.run(process.app.cancel_recon(id)).unwrap();
     process.crash();
     let process = world.start();
     let over = process.run(process.app.wait_for_recon(id)).unwrap();
     assert_eq!(over.state, RunState::Canceled);
     assert_eq!(over.counts.held, 50);
-    let refused = process.run(process.app.approve_recon(id, "boss")).unwrap_err();
+    let refused = process
+        .run(process.app.approve_recon(id, "boss"))
+        .unwrap_err();
     assert_eq!(refused.code, 409);
-    assert!(refused.message.contains("was canceled before"), "{}", refused.message);
+    assert!(
+        refused.message.contains("was canceled before"),
+        "{}",
+        refused.message
+    );
     assert_eq!(world.dump()[0].len(), 130);
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::support::{
     target::Ask,
-    world::{Process, put},
+    world::{BY, Process, put},
 };
 
 fn filled(process: &Process, count: usize) {
@@ -144,7 +144,7 @@ fn a_reset_while_a_run_is_under_way_stands() {
         while world.targets[0].asked(Ask::Create) == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        app.reset_syncs("user_t1", None).await.unwrap();
+        app.reset_syncs("user_t1", None, BY).await.unwrap();
         app.wait_for_recon(run.id).await.unwrap()
     });
     assert_eq!(run.state, RunState::Success);

@@ -48,7 +48,7 @@ fn a_lost_nodes_run_goes_on_with_another() {
         }
         here.targets[0].put("stray", json!({"name": "x"}));
         // It hangs in its second page, however slow or quick this machine is.
-        let id = super::resumed::until_cut(&lost, 150);
+        let id = super::resumed::until_cut(&lost, wanted(), 150);
         let second = other.run(other.app.start_recon(wanted(), "test", "t"));
         assert_eq!(second.unwrap_err().code, 409, "{store}");
         lost.crash();
@@ -56,7 +56,11 @@ fn a_lost_nodes_run_goes_on_with_another() {
         assert_eq!(over.state, RunState::Success, "{store}: {over:?}");
         assert!(over.attempt >= 2, "{store}");
         let counts = &over.counts;
-        assert_eq!((counts.created, counts.failures, counts.deleted), (300, 0, 1), "{store}");
+        assert_eq!(
+            (counts.created, counts.failures, counts.deleted),
+            (300, 0, 1),
+            "{store}"
+        );
         assert_eq!(here.dump()[0].len(), 300, "{store}");
         let again = other.run(async { reconcile(&other.app, wanted()).await });
         assert_eq!((again.counts.unchanged, again.counts.entries), (300, 0));

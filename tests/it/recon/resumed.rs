@@ -46,7 +46,10 @@ fn disturb(world: &World, process: &Process) {
     let first = process.run(async { reconcile(&process.app, wanted()).await });
     assert_eq!(first.counts.created, 140, "{first:?}");
     for number in 0..10 {
-        target.put(&format!("{}-a", name("u", number)), json!({"name": "drift"}));
+        target.put(
+            &format!("{}-a", name("u", number)),
+            json!({"name": "drift"}),
+        );
         target.remove(&format!("{}-b", name("u", number)));
         target.put(&name("stray", number), json!({"name": "stray"}));
     }
@@ -67,13 +70,18 @@ fn told(mut entries: Vec<Entry>) -> Vec<Entry> {
     for entry in &mut entries {
         entry.recon_id = uuid::Uuid::nil();
         let change = entry.change.take();
-        entry.message = change.map(|_| "by a change".to_owned()).or(entry.message.take());
+        entry.message = change
+            .map(|_| "by a change".to_owned())
+            .or(entry.message.take());
     }
     entries
 }
 
 fn report(process: &Process, run: &Run) -> (Counts, Vec<Entry>) {
-    (run.counts.clone(), told(process.run(entries(&process.app, run))))
+    (
+        run.counts.clone(),
+        told(process.run(entries(&process.app, run))),
+    )
 }
 
 #[test]
@@ -86,7 +94,11 @@ fn a_run_that_was_cut_off_tells_what_an_uninterrupted_one_tells() {
     let expected = report(&process, &run);
     assert_eq!(expected.0.deleted, 10);
     assert_eq!(expected.0.created, 10 + 80 - 5);
-    let changes = expected.1.iter().filter(|one| one.message.is_some()).count();
+    let changes = expected
+        .1
+        .iter()
+        .filter(|one| one.message.is_some())
+        .count();
     assert_eq!(changes, 10 + 10 + 80 + 30 + 10, "all kinds of deeds");
     process.crash();
     // In the sweep over sources, links and deletions, and at their ends.
@@ -94,11 +106,15 @@ fn a_run_that_was_cut_off_tells_what_an_uninterrupted_one_tells() {
         let world = drifting();
         let process = world.start();
         disturb(&world, &process);
-        let id = until_cut(&process, cut);
+        let id = until_cut(&process, wanted(), cut);
         process.crash();
         let process = world.start();
         let over = process.run(process.app.wait_for_recon(id)).unwrap();
-        assert_eq!((over.state, over.attempt), (RunState::Success, 2), "{cut}: {over:?}");
+        assert_eq!(
+            (over.state, over.attempt),
+            (RunState::Success, 2),
+            "{cut}: {over:?}"
+        );
         let (counts, entries) = report(&process, &over);
         for (one, other) in entries.iter().zip(&expected.1) {
             assert_eq!(one, other, "cut at {cut}");
@@ -111,7 +127,7 @@ fn a_run_that_was_cut_off_tells_what_an_uninterrupted_one_tells() {
 }
 
 /// Starts a run and waits until all its work hangs, after so many changes of its own.
-pub fn until_cut(process: &Process, cut: usize) -> uuid::Uuid {
+pub fn until_cut(process: &Process, wanted: Wanted, cut: usize) -> uuid::Uuid {
     let seen = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&seen);
     checkpoint::watch(process.app.engine().store().node(), move |point| {
@@ -120,7 +136,7 @@ pub fn until_cut(process: &Process, cut: usize) -> uuid::Uuid {
         before + usize::from(is_new) > cut
     });
     process.run(async {
-        let run = process.app.start_recon(wanted(), "test", "t").await.unwrap();
+        let run = process.app.start_recon(wanted, "test", "t").await.unwrap();
         while seen.load(Ordering::SeqCst) <= cut {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::support::{
     target::Ask,
-    world::{Process, put},
+    world::{BY, Process, put},
 };
 
 fn fill(process: &Process, from: usize, to: usize, name: &str) {
@@ -66,7 +66,7 @@ fn a_partial_sync_looks_at_its_window_only_and_a_second_one_at_nothing() {
         .run(
             process
                 .app
-                .reset_syncs("managed/user", second.window.unwrap().start),
+                .reset_syncs("managed/user", second.window.unwrap().start, BY),
         )
         .unwrap();
     assert_eq!(back, ["user_t1"]);
@@ -75,7 +75,9 @@ fn a_partial_sync_looks_at_its_window_only_and_a_second_one_at_nothing() {
         (fourth.counts.sources_processed, fourth.counts.updated),
         (5, 0)
     );
-    let all = process.run(process.app.reset_syncs("all", None)).unwrap();
+    let all = process
+        .run(process.app.reset_syncs("all", None, BY))
+        .unwrap();
     assert_eq!(all, ["user_t1"]);
     assert!(run_of(&process, partial()).whole);
     let cleared = Wanted {
@@ -85,7 +87,7 @@ fn a_partial_sync_looks_at_its_window_only_and_a_second_one_at_nothing() {
     assert!(run_of(&process, cleared).whole);
     assert_eq!(
         process
-            .run(process.app.reset_syncs("nobody", None))
+            .run(process.app.reset_syncs("nobody", None, BY))
             .unwrap_err()
             .code,
         404

@@ -20,6 +20,14 @@ use super::{confidential, end, name, now, object, on_disk, places, put};
 
 /// A settled change of an object.
 async fn told(store: &Store, id: &str, content: Value) {
+    told_with(store, id, content, now()).await;
+}
+
+async fn told_at(store: &Store, id: &str, at: chrono::DateTime<chrono::Utc>) {
+    told_with(store, id, json!({}), at).await;
+}
+
+async fn told_with(store: &Store, id: &str, content: Value, at: chrono::DateTime<chrono::Utc>) {
     let mut entry = put(id, content.clone(), None);
     entry.object = recant::store::ObjectWrite::Untouched;
     store.journal(entry.clone()).await.unwrap();
@@ -30,13 +38,67 @@ async fn told(store: &Store, id: &str, content: Value) {
             object: name(id),
             kind: ChangeKind::Create,
             operation: entry.record.id,
-            created_at: now(),
+            created_at: at,
             before: None,
             after: Some(content),
         }),
         ..end(store, &entry, Outcome::Synced)
     };
     store.settle(settlement).wait().await.unwrap();
+}
+
+/// A clock that is this much ahead.
+#[derive(Debug)]
+struct Ahead(chrono::TimeDelta);
+
+impl recant::clock::Clock for Ahead {
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        now() + self.0
+    }
+
+    fn fresh_id(&self) -> uuid::Uuid {
+        recant::clock::SystemClock.fresh_id()
+    }
+}
+
+#[tokio::test]
+async fn a_range_of_times_is_a_range_of_cursors_whatever_the_clocks_say() {
+    for place in places().await {
+        let store = place.open().await;
+        let ahead = place
+            .open_with(|options| options.clock = Arc::new(Ahead(chrono::TimeDelta::seconds(20))))
+            .await;
+        told(&store, "a", json!({})).await;
+        told_at(&ahead, "b", now() + chrono::TimeDelta::seconds(20)).await;
+        told(&store, "c", json!({})).await;
+        let all = read(&store, all()).await;
+        assert_eq!(ids(&all), ["a", "b", "c"]);
+        let times: Vec<_> = all.iter().map(|one| one.event.created_at).collect();
+        assert!(times.is_sorted(), "{}: {times:?}", place.url);
+        let until = times[1];
+        let first = EventSearch {
+            until: Some(until),
+            ..EventSearch::default()
+        };
+        let page = store.events(&first).await.unwrap();
+        assert_eq!(ids(&page.events), ["a"]);
+        let rest = EventSearch {
+            after: Some(page.cursor),
+            ..EventSearch::default()
+        };
+        assert_eq!(
+            ids(&read(&store, rest).await),
+            ["b", "c"],
+            "nothing is skipped"
+        );
+        let from = EventSearch {
+            from: Some(until),
+            ..EventSearch::default()
+        };
+        assert_eq!(ids(&read(&store, from).await), ["b", "c"], "nor told twice");
+        ahead.close().await.unwrap();
+        store.close().await.unwrap();
+    }
 }
 
 async fn read(store: &Store, search: EventSearch) -> Vec<ChangeEvent> {

@@ -475,6 +475,49 @@ async fn intents_of_ended_changes_are_forgotten() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_intents_than_one_statement_drops_are_forgotten_too() {
+    for place in places().await {
+        let store = place.open().await;
+        let mut kept = Vec::new();
+        let tasks: Vec<_> = (0..1_200)
+            .map(|number| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let entry = put(&format!("p{number}"), json!({}), None);
+                    store.journal(entry.clone()).await.unwrap();
+                    let outcome = match number % 100 {
+                        7 => Outcome::Diverged,
+                        _ => Outcome::Synced,
+                    };
+                    let ended = end(&store, &entry, outcome);
+                    store.settle(ended).wait().await.unwrap();
+                    (outcome == Outcome::Diverged).then_some(entry.record.id)
+                })
+            })
+            .collect();
+        for task in tasks {
+            kept.extend(task.await.unwrap());
+        }
+        let later = now() + chrono::Duration::seconds(1);
+        let dropped = store.forget_intents(later).await.unwrap();
+        assert_eq!(dropped, 1_188, "{}", place.url);
+        assert_eq!(store.forget_intents(later).await.unwrap(), 0);
+        for id in kept {
+            assert!(
+                store
+                    .operation(id)
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .payload
+                    .is_some()
+            );
+        }
+        store.close().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn what_the_tables_cannot_hold_is_refused_before() {
     for place in places().await {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use recant::{
-    app::{App, Builder, Changed, Count, Error, Search},
+    app::{App, Builder, By, Changed, Count, Error, Search},
     connectors::SharedConnector,
     model::{
         ChangeRequest, Container, Filter, Object, OperationRecord, Precondition, Requested,
@@ -51,6 +51,12 @@ pub struct Shape<'a> {
     /// Seconds for which recovery waits for a target that cannot be read.
     pub recovery_wait: u32,
 }
+
+/// Who does something by hand.
+pub const BY: By<'static> = By {
+    caller: "boss",
+    transaction_id: "by-hand",
+};
 
 /// The standard compensation hook.
 pub const COMPENSATE: &str = include_str!("../../../hooks/compensate.rhai");

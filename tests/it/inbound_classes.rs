@@ -1,0 +1,337 @@
+//! Object classes whose records come in, as syncables: how far they stand, reading them in full again,
+//! and what is kept of their events.
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use recant::{
+    app::{App, Force, Search},
+    model::{
+        Filter,
+        audit::Topic,
+        integration::{State, rules::Request},
+        recon::Syncable,
+    },
+};
+use serde_json::{Value, json};
+
+use crate::{
+    integrations::{at, events, everything, person, receive, received, until_done, world},
+    support::{
+        server::eventually,
+        target::{Ask, Fault},
+        world::{BY, Process, Shape, World, put, user},
+    },
+};
+
+const CLASS: &str = "system/t3/account";
+
+fn polled() -> World {
+    world(json!({"poll": {"account": {"intervalMs": 20, "updatedAt": "modified"}}}))
+}
+
+async fn stands(app: &App) -> Option<Syncable> {
+    let all = app.syncables().await.unwrap();
+    all.into_iter().find(|one| one.name == CLASS)
+}
+
+fn until_stands(process: &Process, what: &str, holds: impl Fn(&Syncable) -> bool) -> Syncable {
+    process.run(eventually(what, || async {
+        stands(&process.app).await.is_some_and(|one| holds(&one))
+    }));
+    process.run(stands(&process.app)).unwrap()
+}
+
+fn until_named(process: &Process, id: &str, name: Option<&str>) {
+    process.run(eventually("the object is as it should be", || async {
+        let found = process.app.read(&user(id), "test").await.ok();
+        found.map(|found| found["name"].clone()) == name.map(|name| json!(name))
+    }));
+}
+
+/// A record that says when it was changed.
+fn dated(name: &str, second: i64) -> Value {
+    json!({"name": name, "mail": "m", "department": "d", "modified": at(second).to_rfc3339()})
+}
+
+#[test]
+fn a_polled_class_knows_how_far_it_stands_and_reads_only_what_changed() {
+    let world = polled();
+    let target = &world.targets[2];
+    let process = world.start();
+    let begun = until_stands(&process, "it has begun", |one| {
+        one.data_synced_through.is_some()
+    });
+    assert!(!begun.sync_version.is_empty());
+    target.put("a", dated("one", 1));
+    until_named(&process, "a", Some("one"));
+    let through = begun.data_synced_through;
+    let moved = until_stands(&process, "it has moved on", |one| {
+        one.data_synced_through > through
+    });
+    let window = moved.last_window.unwrap();
+    assert_eq!(
+        window.start, through,
+        "it begins where the one before ended"
+    );
+    assert_eq!(Some(window.end), moved.data_synced_through);
+    until_done(&process);
+    let (reads, asked) = (target.asked(Ask::Read), target.asked_for_changes());
+    process.run(eventually("it is asked again", || async {
+        target.asked_for_changes() > asked + 3
+    }));
+    assert_eq!(
+        target.asked(Ask::Read),
+        reads,
+        "nothing but what changed is asked for"
+    );
+    assert_eq!(process.run(events(&process.app)).len(), 1);
+}
+
+#[test]
+fn a_class_that_is_moved_back_is_read_in_full_once() {
+    let world = polled();
+    let target = &world.targets[2];
+    target.put("before", dated("before", 1));
+    let process = world.start();
+    until_stands(&process, "it has begun", |one| {
+        one.data_synced_through.is_some()
+    });
+    target.put("a", dated("one", 1));
+    target.put("gone", dated("gone", 1));
+    until_named(&process, "gone", Some("gone"));
+    until_named(&process, "before", None);
+    // What the system does not tell any more is found by looking.
+    target.remove("gone");
+    target.forget_changes();
+    let names = process
+        .run(process.app.reset_syncs(CLASS, None, BY))
+        .unwrap();
+    assert_eq!(names, ["back", "in", CLASS]);
+    until_named(&process, "before", Some("before"));
+    until_named(&process, "gone", None);
+    until_named(&process, "a", Some("one"));
+    let stands = until_stands(&process, "it is answered", |one| {
+        one.answered_resets == one.resets
+    });
+    assert_eq!(stands.last_window.unwrap().start, None, "all of it");
+    let ended = until_done(&process);
+    assert!(
+        ended.iter().all(|event| event["state"] == "completed"),
+        "{ended:#?}"
+    );
+    let reads = target.asked(Ask::Read);
+    let asked = target.asked_for_changes();
+    process.run(eventually("it is asked again", || async {
+        target.asked_for_changes() > asked + 3
+    }));
+    assert_eq!(target.asked(Ask::Read), reads, "once");
+    assert_eq!(until_done(&process).len(), ended.len());
+}
+
+#[test]
+fn a_changed_mapping_brings_every_record_in_anew_once() {
+    let world = polled();
+    let target = &world.targets[2];
+    let process = world.start();
+    let begun = until_stands(&process, "it has begun", |one| {
+        one.data_synced_through.is_some()
+    });
+    for id in ["a", "b"] {
+        target.put(id, dated(id, 1));
+        until_named(&process, id, Some(id));
+    }
+    until_done(&process);
+    let sync = std::fs::read_to_string(world.folder.path().join("conf/sync.json")).unwrap();
+    let mut sync: Value = serde_json::from_str(&sync).unwrap();
+    sync["mappings"][0]["properties"][0]["source"] = json!("mail");
+    world.write("conf/sync.json", &sync.to_string());
+    for id in ["a", "b"] {
+        until_named(&process, id, Some("m"));
+    }
+    let version = begun.sync_version;
+    until_stands(&process, "it has the new version", |one| {
+        one.sync_version != version
+    });
+    assert_eq!(until_done(&process).len(), 4, "each once more");
+    assert_eq!(
+        world.dump()[0]["a"]["name"],
+        "m",
+        "and on to the other targets"
+    );
+}
+
+#[test]
+fn a_class_is_imported_as_its_connector_lists_it() {
+    let world = polled();
+    let target = &world.targets[2];
+    for number in 0..30 {
+        target.put(&format!("p{number:02}"), dated("old", number));
+    }
+    let process = world.start();
+    let import = |force| {
+        let done = process.app.import_listed("t3", "account", force, BY);
+        process.run(done).unwrap()
+    };
+    let first = import(Force::Nothing);
+    assert_eq!(
+        (&first["fetched"], &first["stored"]),
+        (&json!(30), &json!(30))
+    );
+    assert_eq!(first["class"], CLASS);
+    assert!(first["windowEndDate"].is_string());
+    until_done(&process);
+    assert_eq!(process.read("p07").unwrap()["name"], "old");
+    let through: DateTime<Utc> = first["windowEndDate"].as_str().unwrap().parse().unwrap();
+    until_stands(&process, "it stands", |one| {
+        one.data_synced_through >= Some(through)
+    });
+    assert_eq!(import(Force::Nothing)["fetched"], 0);
+    assert_eq!(import(Force::Ids(["p03".to_owned()].into()))["fetched"], 1);
+    assert_eq!(import(Force::All)["fetched"], 30);
+    let refused = |connector: &str, class: &str| {
+        let done = process.app.import_listed(connector, class, Force::All, BY);
+        process.run(done).unwrap_err().code
+    };
+    assert_eq!(refused("nobody", "account"), 404);
+    assert_eq!(refused("t3", "nothing"), 404);
+    assert_eq!(refused("t1", "account"), 409, "no mapping leads from there");
+}
+
+async fn told_in_audit(app: &App, topic: Topic, name: &str) -> Vec<Value> {
+    let search = Search {
+        filter: Filter::parse(&format!("eventName eq \"{name}\"")).unwrap(),
+        ..everything()
+    };
+    let found = app.audit(Some(topic), &search).await.unwrap().results;
+    found.iter().map(|entry| entry.to_value()).collect()
+}
+
+#[test]
+fn what_fails_for_ever_is_a_dead_letter_that_somebody_takes_up_again() {
+    let world = world(json!({"retries": 2, "retryDelay": 5}));
+    let process = world.start();
+    world.targets[1].fail(Some(Ask::Create), 0, 3, Fault::Refused);
+    receive(&process, vec![received("a", 1, Some(person("a", 1)))]);
+    let is_dead = async || events(&process.app).await[0]["deadLetter"] == true;
+    process.run(eventually("it is a dead letter", is_dead));
+    let dead = process.run(events(&process.app)).remove(0);
+    assert_eq!(
+        (&dead["state"], &dead["attempts"]),
+        (&json!("errored"), &json!(3))
+    );
+    // It holds up neither others nor itself for ever.
+    receive(&process, vec![received("b", 1, Some(person("b", 1)))]);
+    process.run(eventually("b is there", || async {
+        process.app.read(&user("b"), "test").await.is_ok()
+    }));
+    process.run(async { tokio::time::sleep(Duration::from_millis(100)).await });
+    assert_eq!(process.run(events(&process.app))[0], dead, "it waits");
+    let store = process.app.engine().store().clone();
+    let forgotten = process.run(store.forget_integrations(DateTime::<Utc>::MAX_UTC));
+    assert_eq!(forgotten.unwrap(), 1, "the other one; dead letters stay");
+    let id = dead["_id"].as_str().unwrap().parse().unwrap();
+    let moved = process.app.move_integration("t3", id, Request::Retry, BY);
+    assert_eq!(process.run(moved).unwrap().state, State::Queued);
+    until_done(&process);
+    assert_eq!(process.read("a").unwrap()["name"], "a-1");
+    let again = process.app.move_integration("t3", id, Request::Cancel, BY);
+    assert_eq!(process.run(again).unwrap_err().code, 409);
+    process
+        .run(process.app.reset_syncs("all", None, BY))
+        .unwrap();
+    let told = process.run(told_in_audit(&process.app, Topic::Sync, "integration"));
+    assert_eq!(told.len(), 1, "what was refused is no deed: {told:#?}");
+    let entry = &told[0];
+    assert_eq!(
+        (&entry["userId"], &entry["action"]),
+        (&json!("boss"), &json!("retry"))
+    );
+    assert_eq!(entry["integrationEvent"], dead["_id"]);
+    assert_eq!(
+        (&entry["stateBefore"], &entry["stateAfter"]),
+        (&json!("errored"), &json!("queued"))
+    );
+    let told = process.run(told_in_audit(&process.app, Topic::Recon, "recon"));
+    let reset = told
+        .iter()
+        .find(|entry| entry["entryType"] == "reset")
+        .unwrap();
+    assert_eq!(
+        (&reset["userId"], &reset["scope"]),
+        (&json!("boss"), &json!("all"))
+    );
+}
+
+#[test]
+fn what_is_forgotten_makes_no_old_event_new_and_no_new_one_old() {
+    let world = world(json!({}));
+    let process = world.start();
+    receive(&process, vec![received("a", 1, Some(person("a", 1)))]);
+    receive(&process, vec![received("a", 5, Some(person("a", 5)))]);
+    until_done(&process);
+    // A record that says nothing new is carried out without a change.
+    receive(&process, vec![received("a", 6, Some(person("a", 5)))]);
+    until_done(&process);
+    let store = process.app.engine().store().clone();
+    let forgotten = process
+        .run(store.forget_integrations(DateTime::<Utc>::MAX_UTC))
+        .unwrap();
+    assert!(forgotten >= 2, "{forgotten}");
+    assert!(process.run(events(&process.app)).is_empty());
+    let states = |second| {
+        receive(
+            &process,
+            vec![received("a", second, Some(person("a", second)))],
+        );
+        let ended = until_done(&process);
+        ended.last().unwrap()["state"].clone()
+    };
+    assert_eq!(states(3), "ignored", "our copy is newer");
+    assert_eq!(states(6), "duplicate");
+    // Its time lies long before that of the change that brought the last one.
+    assert_eq!(states(9), "completed");
+    assert_eq!(process.read("a").unwrap()["name"], "a-9");
+    let since = process.app.engine().store().clone();
+    let modified = process.run(since.modified_at(&user("a"))).unwrap();
+    assert_eq!(modified, Some(at(9)));
+}
+
+#[test]
+fn a_queued_mapping_to_managed_objects_shows_its_events() {
+    let world = World::new(&Shape {
+        targets: 1,
+        managed: json!({}),
+        ..Shape::default()
+    });
+    let managed = std::fs::read_to_string(world.folder.path().join("conf/managed.json")).unwrap();
+    let mut managed: Value = serde_json::from_str(&managed).unwrap();
+    managed["objects"].as_array_mut().unwrap().push(json!({
+        "name": "badge", "schema": {"type": "object", "properties": {}},
+    }));
+    world.write("conf/managed.json", &managed.to_string());
+    let mappings = json!({"mappings": [{
+        "name": "badges", "source": "managed/user", "target": "managed/badge",
+        "properties": [{"source": "name", "target": "name"}],
+        "queuedSync": {"enabled": true, "retryDelay": 20},
+    }]});
+    world.write("conf/sync.json", &mappings.to_string());
+    let process = world.start();
+    process.change(put("a", json!({"name": "one"}))).unwrap();
+    process.run(eventually("it is carried out, or failed", || async {
+        let all = process
+            .app
+            .integrations("badge", &everything())
+            .await
+            .unwrap();
+        all.results
+            .iter()
+            .any(|event| event["attempts"].as_u64() > Some(0))
+    }));
+    let all = process
+        .run(process.app.integrations("badge", &everything()))
+        .unwrap();
+    let id = all.results[0]["_id"].as_str().unwrap().parse().unwrap();
+    assert!(process.run(process.app.integration("badge", id)).is_ok());
+    let nobody = process.run(process.app.integrations("nobody", &everything()));
+    assert_eq!(nobody.unwrap_err().code, 404);
+}
