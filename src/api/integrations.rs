@@ -26,8 +26,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 
 /// Query integration events
 ///
-/// Events from and to the external system of a connector, or to the managed type of a queued mapping,
-/// oldest first unless sorted otherwise; `deadLetter` tells those that are not tried again.
+/// Events from and to the external system of a connector, oldest first unless sorted otherwise;
+/// `deadLetter` tells those that are not tried again.
 #[utoipa::path(get, path = "/integrations/{connector}/events", tag = "events",
     operation_id = "queryIntegrationEvents",
     params(SystemPath, QueryParameters),

@@ -92,9 +92,7 @@ impl App {
         let (event, _) = found
             .filter(|(event, _)| event.connector == name)
             .ok_or_else(missing)?;
-        self.moved(&event, request, by).await?;
-        let found = self.store().integration_event(id).await?;
-        found.map(|(event, _)| event.to_value()).ok_or_else(missing)
+        Ok(self.moved(event, request, by).await?.to_value())
     }
 
     /// Tells recorded events again; gives `{events, told}`: how many there were, and how many

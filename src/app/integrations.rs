@@ -1,17 +1,13 @@
 //! Integration events for every caller: lists, one of them, trying again, canceling.
-use std::sync::Arc;
-
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     audit::{By, about_moved_event},
-    mapping::Mapping,
     model::{
-        Container,
         audit::NewEntry,
         integration::{
-            IntegrationEvent,
+            IntegrationEvent, State,
             rules::{Request, requested},
         },
     },
@@ -72,17 +68,17 @@ impl App {
         by: By<'_>,
     ) -> Result<IntegrationEvent, Error> {
         let event = self.integration(connector, id).await?;
-        self.moved(&event, request, by).await?;
-        self.integration(connector, id).await
+        self.moved(event, request, by).await
     }
 
-    /// Moves an event, or a delivery, to the state that somebody asks for, and writes that down.
+    /// Moves an event, or a delivery, to the state that somebody asks for, and writes that down; gives
+    /// it as it was then, for its turn may come at once.
     pub(super) async fn moved(
         &self,
-        event: &IntegrationEvent,
+        event: IntegrationEvent,
         request: Request,
         by: By<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<IntegrationEvent, Error> {
         let refused = || {
             let message = format!("it is {}: that cannot be done with it", event.state);
             Error::new(409, message)
@@ -95,8 +91,13 @@ impl App {
         {
             return Err(refused());
         }
-        self.audit_by_hand(about_moved_event(self.clock(), by, event, to));
-        Ok(())
+        self.audit_by_hand(about_moved_event(self.clock(), by, &event, to));
+        Ok(IntegrationEvent {
+            state: to,
+            next_attempt_at: None,
+            ended_at: (to == State::Canceled).then(|| self.clock().now()),
+            ..event
+        })
     }
 
     /// Hands over the entry about what somebody did by hand; it is on disk soon.
@@ -107,17 +108,12 @@ impl App {
         });
     }
 
-    /// Whether events may be listed under this name: that of a connector, or of a managed type that a
-    /// queued mapping leads to.
-    fn known(&self, name: &str) -> Result<(), Error> {
+    fn known(&self, connector: &str) -> Result<(), Error> {
         let setup = self.engine().setup();
-        let leads_there = |mapping: &Arc<Mapping>| {
-            mapping.queued_sync.is_some() && mapping.target == Container::managed(name)
-        };
-        if setup.targets.contains_key(name) || setup.mappings.iter().any(leads_there) {
+        if setup.targets.contains_key(connector) {
             return Ok(());
         }
-        Err(Error::missing(format!("connector {name}")))
+        Err(Error::missing(format!("connector {connector}")))
     }
 }
 

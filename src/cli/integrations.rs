@@ -25,7 +25,7 @@ const DEAD: &str = "state eq \"errored\" and deadLetter eq true";
 pub enum Integrations {
     /// List events from and to a system, oldest first
     List {
-        /// The connector, or the managed type that a queued mapping leads to
+        /// The connector
         #[arg(value_name = "NAME")]
         name: String,
         /// Which events.
@@ -95,7 +95,7 @@ pub struct Which {
 /// Which events are moved.
 #[derive(Debug, Args)]
 pub struct Move {
-    /// The connector, managed type or subscription
+    /// The connector or subscription
     #[arg(value_name = "NAME")]
     name: String,
     /// Their ids

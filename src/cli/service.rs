@@ -64,7 +64,7 @@ pub trait Service: Send + Sync {
 /// Where integration events are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// From and to a connector's system, or a managed type.
+    /// From and to a connector's system.
     Integration(String),
     /// To a subscription.
     Deliveries(String),

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     audit,
     clock::SharedClock,
-    mapping::{LinkQualifiers, Mapping},
+    mapping::{LinkQualifiers, Mapping, SyncDirection},
     model::{
         Container, Filter,
         recon::{Entry, Pending, Run, RunState, Side, Stage, Window},
@@ -242,7 +242,8 @@ impl Task {
             // Nobody looked at the rest of the page.
             return Ok(step);
         }
-        if !run.whole && run.counts.failures == 0 && run.counts.held == 0 {
+        let is_forward = self.mapping.reconciliation.direction == SyncDirection::Forward;
+        if !run.whole && is_forward && run.counts.failures == 0 && run.counts.held == 0 {
             // The last time may have more objects than this page.
             let before = |at: chrono::DateTime<chrono::Utc>| at - chrono::Duration::microseconds(1);
             let last = marks.last().and_then(|mark| mark.updated_at);

@@ -1,6 +1,7 @@
 //! The program as its users start it: verbs, output and exit codes.
 mod demo;
 mod folder;
+mod integrations;
 
 use std::{
     path::Path,

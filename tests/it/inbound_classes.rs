@@ -19,7 +19,7 @@ use crate::{
     support::{
         server::eventually,
         target::{Ask, Fault},
-        world::{BY, Process, Shape, World, put, user},
+        world::{BY, Process, World, user},
     },
 };
 
@@ -294,44 +294,4 @@ fn what_is_forgotten_makes_no_old_event_new_and_no_new_one_old() {
     let since = process.app.engine().store().clone();
     let modified = process.run(since.modified_at(&user("a"))).unwrap();
     assert_eq!(modified, Some(at(9)));
-}
-
-#[test]
-fn a_queued_mapping_to_managed_objects_shows_its_events() {
-    let world = World::new(&Shape {
-        targets: 1,
-        managed: json!({}),
-        ..Shape::default()
-    });
-    let managed = std::fs::read_to_string(world.folder.path().join("conf/managed.json")).unwrap();
-    let mut managed: Value = serde_json::from_str(&managed).unwrap();
-    managed["objects"].as_array_mut().unwrap().push(json!({
-        "name": "badge", "schema": {"type": "object", "properties": {}},
-    }));
-    world.write("conf/managed.json", &managed.to_string());
-    let mappings = json!({"mappings": [{
-        "name": "badges", "source": "managed/user", "target": "managed/badge",
-        "properties": [{"source": "name", "target": "name"}],
-        "queuedSync": {"enabled": true, "retryDelay": 20},
-    }]});
-    world.write("conf/sync.json", &mappings.to_string());
-    let process = world.start();
-    process.change(put("a", json!({"name": "one"}))).unwrap();
-    process.run(eventually("it is carried out, or failed", || async {
-        let all = process
-            .app
-            .integrations("badge", &everything())
-            .await
-            .unwrap();
-        all.results
-            .iter()
-            .any(|event| event["attempts"].as_u64() > Some(0))
-    }));
-    let all = process
-        .run(process.app.integrations("badge", &everything()))
-        .unwrap();
-    let id = all.results[0]["_id"].as_str().unwrap().parse().unwrap();
-    assert!(process.run(process.app.integration("badge", id)).is_ok());
-    let nobody = process.run(process.app.integrations("nobody", &everything()));
-    assert_eq!(nobody.unwrap_err().code, 404);
 }

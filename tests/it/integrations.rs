@@ -10,7 +10,6 @@ use recant::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    hr,
     server::eventually,
     servers,
     target::{Ask, Fault},
@@ -123,7 +122,7 @@ fn without_nulls(mut value: Value) -> Value {
 }
 
 /// Holds objects, targets and copies against the newest records.
-fn agree(world: &World, process: &Process, all: &[Received]) {
+pub fn agree(world: &World, process: &Process, all: &[Received]) {
     let expected = newest(all);
     for target in &world.dump()[..2] {
         let target: BTreeMap<String, Value> = target
@@ -150,7 +149,7 @@ fn agree(world: &World, process: &Process, all: &[Received]) {
 }
 
 /// Numbers from a seed.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
     fn below(&mut self, most: usize) -> usize {
@@ -161,7 +160,7 @@ impl Dice {
         ((self.0 >> 33) as usize) % most
     }
 
-    fn shuffle<T>(&mut self, list: &mut [T]) {
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
         for index in (1..list.len()).rev() {
             list.swap(index, self.below(index + 1));
         }
@@ -299,69 +298,6 @@ fn holds(ended: &[Value], seed: u64) {
             "seed {seed}: the newest of {id}, once"
         );
     }
-}
-
-/// How many changes are sent shuffled where nobody says otherwise; `RECANT_HR_CHANGES` says.
-const HISTORY: usize = 600;
-
-#[test]
-fn a_shuffled_history_with_repeats_ends_like_the_ordered_one() {
-    let world = world(json!({}));
-    let process = world.start();
-    let size = std::env::var("RECANT_HR_CHANGES").map_or(HISTORY, |size| size.parse().unwrap());
-    let all: Vec<Received> = (0..)
-        .zip(hr::records(size))
-        .map(|(number, (employee, record))| {
-            let text = |name: &str| record.get(name).cloned().unwrap_or_default();
-            let person = json!({"name": text("first_name"), "mail": text("status"),
-                "department": text("title")});
-            received(&employee, number, Some(person))
-        })
-        .collect();
-    let mut sent = all.clone();
-    sent.extend(all.iter().step_by(5).cloned());
-    Dice(7).shuffle(&mut sent);
-    let began = std::time::Instant::now();
-    for batch in sent.chunks(60) {
-        receive(&process, batch.to_vec());
-    }
-    until_quiet(&process, sent.len() as u64);
-    println!(
-        "{} events of {} changes in {:?}",
-        sent.len(),
-        all.len(),
-        began.elapsed()
-    );
-    agree(&world, &process, &all);
-    let stored = process.app.engine().store().clone();
-    let settled = process.run(stored.forget_integrations(DateTime::<Utc>::MAX_UTC));
-    assert_eq!(
-        settled.unwrap(),
-        sent.len() as u64,
-        "every event has come to its end"
-    );
-}
-
-/// Waits until nothing waits any more; asks for one event only, for there may be many.
-fn until_quiet(process: &Process, most: u64) {
-    let search = Search {
-        filter: Filter::parse(
-            "state eq \"queued\" or state eq \"processing\" or state eq \"errored\"",
-        )
-        .unwrap(),
-        page_size: Some(1),
-        ..everything()
-    };
-    for _ in 0..2_000 + most {
-        let open = process
-            .run(process.app.integrations("t3", &search))
-            .unwrap();
-        if open.results.is_empty() {
-            return;
-        }
-        process.run(async { tokio::time::sleep(Duration::from_millis(20)).await });
-    }
-    panic!("events are still open");
 }
 
 #[test]

@@ -131,7 +131,7 @@ async fn a_mapping_is_reconciled_and_what_was_found_is_exported() {
     assert_eq!(
         kinds,
         [
-            "start", "summary", "start", "entry", "summary", "start", "summary"
+            "start", "summary", "start", "entry", "summary", "start", "summary", "reset"
         ]
     );
     server.ask_to_stop();

@@ -72,6 +72,45 @@ fn too_many_deletions_wait_for_an_approval() {
 }
 
 #[test]
+fn a_run_that_holds_something_back_is_kept_until_it_is_approved_or_another_has_looked() {
+    let world = world(json!({"policies": [{"situation": "UNASSIGNED", "action": "DELETE"}]}));
+    let process = world.start();
+    filled(&process, 80);
+    for number in 0..30 {
+        world.targets[0].put(&format!("stray{number}"), json!({"name": "x"}));
+    }
+    let app = &process.app;
+    let run = || process.run(async { reconcile(app, wanted()).await });
+    let forget = || {
+        let before = chrono::DateTime::<chrono::Utc>::MAX_UTC;
+        process
+            .run(app.engine().store().forget_runs(before))
+            .unwrap()
+    };
+    let held = run();
+    assert_eq!(held.counts.held, 30);
+    let told = process.run(async { reconcile(app, dry(wanted())).await });
+    let of_one = Wanted {
+        ids: vec!["u0001".to_owned()],
+        ..wanted()
+    };
+    process.run(async { reconcile(app, of_one).await });
+    assert_eq!(forget(), 2, "the dry run and that of one record");
+    assert_eq!(process.run(app.recon(told.id)).unwrap_err().code, 404);
+    assert_eq!(process.run(entries(app, &held)).len(), 30);
+    let newer = run();
+    assert_eq!(forget(), 1, "the newer one has looked at the same");
+    assert_eq!(process.run(app.recon(held.id)).unwrap_err().code, 404);
+    process.run(async {
+        app.approve_recon(newer.id, "boss").await.unwrap();
+        app.wait_for_recon(newer.id).await.unwrap();
+    });
+    assert_eq!(world.dump()[0].len(), 80);
+    assert_eq!(forget(), 1);
+    assert!(process.run(app.recons(None)).unwrap().is_empty());
+}
+
+#[test]
 fn an_unchanged_pair_is_known_again_without_a_look() {
     let world = world(json!({}));
     let process = world.start();
