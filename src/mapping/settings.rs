@@ -192,7 +192,7 @@ pub struct QueuedSync {
     pub page_size: usize,
     /// How long to wait when there is none.
     pub polling_interval: Duration,
-    /// Retries before a change becomes a dead letter; none: for ever.
+    /// Retries before a change becomes a dead letter; none: what holds where nobody says otherwise.
     pub max_retries: Option<u32>,
     /// How long to wait before a retry.
     pub retry_delay: Duration,

@@ -196,7 +196,7 @@ impl<'a, 'b> One<'a, 'b> {
             polling_interval: milliseconds(written.polling_interval),
             max_retries: written
                 .max_retries
-                .and_then(|retries| u32::try_from(retries).ok()),
+                .map(|retries| u32::try_from(retries).unwrap_or(u32::MAX)),
             retry_delay: milliseconds(written.retry_delay),
         })
     }

@@ -140,7 +140,8 @@ fn every_key_of_a_mapping_is_known() {
             .as_ref(),
         "lib/low.rhai"
     );
-    assert_eq!(first.queued_sync.as_ref().unwrap().max_retries, None);
+    let retries = first.queued_sync.as_ref().unwrap().max_retries;
+    assert_eq!(retries, Some(u32::MAX), "for ever");
     assert!(!first.run_target_phase && first.allow_empty_source_set);
     assert!(second.links_reversed && second.link_type == "toCrm" && !second.enable_sync);
     assert!(matches!(second.link_qualifiers, LinkQualifiers::Script(_)));

@@ -231,7 +231,8 @@ pub(crate) struct QueuedSync {
     #[serde(rename = "maxQueueSize")]
     #[schemars(range(min = 1))]
     pub(crate) _max_queue_size: Option<u64>,
-    /// Retries before `postRetryAction`; for ever where it is left out or negative.
+    /// Retries before `postRetryAction`; 100 if left out, which takes about a day, for ever where it
+    /// is negative.
     pub(crate) max_retries: Option<i64>,
     /// Milliseconds before a retry; 1000 if left out.
     #[schemars(range(min = 0, max = 86_400_000))]
