@@ -1,6 +1,6 @@
 //! A human-resources history goes through Recant into three targets, or comes in as events in any
 //! order; at the end all agree with a replay.
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 use chrono::{DateTime, Utc};
 use recant::{
@@ -52,7 +52,8 @@ fn a_shuffled_history_with_repeats_ends_like_the_ordered_one() {
         receive(&process, batch.to_vec());
     }
     until_quiet(&process, sent.len() as u64);
-    println!(
+    let _ = writeln!(
+        std::io::stderr(),
         "{} events of {} changes in {:?}",
         sent.len(),
         all.len(),
