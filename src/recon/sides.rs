@@ -48,6 +48,7 @@ impl Task {
             } else {
                 LinkEnd::First
             },
+            qualifiers: &self.qualifiers,
         }
     }
 

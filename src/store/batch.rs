@@ -1,7 +1,7 @@
 //! Many rows in few statements, of few shapes, so that prepared statements are used again.
 use sea_orm::{
-    DbErr, Iden, Iterable,
-    sea_query::{Expr, IntoIden, IntoTableRef, OnConflict, Query},
+    DbBackend, DbErr, Iden, Iterable,
+    sea_query::{Alias, Expr, ExprTrait as _, Func, IntoIden, IntoTableRef, OnConflict, Query},
 };
 
 use super::{
@@ -90,6 +90,25 @@ pub(super) fn padded<T: Clone>(values: impl IntoIterator<Item = T>) -> Vec<T> {
         values.resize(values.len().next_power_of_two(), last);
     }
     values
+}
+
+/// Whether a column holds one of many values. Where the product can take a list apart it is one
+/// value of the statement: a thousand places in it cost more than the rows that they find.
+pub(super) fn among(backend: DbBackend, column: Expr, values: &[String]) -> Expr {
+    let list = || serde_json::Value::from(values).to_string();
+    let function = match backend {
+        DbBackend::Postgres => {
+            let list = Expr::val(list()).cast_as("json");
+            Func::cust("json_array_elements_text").arg(list)
+        }
+        DbBackend::Sqlite => Func::cust("json_each").arg(list()),
+        _ => return column.is_in(padded(values.iter().cloned())),
+    };
+    let listed = Query::select()
+        .expr(Expr::col((Alias::new("list"), Alias::new("value"))))
+        .from_function(function, Alias::new("list"))
+        .to_owned();
+    column.in_subquery(listed)
 }
 
 /// Declares a row's values in the order of its columns, which is that of its fields.

@@ -7,7 +7,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait as _, Order as Direction, Query, SelectStatement},
 };
 
-use super::{Error, Mark, Store, batch::padded, entity::recon_spill};
+use super::{Error, Mark, Store, entity::recon_spill};
 
 impl Store {
     /// What a run's target listed, after an id, in the order of ids.
@@ -43,7 +43,7 @@ impl Store {
             return Ok(HashMap::new());
         }
         let mut query = listed_query(run);
-        query.and_where(Expr::col(recon_spill::Column::Id).is_in(padded(ids.iter().cloned())));
+        query.and_where(self.among(Expr::col(recon_spill::Column::Id), ids));
         let marks = self.read_listed(&query).await?;
         Ok(marks
             .into_iter()

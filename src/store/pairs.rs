@@ -13,7 +13,7 @@ use sea_orm::{
 
 use super::{
     Error, Store,
-    batch::padded,
+    batch::among,
     entity::{link, link_digest, managed_object},
     rows::{from_micros, micros},
 };
@@ -39,6 +39,8 @@ pub struct LinkScope<'a> {
     pub link_type: &'a str,
     /// Which id of a link is the source's.
     pub source: LinkEnd,
+    /// The link qualifiers whose digests count; none: all.
+    pub qualifiers: &'a [String],
 }
 
 /// An end of a link.
@@ -117,8 +119,19 @@ impl Store {
     ) -> Result<(Vec<Mark>, Vec<LinkMark>), Error> {
         self.flush().await?;
         let step = "scan objects and their links";
-        let query = marks_with_links_query(scope, managed_type, after, limit);
-        let rows = self.core().database.reader().query_all(&query).await;
+        let reader = self.core().database.reader();
+        let last = reader
+            .query_one(&last_of_page(managed_type, after, limit))
+            .await;
+        let last: Option<String> = last
+            .and_then(|row| row.map(|row| row.try_get_by_index(0)).transpose())
+            .map_err(Error::at(step))?;
+        let page = Page {
+            after,
+            last: last.as_deref(),
+        };
+        let query = marks_with_links_query(scope, managed_type, page);
+        let rows = reader.query_all(&query).await;
         let rows = rows.map_err(Error::at(step))?;
         let mut marks: Vec<Mark> = Vec::with_capacity(rows.len());
         let mut links = Vec::with_capacity(rows.len());
@@ -146,11 +159,12 @@ impl Store {
             return Ok(HashSet::new());
         }
         self.flush().await?;
+        let target = of_link(scope.target_column());
         let query = Query::select()
-            .expr(of_link(scope.target_column()))
+            .expr(target.clone())
             .from_as(link::Entity, Alias::new("l"))
             .and_where(of_link(link::Column::LinkType).eq(scope.link_type))
-            .and_where(of_link(scope.target_column()).is_in(padded(target_ids.iter().cloned())))
+            .and_where(self.among(target, target_ids))
             .to_owned();
         let step = "scan links";
         let rows = self.core().database.reader().query_all(&query).await;
@@ -212,7 +226,7 @@ impl Store {
             return Ok(HashMap::new());
         }
         let mut query = marks_query(managed_type);
-        query.and_where(Expr::col(managed_object::Column::Id).is_in(padded(ids.iter().cloned())));
+        query.and_where(self.among(Expr::col(managed_object::Column::Id), ids));
         let marks = self.read_marks(&query).await?;
         Ok(marks
             .into_iter()
@@ -259,7 +273,7 @@ impl Store {
         }
         self.flush().await?;
         let mut query = links_query(scope);
-        query.and_where(of_link(scope.source_column()).is_in(padded(source_ids.iter().cloned())));
+        query.and_where(self.among(of_link(scope.source_column()), source_ids));
         self.read_links(&query).await
     }
 
@@ -319,6 +333,7 @@ impl Store {
             mapping: "",
             link_type,
             source: LinkEnd::First,
+            qualifiers: &[],
         };
         self.flush().await?;
         let mut query = links_query(scope);
@@ -333,6 +348,10 @@ impl Store {
                 second_id: link.target_id,
             })
             .collect())
+    }
+
+    pub(super) fn among(&self, column: Expr, values: &[String]) -> Expr {
+        among(self.core().database.backend(), column, values)
     }
 
     async fn read_marks(&self, query: &SelectStatement) -> Result<Vec<Mark>, Error> {
@@ -389,57 +408,84 @@ fn marks_query(managed_type: &str) -> SelectStatement {
         .to_owned()
 }
 
-/// Objects after an id, each with its links, in the order of ids.
+/// Ids after one, up to another.
+#[derive(Clone, Copy, Default)]
+struct Page<'a> {
+    after: Option<&'a str>,
+    last: Option<&'a str>,
+}
+
+impl Page<'_> {
+    fn holds(self, id: impl Fn() -> Expr) -> Cond {
+        Cond::all()
+            .add_option(self.after.map(|after| id().gt(after)))
+            .add_option(self.last.map(|last| id().lte(last)))
+    }
+}
+
+/// The id of the last object of a full page.
+fn last_of_page(managed_type: &str, after: Option<&str>, limit: u64) -> SelectStatement {
+    use managed_object::Column as C;
+    let page = Page { after, last: None };
+    Query::select()
+        .column(C::Id)
+        .from(managed_object::Entity)
+        .and_where(Expr::col(C::Type).eq(managed_type))
+        .cond_where(page.holds(|| Expr::col(C::Id)))
+        .order_by(C::Id, Direction::Asc)
+        .limit(1)
+        .offset(limit.saturating_sub(1))
+        .to_owned()
+}
+
+/// The objects of a page, each with its links, in the order of ids. Every table has the bounds of
+/// its own: a planner that does not see how few rows are wanted reads each table whole.
 fn marks_with_links_query(
     scope: LinkScope<'_>,
     managed_type: &str,
-    after: Option<&str>,
-    limit: u64,
+    page: Page<'_>,
 ) -> SelectStatement {
     use managed_object::Column as C;
     let objects = Alias::new("o");
     let of_object = |column: C| Expr::col((objects.clone(), column));
-    let mut page = Query::select();
-    page.columns([C::Id, C::Rev])
-        .from(managed_object::Entity)
-        .and_where(Expr::col(C::Type).eq(managed_type))
-        .order_by(C::Id, Direction::Asc)
-        .limit(limit);
-    if let Some(after) = after {
-        page.and_where(Expr::col(C::Id).gt(after));
-    }
+    let source = || of_link(scope.source_column());
     let mut query = Query::select();
     query
         .expr(of_object(C::Id))
         .expr(of_object(C::Rev))
         .expr(of_link(link::Column::Qualifier))
         .expr(of_link(scope.target_column()))
-        .from_subquery(page, objects.clone())
+        .from_as(managed_object::Entity, objects.clone())
         .join_as(
             JoinType::LeftJoin,
             link::Entity,
             Alias::new("l"),
-            of_link(link::Column::LinkType)
-                .eq(scope.link_type)
-                .and(of_link(scope.source_column()).eq(of_object(C::Id))),
-        );
-    join_digests(&mut query, scope);
+            page.holds(source)
+                .add(of_link(link::Column::LinkType).eq(scope.link_type))
+                .add(source().eq(of_object(C::Id))),
+        )
+        .and_where(of_object(C::Type).eq(managed_type))
+        .cond_where(page.holds(|| of_object(C::Id)));
+    join_digests(&mut query, scope, page);
     query.order_by((objects, C::Id), Direction::Asc);
     query
 }
 
 /// Adds the digests of the links, as the last column.
-fn join_digests(query: &mut SelectStatement, scope: LinkScope<'_>) {
+fn join_digests(query: &mut SelectStatement, scope: LinkScope<'_>, page: Page<'_>) {
     let digests = Alias::new("d");
     let of_digest = |column| Expr::col((digests.clone(), column));
+    let qualifiers = Some(scope.qualifiers).filter(|qualifiers| !qualifiers.is_empty());
+    let counts = qualifiers.map(|all| of_digest(link_digest::Column::Qualifier).is_in(all));
     query.expr(of_digest(link_digest::Column::Digest)).join_as(
         JoinType::LeftJoin,
         link_digest::Entity,
         digests.clone(),
-        of_digest(link_digest::Column::Mapping)
-            .eq(scope.mapping)
-            .and(of_digest(link_digest::Column::Qualifier).eq(of_link(link::Column::Qualifier)))
-            .and(of_digest(link_digest::Column::FirstId).eq(of_link(scope.source_column()))),
+        page.holds(|| of_digest(link_digest::Column::FirstId))
+            .add(of_digest(link_digest::Column::Mapping).eq(scope.mapping))
+            .add_option(counts)
+            .add(of_digest(link_digest::Column::Qualifier).eq(of_link(link::Column::Qualifier)))
+            .add(of_digest(link_digest::Column::FirstId).eq(of_link(scope.source_column()))),
     );
 }
 
@@ -460,7 +506,7 @@ fn links_query(scope: LinkScope<'_>) -> SelectStatement {
         .expr(of_link(scope.target_column()))
         .from_as(link::Entity, Alias::new("l"))
         .and_where(of_link(link::Column::LinkType).eq(scope.link_type));
-    join_digests(&mut query, scope);
+    join_digests(&mut query, scope, Page::default());
     query
 }
 
