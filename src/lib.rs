@@ -37,7 +37,7 @@
 //! | [`sync`] | the engine, a file per phase; only its `apply` writes to targets | everything above |
 //! | [`feed`] | integration events, in and out: their turns and when they are tried again | everything above |
 //! | [`recon`] | reconciliation: comparing the two sides of a mapping and putting right what differs | everything above but `feed` |
-//! | [`config`] | the project folder, from text to values, gathering every problem | everything above but `audit`, `feed` and `recon` |
+//! | [`config`] | the project folder, from text to values, gathering every problem | everything above but `feed` and `recon` |
 //! | [`app`] | the use-cases; the one place that wires | everything above |
 //! | [`api`] | the HTTP API: JSON in and out | `app`, `model`, `clock` |
 //! | [`server`] | listening, draining, metrics | everything above |

@@ -81,3 +81,21 @@ names!(
     /// How far live sync has read an external system.
     LiveToken { Connector, Class, MovedAt, Token }
 );
+names!(
+    /// Runs of hooks that are kept.
+    HookRun {
+        Id, Hook, Script, Digest, Operation, Object, Verdict, At, Micros, Operations, Key, Body,
+    }
+);
+names!(
+    /// Signed places of the audit chain.
+    AuditCheckpoint { Number, Position, Digest, At, Previous, Key, Signature }
+);
+names!(
+    /// Where the audit chain begins, once its beginning was pruned.
+    AuditAnchor { Name, Position, Digest, At, Key, Signature }
+);
+names!(
+    /// How far the audit trail was delivered to a destination.
+    AuditDelivery { Name, Position, Node, LeaseUntil }
+);

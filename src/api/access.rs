@@ -109,11 +109,18 @@ pub(super) const RULES: &[Rule] = &[
 
     get("/audit", AUDITOR),
     post("/audit", "verify", AUDITOR),
+    get("/audit/explain/{id}", AUDITOR),
+    get("/audit/destinations", AUDITOR),
     get("/audit/{topic}", AUDITOR),
     get("/audit/{topic}/{id}", AUDITOR),
 
     post("/script", "compile", HOOK_ADMIN),
     post("/script", "eval", HOOK_ADMIN),
+    post("/script", "trace", HOOK_ADMIN),
+    post("/script", "test", HOOK_ADMIN),
+    post("/script", "backtest", HOOK_ADMIN),
+    post("/script", "record", HOOK_ADMIN),
+    get("/script/runs", HOOK_ADMIN),
 
     post("/system", "test", HOOK_ADMIN),
     post("/system/{name}", "test", HOOK_ADMIN),

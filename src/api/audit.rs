@@ -1,6 +1,6 @@
 //! `/audit`: the audit trail, to read, to take away and to verify.
-use axum::{extract::State, response::Response};
-use serde_json::Value;
+use axum::{body::Body, extract::State, http::header::CONTENT_TYPE, response::Response};
+use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -8,13 +8,16 @@ use super::{
     call::Call,
     error::{Failure, Result},
     export::{self, Source},
-    openapi::{self, ActionParameters, EntryPath, ExportParameters, QueryParameters, TopicPath},
+    openapi::{
+        self, ActionParameters, EntryPath, ExportParameters, OperationPath, QueryParameters,
+        TopicPath,
+    },
     page,
 };
 use crate::{
-    app::Found,
+    app::{Found, Proof, Verifier},
     model::{
-        Filter,
+        Filter, Object,
         audit::{ChainedEntry, Topic},
         filter::Operator,
         object::ID,
@@ -28,6 +31,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(query_all, act))
         .routes(routes!(query))
         .routes(routes!(read))
+        .routes(routes!(explain))
+        .routes(routes!(destinations))
 }
 
 /// Query the whole audit trail
@@ -78,16 +83,70 @@ async fn read(State(api): State<Api>, call: Call) -> Result<Response> {
     }
 }
 
+/// Tell the story of a change
+///
+/// In plain sentences, from the audit entries alone: also of a change that the journal has forgotten.
+/// A nested change is told of with the whole that it is a part of.
+#[utoipa::path(get, path = "/audit/explain/{id}", tag = "audit", operation_id = "explain",
+    params(OperationPath),
+    responses((status = 200, description = "The story", body = openapi::Story)))]
+async fn explain(State(api): State<Api>, call: Call) -> Result<Response> {
+    let text = call.segment(2)?;
+    let id = text
+        .parse()
+        .map_err(|_| Failure::new(404, format!("there is no operation `{text}`")))?;
+    let story = api.app.explain(id).await?;
+    Ok(call.ok(&serde_json::to_value(story).unwrap_or_default()))
+}
+
 /// Verify the audit trail
 ///
-/// `_action=verify` walks the chain of digests from the first entry to the last. `broken` names the
-/// first place where it does not hold.
+/// `_action=verify` walks the chain of digests from the first entry that is kept to the last. `broken`
+/// names the first place where it does not hold. A body may bring a public key, whose signatures
+/// count then, and checkpoints that were kept elsewhere.
 #[utoipa::path(post, path = "/audit", tag = "audit", operation_id = "verifyAudit",
     params(ActionParameters),
+    request_body(content = Option<openapi::Proof>, content_type = "application/json"),
     responses((status = 200, description = "What the walk found", body = openapi::Verification)))]
-async fn act(State(api): State<Api>, call: Call) -> Result<Response> {
-    let verification = api.app.verify_audit().await?;
+async fn act(State(api): State<Api>, call: Call, body: Body) -> Result<Response> {
+    let verification = if call.headers.contains_key(CONTENT_TYPE) {
+        let asked = call.json(body, &api.settings.limits).await?.object()?;
+        api.app.verify_audit_against(proof(&asked)?).await?
+    } else {
+        api.app.verify_audit().await?
+    };
     Ok(call.ok(&serde_json::to_value(verification).unwrap_or_default()))
+}
+
+/// What the chain is to agree with: `{publicKey, checkpoints}`.
+fn proof(asked: &Object) -> Result<Proof> {
+    let verifier = match asked.get("publicKey") {
+        None | Some(Value::Null) => None,
+        Some(key) => {
+            let verifier = Verifier::from_pem(key.as_str().unwrap_or_default());
+            Some(verifier.map_err(|error| Failure::bad(format!("/publicKey: {error}")))?)
+        }
+    };
+    let outside = match asked.get("checkpoints") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(list) => serde_json::from_value(list.clone())
+            .map_err(|error| Failure::bad(format!("/checkpoints: {error}")))?,
+    };
+    Ok(Proof {
+        verifier,
+        outside,
+        from: None,
+    })
+}
+
+/// List where else the trail goes
+///
+/// Each destination of `[audit.destinations]` with how far it is behind and why.
+#[utoipa::path(get, path = "/audit/destinations", tag = "audit", operation_id = "auditDestinations",
+    responses((status = 200, description = "The destinations", body = openapi::Destinations)))]
+async fn destinations(State(api): State<Api>, call: Call) -> Result<Response> {
+    let result = api.app.audit_destinations().await?;
+    Ok(call.ok(&json!({"result": result})))
 }
 
 async fn entries(api: &Api, call: &Call, topic: Option<Topic>) -> Result<Response> {

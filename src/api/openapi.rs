@@ -4,6 +4,7 @@ mod recon;
 mod schemas;
 #[cfg(test)]
 mod tests;
+mod tools;
 
 use std::sync::LazyLock;
 
@@ -26,6 +27,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub(super) use parameters::*;
 pub(super) use recon::*;
 pub(super) use schemas::*;
+pub(super) use tools::*;
 
 use super::{
     Api,

@@ -18,6 +18,8 @@ const RECOVERY: Duration = Duration::from_secs(2);
 const TOKENS: Duration = Duration::from_millis(1_500);
 /// How often it is looked whether another configuration is in force.
 pub(super) const CONFIGURED: Duration = Duration::from_millis(500);
+/// How often kept runs of hooks are bounded.
+const TIDYING: Duration = Duration::from_secs(60);
 /// How often what is too old is dropped.
 const FORGETTING: Duration = Duration::from_secs(600);
 /// How long an idempotency key is kept (SPEC 4).
@@ -31,6 +33,10 @@ impl App {
             tokio::spawn(self.clone().keep_reconciling()),
             tokio::spawn(self.clone().keep_tokens()),
             tokio::spawn(self.clone().keep_forgetting()),
+            tokio::spawn(self.clone().keep_few_runs()),
+            tokio::spawn(self.clone().keep_signing()),
+            tokio::spawn(self.clone().keep_pruning()),
+            tokio::spawn(self.clone().keep_delivering()),
             tokio::spawn(self.clone().keep_live()),
             tokio::spawn(self.clone().keep_integrating()),
             tokio::spawn(self.pumping()),
@@ -108,6 +114,20 @@ impl App {
             }
             if self.stopped_within(FORGETTING).await {
                 return;
+            }
+        }
+    }
+
+    /// Bounds how many runs of hooks are kept.
+    async fn keep_few_runs(self) {
+        while !self.stopped_within(TIDYING).await {
+            let configuration = self.configuration();
+            let kept = chrono::Duration::from_std(configuration.journal.keep).ok();
+            let before = kept.and_then(|kept| self.clock().now().checked_sub_signed(kept));
+            let before = before.unwrap_or(chrono::DateTime::UNIX_EPOCH);
+            let most = u64::try_from(configuration.hooks.keep_runs).unwrap_or(u64::MAX);
+            if let Err(error) = self.store().forget_hook_runs(before, most).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot forget");
             }
         }
     }
@@ -223,7 +243,7 @@ impl App {
         });
     }
 
-    async fn stopped_within(&self, wait: Duration) -> bool {
+    pub(super) async fn stopped_within(&self, wait: Duration) -> bool {
         tokio::time::timeout(wait, self.parts.stop.cancelled())
             .await
             .is_ok()

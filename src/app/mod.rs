@@ -1,6 +1,8 @@
 //! The use-cases, for every caller: HTTP API, command line and embedding programs. The one place that wires.
 pub mod access;
+mod auditing;
 mod background;
+mod cases;
 mod changes;
 pub mod cookies;
 mod deliveries;
@@ -17,6 +19,7 @@ mod scripts;
 mod sessions;
 mod targets;
 mod tokens;
+mod trail;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,9 +37,12 @@ use crate::{
     sync::Engine,
 };
 
-pub use crate::audit::By;
+pub use crate::audit::{By, Kind, Sentence, Story};
 pub use crate::feed::{Force, Received};
-pub use crate::store::{Count, EventSearch, Found, Search, SortKey, Token, Verification};
+pub use crate::model::signing::{Checkpoint, KeyProblem, Signer, Verifier};
+pub use crate::store::{
+    Count, EventSearch, Found, Proof, RunSearch, Search, Signed, SortKey, Token, Verification,
+};
 pub use access::{Attempt, Identity};
 pub use deliveries::{Audience, SideEffects};
 pub use door::{Arrival, Reach};
@@ -67,6 +73,8 @@ struct Parts {
     policies: crate::feed::retry::Policies,
     stop: CancellationToken,
     background: std::sync::Mutex<Vec<JoinHandle<()>>>,
+    destinations: crate::audit::delivery::Statuses,
+    verified: std::sync::Mutex<Option<trail::Verified>>,
 }
 
 /// A change that was carried out: outcome `synced` or `partial`.
@@ -135,6 +143,7 @@ impl App {
         {
             tracing::warn!("changes are still in flight; the next start finishes them");
         }
+        self.sign_end().await;
         for task in self.take_background() {
             task.abort();
         }

@@ -129,6 +129,8 @@ impl Builder {
                 policies: Arc::new(ArcSwap::new(policies(&configuration))),
                 stop: CancellationToken::new(),
                 background: Mutex::default(),
+                verified: Mutex::default(),
+                destinations: crate::audit::delivery::Statuses::default(),
             }),
         };
         let tokens = Box::pin(app.store().tokens()).await?;
@@ -198,6 +200,8 @@ pub(super) fn setup(
     own: &OwnConnectors,
     before: Option<(&Configuration, &Setup)>,
 ) -> Result<Setup, StartError> {
+    let keeper = configuration.runtime.keeper();
+    keeper.keep(configuration.hooks.keep_runs);
     let mut targets = BTreeMap::new();
     for (name, settings) in &configuration.connectors {
         let calls = CallPolicy {

@@ -1,11 +1,8 @@
-//! Records of changes and the audit trail: looking, healing, resolving, verifying.
+//! Records of changes: looking, healing, resolving; and noting what was denied.
 use crate::{
     audit,
-    model::{
-        OperationId, OperationRecord, Outcome,
-        audit::{ChainedEntry, Topic},
-    },
-    store::{Found, Search, Settlement, Verification},
+    model::{OperationId, OperationRecord, Outcome},
+    store::{Found, Search, Settlement},
     sync::shown,
 };
 
@@ -70,26 +67,6 @@ impl App {
         caller: &str,
     ) -> Result<OperationRecord, Error> {
         Ok(self.engine().resolve(id, reason, caller).await?)
-    }
-
-    /// Audit entries of a topic (none: all), oldest first unless sorted otherwise.
-    ///
-    /// # Errors
-    /// 400 for a search that cannot be answered.
-    pub async fn audit(
-        &self,
-        topic: Option<Topic>,
-        search: &Search,
-    ) -> Result<Found<ChainedEntry>, Error> {
-        Ok(self.store().audit(topic, search).await?)
-    }
-
-    /// Verifies the audit chain.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn verify_audit(&self) -> Result<Verification, Error> {
-        Ok(self.store().verify_audit().await?)
     }
 
     /// Records a denied access (401, 403) as one `access` entry, which is on disk then unless the

@@ -36,6 +36,26 @@ impl App {
         run.result.map_err(|failure| failed(&failure))
     }
 
+    /// Runs a script as [`App::eval_script`] does, and tells everything of the run: `{verdict, result,
+    /// throws, error, asks, log, operations, durationMicros}`. A script that fails is no error here.
+    ///
+    /// # Errors
+    /// 400 for a script that does not compile.
+    pub async fn trace_script(&self, script: &Value) -> Result<Value, Error> {
+        let compiled = self.script(script)?;
+        let runtime = self.engine().setup().scripts.clone();
+        let run = runtime
+            .run(&compiled, Vec::new(), Some(self.engine().reader()))
+            .await;
+        let mut told = json!(run.ended());
+        if let Some(members) = told.as_object_mut() {
+            members.insert("operations".into(), json!(run.operations));
+            let micros = u64::try_from(run.duration.as_micros()).unwrap_or(u64::MAX);
+            members.insert("durationMicros".into(), json!(micros));
+        }
+        Ok(told)
+    }
+
     fn script(&self, script: &Value) -> Result<Script, Error> {
         let text_of = |key: &str| script.get(key).and_then(Value::as_str);
         match text_of("type") {
@@ -73,7 +93,7 @@ impl App {
     }
 }
 
-fn not_compiled(error: &crate::hooks::CompileError) -> Error {
+pub(super) fn not_compiled(error: &crate::hooks::CompileError) -> Error {
     let mut told = Error::new(400, error.to_string());
     told.detail = Some(json!({"line": error.line, "column": error.column}));
     told

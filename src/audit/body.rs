@@ -26,6 +26,8 @@ pub(super) struct ChangeBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<i64>,
     pub changed_fields: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<&'a Object>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +36,13 @@ pub(super) struct ChangeBody<'a> {
     pub message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
+}
+
+/// A write that was planned and, after a failure, not tried.
+#[derive(Serialize)]
+pub(super) struct SkippedBody<'a> {
+    pub mapping: &'a str,
+    pub target: String,
 }
 
 /// One run of a hook.
@@ -52,6 +61,8 @@ pub(super) struct HookBody<'a> {
     pub parent: Option<OperationId>,
     pub root: OperationId,
     pub duration_ms: u64,
+    pub duration_micros: u64,
+    pub operations: u64,
     pub log: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a str>,

@@ -3,7 +3,7 @@ use serde::Serialize;
 
 use super::body::{
     AccessBody, ChangeBody, CompensationBody, ConfigurationBody, Digest, DivergenceBody,
-    DivergenceEndBody, HookBody, RefusalBody, Response, ScriptBody, WriteBody,
+    DivergenceEndBody, HookBody, RefusalBody, Response, ScriptBody, SkippedBody, WriteBody,
 };
 use crate::{
     clock::Clock,
@@ -17,21 +17,31 @@ use crate::{
 const SUCCESS: &str = "SUCCESS";
 const FAILURE: &str = "FAILURE";
 
+/// The object of a change before and after it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Values<'a> {
+    /// Before, masked; none where it came into being.
+    pub before: Option<&'a Object>,
+    /// After, masked; none where it went away.
+    pub after: Option<&'a Object>,
+    /// Both as they are: from these it is told which attributes changed, be they masked or not.
+    pub clear: (Option<&'a Object>, Option<&'a Object>),
+}
+
 /// What a change tried and how it ended: one `activity` entry for the change, one for each hook
-/// run, and a `sync` entry for each target write. `before` and `after` are masked.
+/// run, and a `sync` entry for each target write.
 #[must_use]
 pub fn about_change(
     clock: &dyn Clock,
     record: &OperationRecord,
-    before: Option<&Object>,
-    after: Option<&Object>,
+    values: &Values<'_>,
 ) -> Vec<NewEntry> {
     let mut entries = Vec::with_capacity(1 + record.hook_runs.len() + record.writes.len());
     entries.push(entry(
         clock,
         record,
         Topic::Activity,
-        &change_body(record, before, after),
+        &change_body(record, values),
     ));
     entries.extend(
         record
@@ -216,11 +226,7 @@ fn text(body: &impl Serialize) -> String {
     serde_json::to_string(body).unwrap_or_default()
 }
 
-fn change_body<'a>(
-    record: &'a OperationRecord,
-    before: Option<&'a Object>,
-    after: Option<&'a Object>,
-) -> ChangeBody<'a> {
+fn change_body<'a>(record: &'a OperationRecord, values: &Values<'a>) -> ChangeBody<'a> {
     ChangeBody {
         event_name: "change",
         user_id: &record.caller,
@@ -233,9 +239,10 @@ fn change_body<'a>(
         revision: record.revision.as_deref(),
         attempt: record.attempt,
         duration_ms: duration(record),
-        changed_fields: changed_fields(before, after),
-        before,
-        after,
+        changed_fields: changed_fields(values.clear.0, values.clear.1),
+        skipped: skipped(record),
+        before: values.before,
+        after: values.after,
         message: record.error.as_ref().map(|error| error.message.as_str()),
         code: record.error.as_ref().map(|error| error.code),
     }
@@ -261,6 +268,8 @@ fn hook_body<'a>(record: &'a OperationRecord, run: &'a HookRun) -> HookBody<'a> 
         parent: record.parent,
         root: record.root,
         duration_ms: run.duration_ms,
+        duration_micros: run.duration_micros,
+        operations: run.operations,
         log: &run.log,
         message: run.error.as_deref(),
     }
@@ -337,6 +346,18 @@ fn place(target: &str, id: Option<&str>) -> String {
         Some(id) => format!("{target}/{id}"),
         None => target.to_owned(),
     }
+}
+
+/// What was to be written, but not tried any more.
+fn skipped(record: &OperationRecord) -> Vec<SkippedBody<'_>> {
+    let writes = record.writes.iter();
+    writes
+        .filter(|write| write.result == Some(RowResult::Skipped) && write.operation.is_some())
+        .map(|write| SkippedBody {
+            mapping: &write.mapping,
+            target: place(&write.target, write.target_id.as_deref()),
+        })
+        .collect()
 }
 
 fn is_attempted(write: &WriteRecord) -> bool {

@@ -96,9 +96,9 @@ pub enum Verb {
     /// Read, export and verify the audit log
     #[command(subcommand)]
     Audit(Audit),
-    /// Check and try hooks
+    /// Check, try, test and back-test hooks
     #[command(subcommand)]
-    Hooks(Hooks),
+    Hooks(super::hooks::Hooks),
     /// Look at target systems
     #[command(subcommand)]
     Connectors(Connectors),
@@ -349,9 +349,28 @@ pub enum Audit {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Tell the story of one change in plain sentences, from the audit entries alone
+    Explain {
+        /// The change's id
+        id: OperationId,
+    },
     /// Verify the chain of digests: exit code 1 and the place of the first edited, missing or
     /// reordered entry
-    Verify,
+    Verify {
+        /// Only signatures of this key count: a file with the public key, in PEM form
+        #[arg(long, value_name = "FILE")]
+        public_key: Option<PathBuf>,
+        /// Checkpoints that were kept elsewhere, as `checkpoint_file` gets them
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Option<PathBuf>,
+    },
+    /// Make a key that signs the chain: FILE gets the private one, FILE.pub the public one
+    Keygen {
+        /// The file, which must not be there yet
+        file: PathBuf,
+    },
+    /// Show where else the trail is delivered to, and how far each is behind
+    Destinations,
 }
 
 /// Which audit entries.
@@ -378,30 +397,6 @@ pub enum ExportForm {
     Jsonl,
     /// Comma-separated values
     Csv,
-}
-
-/// `recant hooks`
-#[derive(Debug, Subcommand)]
-pub enum Hooks {
-    /// Compile scripts, and say where they are wrong
-    Check {
-        /// Which; every script of the folder if left out
-        files: Vec<PathBuf>,
-    },
-    /// Run a script with variables and print its value; it changes nothing
-    Run {
-        /// The script
-        file: PathBuf,
-        /// The variables, as a JSON object
-        #[arg(long, value_name = "JSON", default_value = "{}")]
-        data: String,
-    },
-    /// Write definition files for editors
-    Definitions {
-        /// Where to
-        #[arg(default_value = "hooks/definitions")]
-        folder: PathBuf,
-    },
 }
 
 /// `recant connectors`

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     arguments::{Audit, Entries, ExportForm},
+    chain,
     ops::both,
     output::{Exit, Failure, Output, Result, Tone},
     service::{Search, Service},
@@ -48,7 +49,21 @@ pub async fn run(service: &dyn Service, verb: &Audit, output: &mut Output) -> Re
             format,
             output: file,
         } => export(service, entries, *format, file.as_deref(), output).await,
-        Audit::Verify => verify(service, output).await,
+        Audit::Explain { id } => explain(service, *id, output).await,
+        Audit::Verify {
+            public_key,
+            checkpoints,
+        } => {
+            verify(
+                service,
+                public_key.as_deref(),
+                checkpoints.as_deref(),
+                output,
+            )
+            .await
+        }
+        Audit::Destinations => chain::destinations(service, output).await,
+        Audit::Keygen { file } => chain::keygen(file, output),
     }
 }
 
@@ -283,47 +298,54 @@ fn filter(entries: &Entries) -> Option<String> {
     both(both(operation, transaction), entries.filter.clone())
 }
 
-async fn verify(service: &dyn Service, output: &mut Output) -> Result {
+async fn explain(
+    service: &dyn Service,
+    id: crate::model::OperationId,
+    output: &mut Output,
+) -> Result {
+    let story = service.explain(id).await?;
+    if output.is_json() {
+        output.json(&story)?;
+        return Ok(Exit::Done);
+    }
+    let sentences = story.get("sentences").and_then(Value::as_array);
+    for sentence in sentences.into_iter().flatten() {
+        let depth = sentence.get("depth").and_then(Value::as_u64);
+        let depth = usize::try_from(depth.unwrap_or_default()).unwrap_or_default();
+        let tone = match text_at(sentence, "/kind") {
+            "failure" | "divergence" => Tone::Bad,
+            "end" => Tone::Strong,
+            "note" => Tone::Faint,
+            _ => Tone::Normal,
+        };
+        let text = output.tint(tone, text_at(sentence, "/text"));
+        output.line(format!("{}{text}", "  ".repeat(depth)))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn verify(
+    service: &dyn Service,
+    public_key: Option<&Path>,
+    checkpoints: Option<&Path>,
+    output: &mut Output,
+) -> Result {
+    let proof = chain::proof(public_key, checkpoints)?;
     let bar = progress("verifying the chain");
-    let verification = service.verify().await;
+    let verification = service.verify(proof.as_ref()).await;
     bar.finish_and_clear();
     let verification = verification?;
     let broken = verification.get("broken").filter(|value| !value.is_null());
     if output.is_json() {
         output.json(&verification)?;
     } else {
-        print_verification(&verification, broken, output)?;
+        chain::print(&verification, broken, output)?;
     }
     Ok(if broken.is_some() {
         Exit::Failed
     } else {
         Exit::Done
     })
-}
-
-fn print_verification(
-    verification: &Value,
-    broken: Option<&Value>,
-    output: &mut Output,
-) -> Result<()> {
-    let entries = short(verification.get("entries"));
-    match broken {
-        None => {
-            let whole = output.tint(Tone::Good, "the chain is whole");
-            output.line(format!(
-                "{whole}: {entries} entries, none edited, missing or moved"
-            ))
-        }
-        Some(place) => {
-            let broken = output.tint(Tone::Bad, "the chain is broken");
-            output.line(format!(
-                "{broken} at position {}, entry {}: {}",
-                short(place.get("position")),
-                short(place.get("id")),
-                text_at(place, "/reason")
-            ))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `recant hooks`: compiling scripts and trying them.
 use std::path::{Path, PathBuf};
 
+use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{
@@ -8,7 +9,107 @@ use super::{
     service::Service,
     table::text_at,
 };
-use crate::hooks::{Limits, Runtime};
+use crate::{
+    hooks::{Limits, Runtime},
+    model::OperationId,
+};
+
+/// `recant hooks`
+#[derive(Debug, Subcommand)]
+pub enum Hooks {
+    /// Compile scripts, and say where they are wrong
+    Check {
+        /// Which; every script of the folder if left out
+        files: Vec<PathBuf>,
+    },
+    /// Run the cases beside the scripts (`hooks/NAME.cases.json`), and say which do not hold
+    Test {
+        /// Scripts or files of cases; all of the folder if left out
+        files: Vec<PathBuf>,
+        /// Only cases whose name holds this text
+        #[arg(long, value_name = "TEXT")]
+        case: Option<String>,
+    },
+    /// Run a script with variables and print its value; it changes nothing. What it logged and took
+    /// goes to the standard error
+    Run {
+        /// The script
+        file: PathBuf,
+        /// The variables, as a JSON object
+        #[arg(long, value_name = "JSON", default_value = "{}")]
+        data: String,
+        /// Print everything of the run as JSON, in place of its value
+        #[arg(long)]
+        trace: bool,
+    },
+    /// Run a changed script on the last kept runs of it, and show where it would decide otherwise;
+    /// nothing is carried out. Exit code 1 if it would
+    Backtest {
+        /// The script: a file, or its name in the folder `hooks`
+        file: PathBuf,
+        /// How many runs at most
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        against: u64,
+        /// The name of the script whose runs are meant; that of the file if left out
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<String>,
+        /// Only runs of this hook, such as managed/user/onSync
+        #[arg(long, value_name = "HOOK")]
+        hook: Option<String>,
+    },
+    /// List kept runs of hooks, newest first
+    Runs {
+        /// Only runs of this script
+        #[arg(long, value_name = "NAME")]
+        script: Option<String>,
+        /// Only runs of this hook, such as managed/user/onSync
+        #[arg(long, value_name = "HOOK")]
+        hook: Option<String>,
+        /// Only runs for this change
+        #[arg(long, value_name = "ID")]
+        operation: Option<String>,
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u64,
+    },
+    /// Make cases of the kept runs of a change, beside their scripts
+    Record {
+        /// The change's id
+        operation: OperationId,
+        /// Only runs of this hook, such as onSync or managed/user/onSync
+        #[arg(long, value_name = "HOOK")]
+        hook: Option<String>,
+        /// What the cases show; made up if left out
+        #[arg(long, value_name = "TEXT")]
+        name: Option<String>,
+        /// Print the cases, and write no file
+        #[arg(long)]
+        print: bool,
+    },
+    /// Write definition files for editors, and the JSON schema of files of cases
+    Definitions {
+        /// Where to
+        #[arg(default_value = "hooks/definitions")]
+        folder: PathBuf,
+    },
+    /// Print the pages of every variable and function that scripts have
+    Docs {
+        /// In which form
+        #[arg(long, value_enum, default_value_t = DocsForm::Markdown)]
+        format: DocsForm,
+        /// Only names that hold this text
+        search: Option<String>,
+    },
+}
+
+/// How the pages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DocsForm {
+    /// Markdown
+    Markdown,
+    /// Plain text
+    Plain,
+}
 
 /// Compiles scripts and prints where they are wrong; `files` none: every script of the folder.
 ///
@@ -17,7 +118,7 @@ use crate::hooks::{Limits, Runtime};
 pub fn check(folder: &Path, files: &[PathBuf], output: &mut Output) -> Result {
     let hooks = folder.join("hooks");
     let files = if files.is_empty() {
-        scripts_in(&hooks)?
+        files_in(&hooks, ".rhai")?
     } else {
         files.iter().map(|file| found(&hooks, file)).collect()
     };
@@ -74,18 +175,83 @@ pub fn script(folder: &Path, file: &Path, data: &str) -> Result<Value> {
     Ok(json!({"type": "text/rhai", "source": text, "globals": globals}))
 }
 
+/// How much of a run is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The script's value; the rest goes to the standard error.
+    Value,
+    /// Everything, as JSON.
+    Everything,
+}
+
 /// Runs a script and prints its value.
 ///
 /// # Errors
 /// The script fails.
-pub async fn run(service: &dyn Service, script: &Value, output: &mut Output) -> Result {
-    let value = service.eval(script).await?;
-    output.json(&value)?;
+pub async fn run(
+    service: &dyn Service,
+    script: &Value,
+    shown: Shown,
+    output: &mut Output,
+) -> Result {
+    let run = service.ask_script("trace", script).await?;
+    if shown == Shown::Everything {
+        output.json(&run)?;
+        return Ok(match text_at(&run, "/verdict") {
+            "error" | "reject" => Exit::Failed,
+            _ => Exit::Done,
+        });
+    }
+    if let Some(failure) = failure(&run) {
+        return Err(failure);
+    }
+    output.json(run.get("result").unwrap_or(&Value::Null))?;
+    output.flush()?;
+    for line in run
+        .get("log")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        super::say(line.as_str().unwrap_or_default());
+    }
+    if !output.is_json() {
+        super::say(&format!("({})", super::cases::cost(&run)));
+    }
     Ok(Exit::Done)
 }
 
+/// Why a script has no value, in the form of the server's errors.
+fn failure(run: &Value) -> Option<Failure> {
+    let thrown = run.get("throws");
+    let message = match (thrown, run.get("error")) {
+        (Some(thrown), _) => text_at(thrown, "/message").to_owned(),
+        (None, Some(error)) => format!("the script hook failed: {}", error.as_str()?),
+        (None, None) => return None,
+    };
+    let code = thrown.and_then(|thrown| thrown.get("code")?.as_u64());
+    let code = match (thrown, code) {
+        (None, _) => 500,
+        (Some(_), None) => 400,
+        (Some(_), Some(code @ 400..=499)) => code,
+        (Some(_), Some(_)) => 500,
+    };
+    let mut body = json!({"code": code, "message": message});
+    if let Some(detail) = thrown.and_then(|thrown| thrown.get("detail")) {
+        if let Some(members) = body.as_object_mut() {
+            members.insert("detail".into(), detail.clone());
+        }
+    }
+    Some(Failure::Refused {
+        body,
+        message,
+        operation: None,
+        outcome: None,
+    })
+}
+
 /// A script as it is named, or in the folder's `hooks`.
-fn found(hooks: &Path, file: &Path) -> PathBuf {
+pub(super) fn found(hooks: &Path, file: &Path) -> PathBuf {
     let inside = hooks.join(file);
     if !file.exists() && inside.exists() {
         inside
@@ -94,12 +260,13 @@ fn found(hooks: &Path, file: &Path) -> PathBuf {
     }
 }
 
-fn read(file: &Path) -> Result<String> {
+pub(super) fn read(file: &Path) -> Result<String> {
     std::fs::read_to_string(file)
         .map_err(|error| Failure::Other(format!("{} cannot be read: {error}", file.display())))
 }
 
-fn scripts_in(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The files of a folder and those inside it whose name ends so, in order.
+pub(super) fn files_in(folder: &Path, end: &str) -> Result<Vec<PathBuf>> {
     let unreadable =
         |error| Failure::Other(format!("{} cannot be read: {error}", folder.display()));
     let mut files = Vec::new();
@@ -109,10 +276,7 @@ fn scripts_in(folder: &Path) -> Result<Vec<PathBuf>> {
             let path = entry.map_err(unreadable)?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|extension| extension == "rhai")
-            {
+            } else if path.to_string_lossy().ends_with(end) {
                 files.push(path);
             }
         }
@@ -141,6 +305,40 @@ pub fn definitions(folder: &Path, output: &mut Output) -> Result {
     } else {
         for file in files {
             output.line(file.display().to_string())?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints the pages of variables and functions.
+///
+/// # Errors
+/// The writer's.
+pub fn docs(form: DocsForm, search: Option<&str>, output: &mut Output) -> Result {
+    let runtime = Runtime::new(Limits::default());
+    let search = search.unwrap_or_default();
+    if output.is_json() {
+        let functions: Vec<_> = runtime
+            .functions()
+            .into_iter()
+            .filter(|function| function.name.contains(search))
+            .collect();
+        let variables = runtime.variables();
+        let variables: Vec<_> = variables
+            .iter()
+            .filter(|page| page.name.contains(search))
+            .collect();
+        output.json(&json!({"variables": variables, "functions": functions}))?;
+        return Ok(Exit::Done);
+    }
+    let pages = runtime.docs(search);
+    match form {
+        DocsForm::Markdown => output.line(pages.trim_end())?,
+        DocsForm::Plain => {
+            for line in pages.trim_end().lines() {
+                let line = line.trim_start_matches('#').replace('`', "");
+                output.line(line.strip_prefix(' ').unwrap_or(&line))?;
+            }
         }
     }
     Ok(Exit::Done)

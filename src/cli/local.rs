@@ -151,6 +151,10 @@ impl Service for Local {
         })
     }
 
+    async fn explain(&self, id: OperationId) -> Result<Value> {
+        Ok(json!(self.app.explain(id).await?))
+    }
+
     async fn events(&self, ask: &EventAsk) -> Result<Value> {
         let search = app::EventSearch {
             after: ask.after,
@@ -240,8 +244,27 @@ impl Service for Local {
         Ok(done.await?)
     }
 
-    async fn verify(&self) -> Result<Value> {
-        let verification = self.app.verify_audit().await?;
+    async fn destinations(&self) -> Result<Vec<Value>> {
+        Ok(self.app.audit_destinations().await?)
+    }
+
+    async fn verify(&self, proof: Option<&Value>) -> Result<Value> {
+        let verification = match proof {
+            None => self.app.verify_audit().await?,
+            Some(proof) => {
+                let wrong = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+                let key = proof.get("publicKey").and_then(Value::as_str);
+                let verifier = key.map(app::Verifier::from_pem).transpose();
+                let outside = proof.get("checkpoints").filter(|list| !list.is_null());
+                let outside = outside.cloned().unwrap_or_else(|| json!([]));
+                let proof = app::Proof {
+                    verifier: verifier.map_err(|error| wrong(&error))?,
+                    outside: serde_json::from_value(outside).map_err(|error| wrong(&error))?,
+                    from: None,
+                };
+                self.app.verify_audit_against(proof).await?
+            }
+        };
         serde_json::to_value(verification).map_err(|error| Failure::Other(error.to_string()))
     }
 
@@ -257,8 +280,34 @@ impl Service for Local {
         Ok(self.app.test_connector(name).await?)
     }
 
-    async fn eval(&self, script: &Value) -> Result<Value> {
-        Ok(self.app.eval_script(script).await?)
+    async fn ask_script(&self, action: &str, asked: &Value) -> Result<Value> {
+        Ok(match action {
+            "trace" => self.app.trace_script(asked).await?,
+            "backtest" => self.app.backtest(asked).await?,
+            "record" => {
+                let text = |name: &str| asked.get(name).and_then(Value::as_str);
+                let id = text("operation").and_then(|id| id.parse().ok());
+                let id = id.ok_or_else(|| Failure::Usage("a change's id is missing".into()))?;
+                json!({"result": self.app.record_cases(id, text("hook")).await?})
+            }
+            other => return Err(Failure::Usage(format!("scripts know no `{other}`"))),
+        })
+    }
+
+    async fn hook_runs(&self, wanted: &[(&str, String)]) -> Result<Vec<Value>> {
+        let named = |name: &str| {
+            let found = wanted.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let search = app::RunSearch {
+            operation: named("operation"),
+            hook: named("hook"),
+            script: named("script"),
+            limit: named("limit")
+                .and_then(|limit| limit.parse().ok())
+                .unwrap_or(100),
+        };
+        Ok(self.app.hook_runs(&search).await?)
     }
 
     async fn close(&self) {

@@ -1,6 +1,8 @@
 //! The command line: verbs, output, exit codes.
 mod arguments;
 mod audit;
+mod cases;
+mod chain;
 mod change;
 mod check;
 mod connectors;
@@ -26,7 +28,8 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{CommandFactory, Parser};
 use serde_json::json;
 
-use arguments::{Arguments, Connectors, Globals, Hooks, Verb};
+use arguments::{Arguments, Connectors, Globals, Verb};
+use hooks::Hooks;
 use local::Local;
 use output::{Exit, Failure, Form, Output, Result};
 use remote::Remote;
@@ -115,21 +118,14 @@ async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
             })
             .await
         }
+        Verb::Audit(arguments::Audit::Keygen { file }) => chain::keygen(file, output),
         Verb::Audit(verb) => {
             asking(globals, async |service| {
                 audit::run(service, verb, output).await
             })
             .await
         }
-        Verb::Hooks(Hooks::Check { files }) => hooks::check(&globals.dir, files, output),
-        Verb::Hooks(Hooks::Run { file, data }) => {
-            let script = hooks::script(&globals.dir, file, data)?;
-            asking(globals, async |service| {
-                hooks::run(service, &script, output).await
-            })
-            .await
-        }
-        Verb::Hooks(Hooks::Definitions { folder }) => hooks::definitions(folder, output),
+        Verb::Hooks(verb) => hook_verb(globals, verb, output).await,
         Verb::Connectors(Connectors::Test { names }) => {
             asking(globals, async |service| {
                 connectors::test(service, names, output).await
@@ -148,6 +144,74 @@ async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
             migrate::run(&globals.dir, *verb, output).await
         }
         Verb::Completions { shell } => completions(*shell, output),
+    }
+}
+
+async fn hook_verb(globals: &Globals, verb: &Hooks, output: &mut Output) -> Result {
+    let folder = &globals.dir;
+    match verb {
+        Hooks::Check { files } => hooks::check(folder, files, output),
+        Hooks::Test { files, case } => cases::test(folder, files, case.as_deref(), output).await,
+        Hooks::Run { file, data, trace } => {
+            let script = hooks::script(folder, file, data)?;
+            let shown = if *trace {
+                hooks::Shown::Everything
+            } else {
+                hooks::Shown::Value
+            };
+            asking(globals, async |service| {
+                hooks::run(service, &script, shown, output).await
+            })
+            .await
+        }
+        Hooks::Backtest {
+            file,
+            against,
+            name,
+            hook,
+        } => {
+            let asked = cases::changed(folder, file, name.as_deref())?;
+            let asked = cases::Backtest {
+                against: *against,
+                hook: hook.as_deref(),
+                ..asked
+            };
+            asking(globals, async |service| {
+                cases::backtest(service, &asked, output).await
+            })
+            .await
+        }
+        Hooks::Runs {
+            script,
+            hook,
+            operation,
+            limit,
+        } => {
+            let wanted = [("script", script), ("hook", hook), ("operation", operation)];
+            asking(globals, async |service| {
+                cases::runs(service, &wanted, *limit, output).await
+            })
+            .await
+        }
+        Hooks::Record {
+            operation,
+            hook,
+            name,
+            print,
+        } => {
+            let wanted = serde_json::json!({"operation": operation, "hook": hook});
+            asking(globals, async |service| {
+                let recorded = cases::recorded(service, &wanted, name.as_deref()).await?;
+                if *print {
+                    cases::print(&recorded, output)
+                } else {
+                    cases::write(folder, &recorded, output)
+                }
+            })
+            .await
+        }
+        Hooks::Definitions { folder } => hooks::definitions(folder, output),
+        Hooks::Docs { format, search } => hooks::docs(*format, search.as_deref(), output),
     }
 }
 

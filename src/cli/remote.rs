@@ -248,6 +248,12 @@ impl Service for Remote {
         self.page(self.request(Method::GET, path), search).await
     }
 
+    async fn explain(&self, id: OperationId) -> Result<Value> {
+        let id = id.to_string();
+        self.json(self.request(Method::GET, ["audit", "explain", &id]))
+            .await
+    }
+
     async fn events(&self, ask: &EventAsk) -> Result<Value> {
         let mut parameters = vec![("limit", ask.limit.to_string())];
         let time = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
@@ -299,11 +305,21 @@ impl Service for Remote {
         self.json(request).await
     }
 
-    async fn verify(&self) -> Result<Value> {
+    async fn destinations(&self) -> Result<Vec<Value>> {
+        let request = self.request(Method::GET, ["audit", "destinations"]);
+        let body = self.json(request).await?;
+        Ok(list_at(&body, "/result").to_vec())
+    }
+
+    async fn verify(&self, proof: Option<&Value>) -> Result<Value> {
         let request = self
             .request(Method::POST, ["audit"])
             .query(&[("_action", "verify")]);
-        self.json(request).await
+        self.json(match proof {
+            Some(proof) => request.json(proof),
+            None => request,
+        })
+        .await
     }
 
     async fn test_connectors(&self) -> Result<Vec<Value>> {
@@ -324,12 +340,18 @@ impl Service for Remote {
         self.json(request).await
     }
 
-    async fn eval(&self, script: &Value) -> Result<Value> {
+    async fn ask_script(&self, action: &str, asked: &Value) -> Result<Value> {
         let request = self
             .request(Method::POST, ["script"])
-            .query(&[("_action", "eval")])
-            .json(script);
+            .query(&[("_action", action)])
+            .json(asked);
         self.json(request).await
+    }
+
+    async fn hook_runs(&self, wanted: &[(&str, String)]) -> Result<Vec<Value>> {
+        let request = self.request(Method::GET, ["script", "runs"]).query(wanted);
+        let body = self.json(request).await?;
+        Ok(list_at(&body, "/result").to_vec())
     }
 
     async fn close(&self) {}

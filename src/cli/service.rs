@@ -38,6 +38,8 @@ pub trait Service: Send + Sync {
     async fn reset_syncs(&self, scope: &str, since: Option<DateTime<Utc>>) -> Result<Vec<String>>;
     /// Audit entries of a topic, or of all.
     async fn audit(&self, topic: Option<Topic>, search: &Search) -> Result<Page>;
+    /// The story of a change: `{operation, object, outcome, sentences}`.
+    async fn explain(&self, id: OperationId) -> Result<Value>;
     /// A part of the change feed: `{result, cursor, more}`.
     async fn events(&self, ask: &EventAsk) -> Result<Value>;
     /// Tells events again: `{from, rangeStart, rangeEnd, types, to, mapping, sideEffects}` in,
@@ -49,14 +51,18 @@ pub trait Service: Send + Sync {
     async fn move_event(&self, place: &Place, id: Uuid, action: &str) -> Result<Value>;
     /// Imports an object class: `{class, force, forceIds}` in, what it came to out.
     async fn import(&self, connector: &str, ask: &Value) -> Result<Value>;
-    /// Verifies the audit chain: `{entries, broken}`.
-    async fn verify(&self) -> Result<Value>;
+    /// Verifies the audit chain, against `{publicKey, checkpoints}` if given: `{entries, broken, …}`.
+    async fn verify(&self, proof: Option<&Value>) -> Result<Value>;
+    /// Where each destination of the audit trail stands.
+    async fn destinations(&self) -> Result<Vec<Value>>;
     /// `{name, ok, …}` for each connector.
     async fn test_connectors(&self) -> Result<Vec<Value>>;
     /// `{name, ok, …}` for a connector.
     async fn test_connector(&self, name: &str) -> Result<Value>;
-    /// Runs a script `{type, source, globals}` and gives its value.
-    async fn eval(&self, script: &Value) -> Result<Value>;
+    /// What `/script?_action=ACTION` answers.
+    async fn ask_script(&self, action: &str, asked: &Value) -> Result<Value>;
+    /// Kept runs of hooks that meet these parameters.
+    async fn hook_runs(&self, wanted: &[(&str, String)]) -> Result<Vec<Value>>;
     /// Waits for what is in flight.
     async fn close(&self);
 }

@@ -148,6 +148,8 @@ impl Loading<'_> {
             journal: project.journal,
             changes: project.changes,
             events: project.events,
+            audit: project.audit,
+            hooks: project.hooks,
             telemetry: project.telemetry,
             mappings: mappings?,
             types: types?.valid,

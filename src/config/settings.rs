@@ -12,10 +12,12 @@ use secrecy::SecretString;
 
 pub use super::written::project::LogFormat;
 use crate::{
+    audit::delivery::Destination,
     connectors,
     hooks::{Limits, Runtime, Script},
     managed::ManagedType,
     mapping::Mapping,
+    model::signing::Signer,
 };
 
 /// A valid project folder.
@@ -35,6 +37,10 @@ pub struct Configuration {
     pub limits: Limits,
     /// How long the journal keeps what, and when another node takes over.
     pub journal: Journal,
+    /// The audit trail.
+    pub audit: Audit,
+    /// Runs of hooks.
+    pub hooks: Hooks,
     /// How changes wait for each other.
     pub changes: Changes,
     /// How long the change feed is kept.
@@ -200,6 +206,28 @@ pub struct Journal {
     pub lease: Duration,
 }
 
+/// The audit trail: how long it is kept, who signs it, where else it goes.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// How long an entry is kept; none: for ever.
+    pub keep: Option<Duration>,
+    /// What signs the end of the chain.
+    pub signer: Option<Arc<Signer>>,
+    /// How often.
+    pub checkpoint_every: Duration,
+    /// A file that gets every checkpoint.
+    pub checkpoint_file: Option<PathBuf>,
+    /// Where entries are delivered to, by name.
+    pub destinations: BTreeMap<String, Destination>,
+}
+
+/// Runs of hooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hooks {
+    /// How many of each hook are kept.
+    pub keep_runs: usize,
+}
+
 /// How changes wait for each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
@@ -241,6 +269,36 @@ impl Configuration {
             .iter()
             .map(|(name, managed)| (name.clone(), managed.confidential.clone()))
             .collect()
+    }
+
+    /// Every hook by its place: `managed/user/onSync`, `MAPPING/onUpdate`, `MAPPING/postAction`.
+    #[must_use]
+    pub fn hooks_by_place(&self) -> BTreeMap<String, &Script> {
+        let of_types = self.types.iter().flat_map(|(name, managed)| {
+            let hooks = managed.hooks.iter();
+            hooks.map(move |(point, script)| (format!("managed/{name}/{}", point.key()), script))
+        });
+        let of_mappings = self.mappings.iter().flat_map(|mapping| {
+            let hooks = mapping.hooks.iter();
+            let named = |key: &str| format!("{}/{key}", mapping.name);
+            let after = mapping.policies.iter();
+            let after = after.filter_map(|policy| policy.post_action.as_ref());
+            hooks
+                .map(move |(hook, script)| (named(hook.key()), script))
+                .chain(after.map(move |script| (named("postAction"), script)))
+        });
+        of_types.chain(of_mappings).collect()
+    }
+
+    /// The variables that the configuration gives a script as a hook; without a hook, or at an
+    /// unknown one, those of the first hook that uses the script.
+    #[must_use]
+    pub fn globals_of(&self, script: &str, hook: Option<&str>) -> crate::model::Object {
+        let places = self.hooks_by_place();
+        let named = hook.and_then(|hook| places.get(hook)).copied();
+        let used = || places.values().find(|one| *one.name == *script).copied();
+        let found = named.filter(|one| *one.name == *script).or_else(used);
+        found.map_or_else(Default::default, |found| found.globals.as_ref().clone())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write};
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
 
-use super::{failure::plain_types, sandbox::FORBIDDEN, variables::KNOWN};
+use super::{failure::plain_types, sandbox::FORBIDDEN, variables};
 
 /// A function that scripts can call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -76,7 +76,11 @@ pub(super) fn entries(engine: &Engine) -> Vec<Definition> {
 /// A file for editors that know Rhai: the functions with their pages, and the variables.
 pub(super) fn file(engine: &Engine) -> String {
     let mut text = "module static;\n".to_owned();
-    for name in KNOWN {
+    for name in variables::names() {
+        let page = variables::pages().find(|page| page.name == name);
+        if let Some(page) = page {
+            let _ = write!(text, "\n/// {}", page.doc);
+        }
         let _ = write!(text, "\nlet {name}: ?;\n");
     }
     for entry in entries(engine) {

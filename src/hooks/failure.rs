@@ -18,23 +18,27 @@ pub enum Failure {
         detail: Option<Value>,
     },
     /// It broke a limit.
-    #[error("{script}, line {line}: stopped by the limit on {limit}")]
+    #[error("{script}, line {line}{}: stopped by the limit on {limit}", at_column(*column))]
     Limit {
         /// The script's name.
         script: String,
         /// 1-based; 0 where it is not known.
         line: usize,
+        /// 1-based; 0 where it is not known.
+        column: usize,
         /// Which: `operations`, `wall time`, `string size`, `array size`, `map size`, `call depth`,
         /// `nesting`, `memory`, `variables` or `requested changes`.
         limit: &'static str,
     },
     /// It is wrong: an unknown variable, a wrong type, a failed read.
-    #[error("{script}, line {line}: {message}")]
+    #[error("{script}, line {line}{}: {message}", at_column(*column))]
     Error {
         /// The script's name.
         script: String,
         /// 1-based; 0 where it is not known.
         line: usize,
+        /// 1-based; 0 where it is not known.
+        column: usize,
         /// What is wrong there.
         message: String,
     },
@@ -67,17 +71,19 @@ pub(super) fn broken(limit: &'static str) -> Box<EvalAltResult> {
 impl Failure {
     /// What an error of Rhai means for the author of the script.
     pub(super) fn from_rhai(script: &str, session: &Session, error: EvalAltResult) -> Self {
-        let line = innermost_line(&error);
+        let (line, column) = innermost_place(&error);
         let error = unwrap(error);
         let place = |message| Self::Error {
             script: script.to_owned(),
             line,
+            column,
             message,
         };
         if let Some(limit) = broken_limit(&error) {
             return Self::Limit {
                 script: script.to_owned(),
                 line,
+                column,
                 limit,
             };
         }
@@ -109,16 +115,24 @@ fn broken_limit(error: &EvalAltResult) -> Option<&'static str> {
     }
 }
 
-/// The line where an error arose, inside of the functions that it went through.
-fn innermost_line(error: &EvalAltResult) -> usize {
+/// Line and column where an error arose, inside of the functions that it went through.
+fn innermost_place(error: &EvalAltResult) -> (usize, usize) {
     let inner = match error {
-        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => innermost_line(inner),
-        _ => 0,
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => innermost_place(inner),
+        _ => (0, 0),
     };
-    if inner > 0 {
-        inner
-    } else {
-        error.position().line().unwrap_or(0)
+    if inner.0 > 0 {
+        return inner;
+    }
+    let position = error.position();
+    let line = position.line().unwrap_or(0);
+    (line, position.position().unwrap_or(0))
+}
+
+fn at_column(column: usize) -> String {
+    match column {
+        0 => String::new(),
+        column => format!(", column {column}"),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Scripts in Rhai, shut in: they see variables, may read, and leave a verdict; they hold no handle
 //! on the engine.
 mod bindings;
+pub mod cases;
 mod convert;
 mod definitions;
+mod docs;
 mod failure;
+mod keeping;
 mod limits;
 mod names;
 mod reader;
@@ -20,10 +23,11 @@ mod weight;
 
 pub use definitions::Definition;
 pub use failure::Failure;
+pub use keeping::{Keep, Keeper, Keeping};
 pub use limits::Limits;
 pub use reader::Reader;
 pub use run::{LogLine, Run};
 pub use runtime::Runtime;
 pub use script::{CompileError, Script};
-pub use variables::{Variable, Variables};
+pub use variables::{Page, Variable, Variables};
 pub use verdict::{FollowUp, Verdict};

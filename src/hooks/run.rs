@@ -118,6 +118,7 @@ fn evaluate(
     let misfit = |misfit: Misfit| Failure::Error {
         script: script.name.to_string(),
         line: 0,
+        column: 0,
         message: misfit.to_string(),
     };
     let visible = Visible::new(script, variables, left).map_err(misfit)?;
@@ -144,6 +145,7 @@ fn evaluate(
         return Err(Failure::Limit {
             script: script.name.to_string(),
             line: 0,
+            column: 0,
             limit,
         });
     }
@@ -227,6 +229,7 @@ fn crashed(script: &Script) -> Failure {
     Failure::Error {
         script: script.name.to_string(),
         line: 0,
+        column: 0,
         message: "a function of the sandbox crashed; this is a fault in Recant, not in the script"
             .to_owned(),
     }

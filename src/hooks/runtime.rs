@@ -13,9 +13,12 @@ use tokio::{
 };
 
 use super::{
-    CompileError, Definition, Failure, Limits, Reader, Run, Script, Variables, definitions,
+    CompileError, Definition, Failure, Keep, Keeper, Keeping, Limits, Page, Reader, Run, Script,
+    Variables, definitions, docs,
+    keeping::{Remembering, inputs_of},
     run::{Job, Reuse},
     sandbox::Sandbox,
+    variables,
 };
 use crate::{
     clock::{SharedClock, SystemClock},
@@ -43,6 +46,7 @@ struct Inner {
     most_idle: usize,
     /// The names of all functions.
     functions: OnceLock<BTreeSet<String>>,
+    keeper: Keeper,
 }
 
 impl Runtime {
@@ -64,6 +68,7 @@ impl Runtime {
                 permits: Semaphore::new(RUNS),
                 most_idle: processors * IDLE_PER_PROCESSOR,
                 functions: OnceLock::new(),
+                keeper: Keeper::default(),
             }),
         }
     }
@@ -89,18 +94,73 @@ impl Runtime {
         functions
     }
 
-    /// Files as pairs of name and text: `recant.d.rhai` for editors that know Rhai, and
-    /// `functions.json`, the same list for other programs.
+    /// Files as pairs of name and text: `recant.d.rhai` for editors that know Rhai,
+    /// `functions.json`, the same list for other programs, and `cases.schema.json`, the JSON Schema of
+    /// files of cases.
     #[must_use]
     pub fn definitions(&self) -> Vec<(String, String)> {
         let sandbox = self.inner.take();
         let editors = definitions::file(&sandbox.engine);
         self.inner.give_back(sandbox);
         let list = serde_json::to_string_pretty(&self.functions()).unwrap_or_default();
+        let cases = serde_json::to_string_pretty(&super::cases::schema()).unwrap_or_default();
         vec![
             ("recant.d.rhai".to_owned(), editors),
             ("functions.json".to_owned(), list),
+            ("cases.schema.json".to_owned(), cases),
         ]
+    }
+
+    /// Which runs are kept.
+    #[must_use]
+    pub fn keeper(&self) -> &Keeper {
+        &self.inner.keeper
+    }
+
+    /// What one run may use up.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// As [`Runtime::run`], for a hook whose runs may be kept: what is needed to keep this one, if
+    /// it is worth it.
+    pub async fn run_keeping(
+        &self,
+        (hook, keep): (&str, Keep),
+        script: &Script,
+        variables: Variables,
+        reader: Option<Arc<dyn Reader>>,
+    ) -> (Run, Option<Keeping>) {
+        if keep == Keep::Nothing {
+            return (self.run(script, variables, reader).await, None);
+        }
+        let at = self.inner.clock.now();
+        let inputs = (keep == Keep::Everything).then(|| inputs_of(&variables));
+        let remembering = reader.map(|reader| Arc::new(Remembering::new(reader)));
+        let reader = remembering.clone().map(|reader| reader as Arc<dyn Reader>);
+        let run = self.run(script, variables, reader).await;
+        let is_wanted = inputs.is_some()
+            || (run.verdict_word() != "accept" && self.keeper().wants_failure(hook));
+        let keeping = is_wanted.then(|| Keeping {
+            hook: hook.to_owned(),
+            at,
+            inputs,
+            reads: remembering.map_or_else(Vec::new, |reader| reader.reads()),
+        });
+        (run, keeping)
+    }
+
+    /// The pages of the variables that hooks set.
+    #[must_use]
+    pub fn variables(&self) -> Vec<Page> {
+        variables::pages().collect()
+    }
+
+    /// The pages of every variable and function whose name holds `search`, in Markdown.
+    #[must_use]
+    pub fn docs(&self, search: &str) -> String {
+        docs::markdown(&self.variables(), &self.functions(), search)
     }
 
     /// Runs a script. Nothing it does can escape: every failure is in the answer.
@@ -199,6 +259,7 @@ fn too_many(script: &Script) -> Failure {
     Failure::Error {
         script: script.name.to_string(),
         line: 0,
+        column: 0,
         message: "too many scripts run already".to_owned(),
     }
 }
@@ -207,6 +268,7 @@ fn shut_down(script: &Script) -> Failure {
     Failure::Error {
         script: script.name.to_string(),
         line: 0,
+        column: 0,
         message: "the server is shutting down".to_owned(),
     }
 }

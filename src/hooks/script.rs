@@ -12,7 +12,7 @@ use std::{
 use rhai::{AST, Engine, ParseErrorType, Scope};
 use sha2::{Digest, Sha256};
 
-use super::{failure, limits::SCRIPT_BYTES, names, sandbox::FORBIDDEN, variables::KNOWN};
+use super::{failure, limits::SCRIPT_BYTES, names, sandbox::FORBIDDEN, variables};
 use crate::model::Object;
 
 /// A compiled script. Cheap to clone.
@@ -71,8 +71,11 @@ impl Script {
             });
         }
         let mut known = Scope::new();
-        for name in KNOWN.into_iter().chain(globals.keys().map(String::as_str)) {
+        for name in variables::names() {
             known.push(name, ());
+        }
+        for name in globals.keys() {
+            known.push(name.as_str(), ());
         }
         let mut tree = engine
             .compile_with_scope(&known, text)
@@ -145,7 +148,7 @@ impl CompileError {
 fn explain(error: &ParseErrorType) -> String {
     match error {
         ParseErrorType::VariableUndefined(name) => {
-            let advice = names::nearest(name, KNOWN.into_iter()).map_or_else(
+            let advice = names::nearest(name, variables::names()).map_or_else(
                 || "declare it with `let`, or name one that hooks get".to_owned(),
                 |near| format!("did you mean `{near}`?"),
             );

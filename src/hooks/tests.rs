@@ -250,7 +250,7 @@ async fn a_caught_error_that_is_thrown_again_is_still_an_error() {
 async fn errors_name_script_and_line() {
     let error = failure("let a = 1;\n\nfn f(x) {\n  x.lower()\n}\nf(a)").await;
     let text = error.to_string();
-    assert!(text.starts_with("t.rhai, line 4: "), "{text}");
+    assert!(text.starts_with("t.rhai, line 4, column 5: "), "{text}");
     assert!(!text.contains("i64"), "{text}");
 }
 
@@ -296,6 +296,7 @@ fn assert_limit(run: &Run, expected: &str) {
             limit,
             script,
             line,
+            ..
         } => {
             assert_eq!(*limit, expected);
             assert_eq!(script, "t.rhai");
@@ -523,4 +524,28 @@ async fn messages_say_what_would_be_right() {
         let error = runtime.compile("t.rhai", text, Object::new()).unwrap_err();
         assert!(error.message.contains(part), "{text}: {error}");
     }
+}
+
+#[test]
+fn every_variable_and_function_has_its_page() {
+    let runtime = Runtime::new(Limits::default());
+    let docs = runtime.docs("");
+    let bare: Vec<String> = runtime
+        .functions()
+        .into_iter()
+        .filter(|function| function.doc.trim().is_empty())
+        .map(|function| function.signature)
+        .collect();
+    assert_eq!(bare, [""; 0], "functions without a page");
+    for function in runtime.functions() {
+        assert!(docs.contains(&format!("- `{}`", function.signature)));
+    }
+    for page in runtime.variables() {
+        assert!(docs.contains(&format!("### `{}`\n{}", page.name, page.doc)));
+    }
+    let only = runtime.docs("syncResults");
+    assert!(
+        only.contains("preflight") && !only.contains("### `object`"),
+        "{only}"
+    );
 }

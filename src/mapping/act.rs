@@ -252,9 +252,8 @@ impl<'c> Acting<'c, '_> {
             target.insert(ID.to_owned(), json!(id));
         }
         target.extend(after);
-        let bindings = self
-            .bindings(Bindings::of(script))
-            .with_mutable("target", target);
+        let fresh = self.case.scripts.bindings(mapping, hook.key(), script);
+        let bindings = self.bindings(fresh).with_mutable("target", target);
         let scripts = self.case.scripts;
         let mut left = scripts
             .hook(mapping, hook.key(), bindings, self.runs)
@@ -275,8 +274,9 @@ impl<'c> Acting<'c, '_> {
         let Some(script) = script.filter(|script| !self.case.scripts.leaves_out(script)) else {
             return Ok(());
         };
+        let fresh = self.case.scripts.bindings(mapping, hook.key(), script);
         let bindings = self
-            .bindings(Bindings::of(script))
+            .bindings(fresh)
             .with_object("target", self.view.target());
         let scripts = self.case.scripts;
         scripts
@@ -298,8 +298,12 @@ impl<'c> Acting<'c, '_> {
             Step::Write { write } => write.after(),
             _ => self.view.target().cloned(),
         };
+        let fresh = self
+            .case
+            .scripts
+            .bindings(self.case.mapping, "postAction", script);
         let bindings = self
-            .bindings(Bindings::of(script))
+            .bindings(fresh)
             .with("target", || after.map_or(Value::Null, Value::Object))
             .with("action", || json!(self.action))
             .with("sourceAction", || json!(self.case.has_source()))

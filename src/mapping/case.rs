@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     hooks::{self, LogLine, Reader, Runtime, Script},
-    model::{Action, Cause, Filter, Link, Object, PlannedRow, Step, TargetObject},
+    model::{Action, Cause, Filter, Link, Object, PlannedRow, Step, TargetObject, hook_run::Kept},
 };
 
 /// The source object of a change.
@@ -134,6 +134,10 @@ pub struct ScriptRun {
     pub log: Vec<LogLine>,
     /// How long it ran.
     pub duration: Duration,
+    /// How many operations it took.
+    pub operations: u64,
+    /// What it was given and what came of it, where it is kept.
+    pub kept: Option<Box<Kept>>,
 }
 
 impl<'a> Source<'a> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Case, Effects, Failure, Mapping, ScriptRun, Scripts};
 use crate::{
-    hooks::{Run, Script, Variable, Variables},
+    hooks::{Keep, Run, Script, Variable, Variables},
     model::Object,
 };
 
@@ -13,6 +13,7 @@ use crate::{
 pub(super) struct Bindings<'s> {
     script: &'s Script,
     variables: Variables,
+    keep: Keep,
 }
 
 impl<'s> Bindings<'s> {
@@ -21,12 +22,14 @@ impl<'s> Bindings<'s> {
         Self {
             script,
             variables: Variables::new(),
+            keep: Keep::Nothing,
         }
     }
 
     /// Adds a constant.
     pub(super) fn with(mut self, name: &'static str, value: impl FnOnce() -> Value) -> Self {
-        if self.script.text.contains(name) {
+        // A run that is kept may be repeated with another text, which may name what this one does not.
+        if self.keep == Keep::Everything || self.script.text.contains(name) {
             self.variables.push((name, Variable::Constant(value())));
         }
         self
@@ -72,6 +75,23 @@ impl Scripts<'_> {
         hook.side_effects && self.effects == Effects::Unwanted
     }
 
+    /// No variables yet, for a hook whose runs may be kept.
+    pub(super) fn bindings<'s>(
+        &self,
+        mapping: &Mapping,
+        hook: &str,
+        script: &'s Script,
+    ) -> Bindings<'s> {
+        let keeper = self.runtime.keeper();
+        Bindings {
+            keep: match keeper.most() {
+                0 => Keep::Nothing,
+                _ => keeper.begin(&format!("{}/{hook}", mapping.name)),
+            },
+            ..Bindings::of(script)
+        }
+    }
+
     /// The value of a script that is no hook.
     pub(super) async fn value(
         &self,
@@ -105,16 +125,24 @@ impl Scripts<'_> {
         runs: &mut Vec<ScriptRun>,
     ) -> Result<Object, Failure> {
         let script = bindings.script.clone();
-        let run = self.run(bindings).await;
-        let (log, duration) = (run.log.clone(), run.duration);
+        let name = format!("{}/{hook}", mapping.name);
+        let reader = self.reader.map(Arc::clone);
+        let (run, keeping) = self
+            .runtime
+            .run_keeping((&name, bindings.keep), &script, bindings.variables, reader)
+            .await;
+        let kept = keeping.and_then(|keeping| keeping.kept(&script, &run, None));
+        let (log, duration, operations) = (run.log.clone(), run.duration, run.operations);
         let failed = run.result.as_ref().err().cloned();
         let outcome = outcome(mapping, hook, run);
         runs.push(ScriptRun {
-            hook: format!("{}/{hook}", mapping.name),
+            hook: name,
             script,
             failure: failed,
             log,
             duration,
+            operations,
+            kept: kept.map(Box::new),
         });
         outcome.map(|(_, variables)| variables)
     }

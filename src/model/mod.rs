@@ -3,6 +3,7 @@ pub mod audit;
 pub mod change;
 pub mod event;
 pub mod filter;
+pub mod hook_run;
 pub mod integration;
 pub mod link;
 pub mod metrics;
@@ -16,6 +17,7 @@ pub mod record;
 pub mod role;
 pub mod saga;
 pub mod secret;
+pub mod signing;
 pub mod situation;
 
 pub use change::{

@@ -1,10 +1,13 @@
 //! The record of a change as `/operations` shows it; values in it are masked already.
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
     change::{ChangeKind, Lineage, OperationId, Purpose},
+    hook_run::Kept,
     object::Object,
     path::ResourceName,
     plan::{Cause, RowResult},
@@ -132,6 +135,15 @@ pub struct HookRun {
     pub log: Vec<String>,
     /// How long it ran, in milliseconds.
     pub duration_ms: u64,
+    /// The same in microseconds.
+    #[serde(default)]
+    pub duration_micros: u64,
+    /// How many operations it took.
+    #[serde(default)]
+    pub operations: u64,
+    /// What it was given and what came of it, until the change ends: no part of the record.
+    #[serde(skip)]
+    pub kept: Option<Arc<Kept>>,
 }
 
 /// A change of another object that a hook asked for.

@@ -64,6 +64,23 @@ impl Redactor {
         Self { secrets }
     }
 
+    /// A redactor of exactly these texts.
+    #[must_use]
+    pub fn of_texts(secrets: impl IntoIterator<Item = String>) -> Self {
+        Self::of(
+            secrets
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .collect(),
+        )
+    }
+
+    /// The texts that it masks: only for where they are kept encrypted.
+    #[must_use]
+    pub fn secrets(&self) -> &[String] {
+        &self.secrets
+    }
+
     /// The text without secrets.
     #[must_use]
     pub fn text(&self, text: &str) -> String {

@@ -7,8 +7,9 @@ use sea_orm::{
 use super::{
     connection::Transaction,
     entity::{
-        audit_entry, event, idempotency, integration_event, integration_record, intent, lane, link,
-        link_digest, managed_object, operation, recon_entry, recon_spill,
+        audit_anchor, audit_checkpoint, audit_entry, event, hook_run, idempotency,
+        integration_event, integration_record, intent, lane, link, link_digest, managed_object,
+        operation, recon_entry, recon_spill,
     },
 };
 
@@ -153,6 +154,12 @@ row!(integration_event {
     ignored_for_type, attempts, next_attempt_at, operation, node, created_at, started_at, ended_at,
     delivery, payload_key, last_error, payload
 }, weight: |row| row.payload.as_ref().map_or(0, String::len));
+row!(audit_checkpoint { number, position, digest, at, previous, key, signature },
+    weight: |_row| 0);
+row!(audit_anchor { name, position, digest, at, key, signature }, weight: |_row| 0);
+row!(hook_run {
+    id, hook, script, digest, operation, object, verdict, at, micros, operations, key, body
+}, weight: |row| row.body.len());
 row!(idempotency { caller, key, request_digest, operation, created_at, answer },
     weight: |row| row.answer.as_ref().map_or(0, String::len));
 row!(recon_entry { run, number, situation, action, status, source_id, target_id, body },

@@ -6,8 +6,10 @@ mod admission;
 mod adoption;
 mod arrivals;
 mod audit;
+mod audit_delivery;
 mod batch;
 mod chain;
+mod checkpoints;
 mod connection;
 mod cookie;
 mod decode;
@@ -18,6 +20,7 @@ mod event_rows;
 mod events;
 mod filter;
 mod forget;
+mod hook_runs;
 mod idempotency;
 mod integration_list;
 mod integration_rotation;
@@ -64,10 +67,12 @@ use crate::clock::SharedClock;
 use connection::{CommitError, Database, Missing};
 
 pub use arrivals::{Arrived, Judge, LiveToken};
+pub use checkpoints::Pruned;
 pub use deliveries::Pumped;
 pub use error::{Error, Refusal};
 pub use event_rows::Confidential;
 pub use events::{EventPage, EventSearch};
+pub use hook_runs::RunSearch;
 pub use integration_list::IntegrationList;
 pub use integration_rows::Arrival;
 pub use integrations::{Copied, Ending};
@@ -79,7 +84,7 @@ pub use search::{Count, Found, Search, SortKey};
 pub use sessions::BrowserSession;
 pub use statistics::Statistics;
 pub use tokens::Token;
-pub use verify::{Break, Verification};
+pub use verify::{Begun, Break, Proof, Signed, Verification};
 pub use words::{
     Admission, Holder, InFlight, JournalEntry, JournalError, ObjectWrite, Settlement, StoredAnswer,
     StoredKey, StoredObject, StoredOperation, Ticket,

@@ -33,7 +33,8 @@ impl Store {
         let events = self.reencrypt_events(&first).await?;
         let payloads = self.reencrypt_payloads(&first).await?;
         let copies = self.reencrypt_copies(&first).await?;
-        Ok(objects + intents + events + payloads + copies)
+        let runs = self.reencrypt_hook_runs(&first).await?;
+        Ok(objects + intents + events + payloads + copies + runs)
     }
 
     async fn reencrypt_objects(&self, first: &str) -> Result<u64, Error> {

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::{
     Error, JournalEntry, ObjectWrite, Settlement,
     entity::{
-        audit_entry, event, idempotency, integration_event, intent, link, managed_object, operation,
+        audit_entry, event, hook_run, idempotency, integration_event, intent, link, managed_object,
+        operation,
     },
     error::Refusal,
     keys::{Keyring, Place, Sealed},
@@ -63,6 +64,7 @@ pub(super) struct SettlementRows {
     pub claim: Option<(String, OperationId)>,
     pub links: Vec<LinkRow>,
     pub audit: Vec<audit_entry::Model>,
+    pub hook_runs: Vec<hook_run::Model>,
     pub event: Option<event::Model>,
     pub outbound: Vec<integration_event::Model>,
     pub answer: Option<idempotency::Model>,
@@ -149,6 +151,9 @@ impl Encoder<'_> {
         let outbound = outbound
             .collect::<Result<_, _>>()
             .map_err(Error::at(step))?;
+        let kept = settlement.hook_runs.iter();
+        let kept = kept.map(|run| self.hook_run(run));
+        let kept = kept.collect::<Result<_, _>>().map_err(Error::at(step))?;
         let event = settlement.event.map(|event| self.event(event));
         let event = event.transpose().map_err(Error::at(step))?;
         let answer = settlement.answer.map(|(caller, key, answer)| {
@@ -170,6 +175,7 @@ impl Encoder<'_> {
                 .map(|(object, operation)| (object.to_string(), operation)),
             links: settlement.links.into_iter().filter_map(link_row).collect(),
             audit: settlement.audit.into_iter().map(audit_row).collect(),
+            hook_runs: kept,
             event,
             outbound,
             answer,

@@ -32,6 +32,7 @@ pub(super) async fn save(
     // Another node may have taken such a key meanwhile: then this fails, and is judged anew.
     let fresh = state.new_answers.into_values().collect();
     insert(transaction, fresh, None).await?;
+    insert(transaction, state.hook_runs, None).await?;
     integrations::enqueue(transaction, state.outbound, state.now).await?;
     // The end of the chain is the one row that all nodes share: it is locked last and shortest.
     chain::append(transaction, state.audit, state.events).await

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{
     JournalError,
     entity::{
-        audit_entry, event, idempotency, integration_event, intent, lane, managed_object, operation,
+        audit_entry, event, hook_run, idempotency, integration_event, intent, lane, managed_object,
+        operation,
     },
     error::Refusal,
     rows::{EntryRows, LinkRow, SettlementRows, WriteRow, audit_row, operation_row},
@@ -58,6 +59,7 @@ pub(super) struct State {
     pub new_answers: BTreeMap<(String, String), idempotency::Model>,
     /// Entries to append.
     pub audit: Vec<audit_entry::Model>,
+    pub hook_runs: Vec<hook_run::Model>,
     /// Events, each with the number of entries up to the one whose place is its id.
     pub events: Vec<(usize, event::Model)>,
     /// Integration events that go out, in order.
@@ -114,6 +116,7 @@ impl State {
             self.link(link);
         }
         self.audit.extend(settlement.audit.iter().cloned());
+        self.hook_runs.extend(settlement.hook_runs.iter().cloned());
         self.tell(settlement);
         self.outbound.extend(settlement.outbound.iter().cloned());
         if let Some(answer) = &settlement.answer {
@@ -220,6 +223,7 @@ impl State {
             && self.answers.is_empty()
             && self.new_answers.is_empty()
             && self.audit.is_empty()
+            && self.hook_runs.is_empty()
             && self.outbound.is_empty()
             && !self.lanes.values().any(|lane| lane.changed)
     }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use super::{Arrival, Error, writer::Command};
 use crate::model::{
     Link, LinkChange, Object, OperationId, OperationRecord, ResourceName, audit::NewEntry,
-    change::IdempotencyKey, event::NewEvent,
+    change::IdempotencyKey, event::NewEvent, hook_run::KeptRun,
 };
 
 /// A managed object with its times.
@@ -123,6 +123,8 @@ pub struct Settlement {
     pub links: Vec<LinkChange>,
     /// Audit entries, in order.
     pub audit: Vec<NewEntry>,
+    /// Runs of hooks to keep.
+    pub hook_runs: Vec<KeptRun>,
     /// What the change feed tells; its cursor is the place of the last of these audit entries, so
     /// there must be one.
     pub event: Option<NewEvent>,

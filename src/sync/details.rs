@@ -1,9 +1,33 @@
-//! `syncDetails`: a row for every mapping, for hooks, callers and platforms that notify; masked.
+//! What a change is told as: `syncDetails`, a row for every mapping, and its audit entries; masked.
 use serde_json::{Value, json};
 
-use crate::model::{CauseKind, Object, PlannedRow, RowResult, Step, TargetWrite, secret::masked};
+use crate::{
+    audit,
+    clock::Clock,
+    model::{
+        CauseKind, Object, OperationRecord, PlannedRow, RowResult, Step, TargetWrite,
+        audit::NewEntry, secret::masked,
+    },
+};
 
-use super::change::RowEnd;
+use super::change::{Context, RowEnd};
+
+/// The audit entries about a change, its object masked.
+pub(super) fn told(
+    clock: &dyn Clock,
+    context: &Context,
+    record: &OperationRecord,
+) -> Vec<NewEntry> {
+    let (old, new) = (context.change.old.as_ref(), context.change.new.as_ref());
+    let before = old.map(|old| context.masked(old));
+    let after = new.map(|new| context.masked(new));
+    let values = audit::Values {
+        before: before.as_deref(),
+        after: after.as_deref(),
+        clear: (old, new),
+    };
+    audit::about_change(clock, record, &values)
+}
 
 /// The rows as SPEC 3 gives them.
 pub(super) fn sync_details(rows: &[PlannedRow], ends: &[RowEnd]) -> Value {

@@ -4,9 +4,15 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::{
-    hooks::{Failure, Reader, Run, Script, Variable, Variables},
+    clock::Clock,
+    hooks::{Reader, Run, Script, Variable, Variables},
     managed::HookPoint,
-    model::{Object, record::HookRun, secret::Redactor},
+    model::{
+        Object, OperationRecord,
+        hook_run::{Kept, KeptRun},
+        record::HookRun,
+        secret::Redactor,
+    },
 };
 
 use super::{Engine, change::Context};
@@ -48,23 +54,32 @@ impl Engine {
         &self,
         context: &Context,
         point: HookPoint,
-        variables: impl FnOnce() -> Variables,
+        variables: impl Fn() -> Variables,
     ) -> Option<(Run, HookRun)> {
         if point == HookPoint::OnSync && context.is_reconciliation() {
             // The object does not change: there is nothing that a hook could take back.
             return None;
         }
         let script = context.managed.as_ref()?.hooks.get(&point)?;
-        let mut all = variables();
-        all.extend(common(context));
-        let run = context
-            .setup
-            .scripts
-            .run(script, all, Some(self.reader_of(context)))
+        let all = || {
+            let mut all = variables();
+            all.extend(common(context));
+            all
+        };
+        let place = format!("{}/{}", context.change.object.container, point.key());
+        let reader = Some(self.reader_of(context));
+        let scripts = &context.setup.scripts;
+        let keep = scripts.keeper().begin(&place);
+        let (run, keeping) = scripts
+            .run_keeping((&place, keep), script, all(), reader)
             .await;
-        let report = report(point.key(), script, &run, &context.redactor);
+        let kept = keeping.and_then(|keeping| {
+            let again = keeping.lacks_variables().then(all);
+            keeping.kept(script, &run, again.as_ref())
+        });
+        let report = report(point.key(), script, &run, kept, &context.redactor);
         write_log(&report);
-        metrics::counter!("recant_hook_runs_total", "hook" => point.key(), "verdict" => verdict(&run))
+        metrics::counter!("recant_hook_runs_total", "hook" => point.key(), "verdict" => run.verdict_word())
             .increment(1);
         Some((run, report))
     }
@@ -92,12 +107,18 @@ fn write_log(report: &HookRun) {
 }
 
 /// What the record says about a run.
-fn report(hook: &str, script: &Script, run: &Run, redactor: &Redactor) -> HookRun {
+fn report(
+    hook: &str,
+    script: &Script,
+    run: &Run,
+    kept: Option<Kept>,
+    redactor: &Redactor,
+) -> HookRun {
     HookRun {
         hook: hook.to_owned(),
         name: script.name.to_string(),
         digest: script.digest.to_string(),
-        verdict: verdict(run).to_owned(),
+        verdict: run.verdict_word().to_owned(),
         error: run
             .result
             .as_ref()
@@ -110,14 +131,31 @@ fn report(hook: &str, script: &Script, run: &Run, redactor: &Redactor) -> HookRu
             .map(|line| format!("{}: {}", line.level, redactor.text(&line.message)))
             .collect(),
         duration_ms: u64::try_from(run.duration.as_millis()).unwrap_or(u64::MAX),
+        duration_micros: u64::try_from(run.duration.as_micros()).unwrap_or(u64::MAX),
+        operations: run.operations,
+        kept: sealed(kept, redactor),
     }
 }
 
-fn verdict(run: &Run) -> &'static str {
-    match (&run.result, run.verdict.revert) {
-        (Err(Failure::Limit { .. } | Failure::Error { .. }), _) => "error",
-        (_, true) => "revert",
-        (Err(Failure::Thrown { .. }), false) => "reject",
-        (Ok(_), false) => "accept",
-    }
+/// A kept run together with what is confidential in it.
+pub(super) fn sealed(kept: Option<Kept>, redactor: &Redactor) -> Option<Arc<Kept>> {
+    kept.map(|kept| {
+        Arc::new(Kept {
+            secrets: redactor.secrets().to_vec(),
+            ..kept
+        })
+    })
+}
+
+/// The runs of a change that has ended, as far as they are kept.
+pub(super) fn kept_runs(clock: &dyn Clock, record: &OperationRecord) -> Vec<KeptRun> {
+    let runs = record.hook_runs.iter();
+    runs.filter_map(|run| run.kept.as_ref())
+        .map(|run| KeptRun {
+            id: clock.fresh_id().to_string(),
+            operation: record.id,
+            object: record.object.clone(),
+            run: Arc::clone(run),
+        })
+        .collect()
 }

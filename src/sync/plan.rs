@@ -29,7 +29,7 @@ use super::{
     compare::ids,
     details::failure_status,
     follow::Asked,
-    hook::surroundings,
+    hook::{sealed, surroundings},
     queue,
     reader::HookReader,
     refine::{is_only_asked_for, refine},
@@ -454,6 +454,9 @@ fn report(run: &ScriptRun, redactor: &Redactor) -> HookRun {
             .map(|line| format!("{}: {}", line.level, redactor.text(&line.message)))
             .collect(),
         duration_ms: u64::try_from(run.duration.as_millis()).unwrap_or(u64::MAX),
+        duration_micros: u64::try_from(run.duration.as_micros()).unwrap_or(u64::MAX),
+        operations: run.operations,
+        kept: sealed(run.kept.as_deref().cloned(), redactor),
     }
 }
 

@@ -6,7 +6,6 @@ use tokio::{sync::oneshot, time::Instant};
 use tracing::Instrument as _;
 
 use crate::{
-    audit,
     managed::HookPoint,
     model::{
         ChangeKind, ChangeRequest, Lineage, Object, OperationId, OperationRecord, Outcome,
@@ -20,8 +19,9 @@ use super::{
     admit::{Attempt, NotAdmitted},
     change::{Change, Context, RowEnd, recorded},
     checkpoint::{Point, Sabotage, is_sabotaged},
-    details::{failed_row, first_failed, sync_details},
+    details::{failed_row, first_failed, sync_details, told},
     error::{Answer, Refusal},
+    hook::kept_runs,
     journal::{Journaled, Parts},
     lane::Turn,
     plan::Plan,
@@ -437,10 +437,8 @@ impl Engine {
             record.error = Some(recorded(refusal.code, &refusal.message));
         }
         let change = &context.change;
-        let before = change.old.as_ref().map(|old| context.masked(old));
-        let after = change.new.as_ref().map(|new| context.masked(new));
-        settlement.audit =
-            audit::about_change(self.clock(), record, before.as_deref(), after.as_deref());
+        settlement.audit = told(self.clock(), context, record);
+        settlement.hook_runs = kept_runs(self.clock(), record);
         // Who is told to try again under the same key is not to get this answer again.
         let is_journaled = settlement.release.is_some();
         let refusal = answer.result.as_ref().err();

@@ -22,10 +22,10 @@ use super::{
     checkpoint::Point,
     compare::{Naming, is_recognizable},
     compensate::Compensation,
-    details::{failed_row, failure_status, first_failed, sync_details},
+    details::{failed_row, failure_status, first_failed, sync_details, told},
     error::{Accepted, Answer, Refusal},
     follow::Asked,
-    hook::constant,
+    hook::{constant, kept_runs},
     journal::{Journaled, Parts},
 };
 
@@ -268,6 +268,7 @@ impl Engine {
         let outcome = record.outcome;
         let change = &context.change;
         settlement.audit = self.entries(&context, &record, end.compensation.as_ref());
+        settlement.hook_runs = kept_runs(self.clock(), &record);
         settlement.records.push(record);
         settlement.release = Some(context.holder());
         settlement.answer = self.stored_answer(change, &answer);
@@ -296,11 +297,7 @@ impl Engine {
         record: &OperationRecord,
         compensation: Option<&Compensation>,
     ) -> Vec<NewEntry> {
-        let change = &context.change;
-        let before = change.old.as_ref().map(|old| context.masked(old));
-        let after = change.new.as_ref().map(|new| context.masked(new));
-        let mut entries =
-            audit::about_change(self.clock(), record, before.as_deref(), after.as_deref());
+        let mut entries = told(self.clock(), context, record);
         let undo = compensation.map(|it| audit::about_compensation(self.clock(), &it.record));
         entries.extend(undo.into_iter().flatten());
         entries

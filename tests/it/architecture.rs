@@ -68,6 +68,7 @@ const CONFIG: &[&str] = &[
     "mapping",
     "connectors",
     "store",
+    "audit",
     "sync",
 ];
 const APP: &[&str] = &[

@@ -1,4 +1,5 @@
 //! The program as its users start it: verbs, output and exit codes.
+mod cases;
 mod demo;
 mod folder;
 mod integrations;

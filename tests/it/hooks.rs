@@ -402,3 +402,47 @@ async fn many_runs_at_once_do_not_disturb_one_another() {
         assert_eq!(run.verdict.follow_ups.len(), 1);
     }
 }
+
+/// `cargo test … -- --ignored --nocapture keeping_runs_costs_little`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures"]
+async fn keeping_runs_costs_little() {
+    const RUNS: usize = 20_000;
+    let details: Vec<Value> = (0..3)
+        .map(|number| {
+            json!({"mapping": format!("m{number}"), "result": "SUCCESSFUL", "situation": "CONFIRMED",
+                "oldTargetValue": {"name": "Ann", "title": "Engineer"},
+                "newTargetValue": {"name": "Ann", "title": "Director"}})
+        })
+        .collect();
+    let object =
+        json!({"_id": "1", "_rev": "2", "userName": "ann", "title": "Director", "mail": "a@x"});
+    for most in [0, 100, 0, 100] {
+        let runtime = runtime();
+        runtime.keeper().keep(most);
+        let script = shipped(&runtime, "compensate.rhai");
+        let begun = std::time::Instant::now();
+        let mut kept = 0;
+        for _ in 0..RUNS {
+            let results = json!({"success": true, "preflight": false, "syncDetails": details});
+            let variables = vec![
+                ("oldObject", Variable::Constant(object.clone())),
+                ("newObject", Variable::Constant(object.clone())),
+                ("syncResults", Variable::Constant(results)),
+                ("compensating", Variable::Constant(json!(false))),
+            ];
+            let hook = "managed/user/onSync";
+            let keep = runtime.keeper().begin(hook);
+            let (run, keeping) = runtime
+                .run_keeping((hook, keep), &script, variables, None)
+                .await;
+            kept += usize::from(
+                keeping
+                    .and_then(|it| it.kept(&script, &run, None))
+                    .is_some(),
+            );
+        }
+        let each = begun.elapsed() / u32::try_from(RUNS).unwrap();
+        println!("keep_runs {most}: {each:?} a run, {kept} of {RUNS} kept");
+    }
+}

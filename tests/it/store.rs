@@ -1,4 +1,5 @@
 //! The store on SQLite, PostgreSQL and MariaDB: journal, settlements, chain, leases, queries.
+mod chain;
 mod confidential;
 mod events;
 mod failures;

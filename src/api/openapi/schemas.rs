@@ -409,6 +409,8 @@ pub(crate) struct HookRun {
     compensating: bool,
     log: Option<Vec<String>>,
     duration_ms: u64,
+    duration_micros: u64,
+    operations: u64,
 }
 
 /// One target that does not hold what it should.
@@ -452,34 +454,25 @@ pub(crate) struct AuditEntry {
     digest: String,
 }
 
-/// What a walk along the chain of the audit trail found.
-#[derive(ToSchema)]
-pub(crate) struct Verification {
-    /// How many entries were read
-    entries: u64,
-    /// The first place where the chain does not hold
-    broken: Option<Break>,
-}
-
-/// A place where the chain does not hold.
-#[derive(ToSchema)]
-pub(crate) struct Break {
-    id: Option<String>,
-    position: i64,
-    reason: String,
-}
-
 /// A script and its variables.
 #[derive(ToSchema)]
 pub(crate) struct Script {
-    /// `text/rhai`
-    r#type: String,
+    /// `text/rhai`; needed to compile, run and trace
+    r#type: Option<String>,
     /// Its text
     source: Option<String>,
     /// Or its file in the folder `hooks`
     file: Option<String>,
     /// Its variables
     globals: Option<BTreeMap<String, Value>>,
+    /// Back-test: how many kept runs at most
+    against: Option<u64>,
+    /// Back-test and record: only runs of this hook, such as `managed/user/onSync`
+    hook: Option<String>,
+    /// Record: the change whose kept runs become cases
+    operation: Option<uuid::Uuid>,
+    /// Test: a file of cases, in place of the one in the folder
+    cases: Option<Value>,
 }
 
 /// What the test of a connector found.

@@ -9,7 +9,10 @@ use crate::{
     config::{
         problem::Problems,
         read::{Document, shape},
-        settings::{Auth, Changes, Events, Journal, Oidc, Server, Sessions, Store, Telemetry, Tls},
+        settings::{
+            Audit, Auth, Changes, Events, Hooks, Journal, Oidc, Server, Sessions, Store, Telemetry,
+            Tls,
+        },
         written::project as written,
     },
     hooks::Limits,
@@ -25,6 +28,8 @@ pub(crate) struct Project {
     pub(crate) names_key: bool,
     pub(crate) limits: Limits,
     pub(crate) journal: Journal,
+    pub(crate) audit: Audit,
+    pub(crate) hooks: Hooks,
     pub(crate) changes: Changes,
     pub(crate) events: Events,
     pub(crate) telemetry: Telemetry,
@@ -47,6 +52,15 @@ pub(crate) fn compile(document: &Document, folder: &Path, problems: &mut Problem
         secrets: work.secrets(&secrets),
         limits: limits(&written.limits.unwrap_or_default()),
         journal: journal(&written.journal.unwrap_or_default()),
+        audit: super::audit::compile(
+            written.audit.unwrap_or_default(),
+            document,
+            folder,
+            work.problems,
+        ),
+        hooks: Hooks {
+            keep_runs: written.hooks.unwrap_or_default().keep_runs.unwrap_or(100),
+        },
         changes: changes(&written.changes.unwrap_or_default()),
         events: events(&written.events.unwrap_or_default()),
         telemetry: work.telemetry(written.telemetry.unwrap_or_default()),

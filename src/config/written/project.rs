@@ -1,4 +1,6 @@
 //! recant.toml as it is written.
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -24,6 +26,12 @@ pub(crate) struct Project {
     /// The journal of changes.
     #[serde(default)]
     pub(crate) journal: Option<Journal>,
+    /// The audit trail: how long it is kept, who signs it, where else it goes.
+    #[serde(default)]
+    pub(crate) audit: Option<Audit>,
+    /// Runs of hooks.
+    #[serde(default)]
+    pub(crate) hooks: Option<Hooks>,
     /// How changes wait for each other.
     #[serde(default)]
     pub(crate) changes: Option<Changes>,
@@ -149,6 +157,86 @@ pub(crate) struct Journal {
     /// left out.
     #[schemars(range(min = 2, max = 3_600))]
     pub(crate) lease_seconds: Option<u64>,
+}
+
+/// The audit trail: how long it is kept, who signs it, where else it goes.
+#[derive(Default, Deserialize, JsonSchema)]
+pub(crate) struct Audit {
+    /// Days for which an entry is kept; for ever if left out. What is pruned is replaced by an
+    /// anchor, so that the chain can still be verified.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub(crate) keep_days: Option<u32>,
+    /// The Ed25519 private key that signs the end of the chain again and again, in PEM form, such as
+    /// `${file:audit.key}`; `recant audit keygen` makes one. Nothing is signed if left out.
+    pub(crate) checkpoint_key: Option<String>,
+    /// Seconds between two signed checkpoints; 60 if left out.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub(crate) checkpoint_seconds: Option<u64>,
+    /// A file that gets a line for each checkpoint too, relative to the folder: best on a machine
+    /// that this server cannot change the past of.
+    pub(crate) checkpoint_file: Option<String>,
+    /// Where entries are delivered to beside the store, by name.
+    #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, Destination>>")]
+    pub(crate) destinations: Option<BTreeMap<String, Option<Destination>>>,
+}
+
+/// Where entries of the audit trail are delivered to.
+#[derive(Default, Deserialize, JsonSchema)]
+pub(crate) struct Destination {
+    /// `file`, `syslog` or `otlp`.
+    #[serde(rename = "type")]
+    #[schemars(required)]
+    pub(crate) kind: Option<DestinationKind>,
+    /// `file`: the file of JSON Lines, relative to the folder.
+    pub(crate) path: Option<String>,
+    /// `file`: from how many bytes on another one is begun; 104857600 if left out.
+    #[schemars(range(min = 1024, max = 1_099_511_627_776_u64))]
+    pub(crate) max_bytes: Option<u64>,
+    /// `file`: after how many hours another one is begun; never if left out.
+    #[schemars(range(min = 1, max = 87_600))]
+    pub(crate) max_age_hours: Option<u64>,
+    /// `file`: how many older files are kept; all if left out.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) keep_files: Option<usize>,
+    /// `syslog`: `udp://HOST:PORT`, `tcp://HOST:PORT`, `tls://HOST:PORT` or `unix:///dev/log`.
+    pub(crate) address: Option<String>,
+    /// `syslog` over TLS: a PEM file with the certificates that the receiver's must come from,
+    /// relative to the folder.
+    pub(crate) ca_file: Option<String>,
+    /// `syslog`: the name of the program; `recant` if left out.
+    pub(crate) app_name: Option<String>,
+    /// `syslog`: the number of the facility; 13 (`log audit`) if left out.
+    #[schemars(range(min = 0, max = 23))]
+    pub(crate) facility: Option<u8>,
+    /// `otlp`: the address of an OpenTelemetry collector, such as `http://localhost:4318`.
+    pub(crate) endpoint: Option<String>,
+    /// `otlp`: headers with each request.
+    #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub(crate) headers: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// What entries are delivered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DestinationKind {
+    /// A file of JSON Lines.
+    File,
+    /// A syslog receiver (RFC 5424).
+    Syslog,
+    /// An OpenTelemetry collector (OTLP over HTTP).
+    Otlp,
+}
+
+/// Runs of hooks.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(crate) struct Hooks {
+    /// How many runs of each hook are kept with what they were given, to make cases of them and to
+    /// try a changed script on them; none if 0, 100 if left out. They are encrypted where there is
+    /// a key, and dropped with the journal's old objects.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub(crate) keep_runs: Option<usize>,
 }
 
 /// How changes wait for each other.

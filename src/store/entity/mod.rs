@@ -1,9 +1,13 @@
 //! The rows of the store's tables; they never leave this room.
+pub mod audit_anchor;
+pub mod audit_checkpoint;
+pub mod audit_delivery;
 pub mod audit_entry;
 pub mod browser_session;
 pub mod chain_head;
 pub mod event;
 pub mod feed_mark;
+pub mod hook_run;
 pub mod idempotency;
 pub mod integration_event;
 pub mod integration_record;

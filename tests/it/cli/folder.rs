@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{code, json as json_of, recant, text};
 
 /// An employee whom both targets take.
-fn ada(title: &str) -> String {
+pub fn ada(title: &str) -> String {
     json!({
         "userName": "ada", "givenName": "Ada", "sn": "Quill", "title": title, "active": true,
         "mail": "ada@lantern.example",
@@ -19,7 +19,7 @@ fn ada(title: &str) -> String {
 }
 
 /// A folder that `recant init` made.
-fn folder() -> tempfile::TempDir {
+pub fn made() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let made = recant(folder.path(), &["init"]);
     assert_eq!(code(&made), 0, "{}", text(&made.stderr));
@@ -31,13 +31,13 @@ fn badges(folder: &Path) -> String {
 }
 
 /// A title that the payroll refuses, after the badge has been written.
-fn refused() -> String {
+pub fn refused() -> String {
     json!({"title": "x".repeat(41), "department": "Moonshots"}).to_string()
 }
 
 #[test]
 fn a_new_folder_is_checked_and_never_made_twice() {
-    let folder = folder();
+    let folder = made();
     let report = json_of(&recant(folder.path(), &["check", "--json"]), 0);
     assert_eq!(report, json!({"problems": []}));
     let again = recant(folder.path(), &["init"]);
@@ -47,7 +47,7 @@ fn a_new_folder_is_checked_and_never_made_twice() {
 
 #[test]
 fn a_change_lands_or_is_taken_back_and_the_audit_tells() {
-    let folder = folder();
+    let folder = made();
     let run = |arguments: &[&str]| recant(folder.path(), arguments);
 
     let plan = run(&[
@@ -127,7 +127,7 @@ fn a_change_lands_or_is_taken_back_and_the_audit_tells() {
 
 #[test]
 fn the_audit_is_exported_whole() {
-    let folder = folder();
+    let folder = made();
     let run = |arguments: &[&str]| recant(folder.path(), arguments);
     let made = run(&["change", "create", "user/ada", "--data", &ada("Engineer")]);
     assert_eq!(code(&made), 0, "{}", text(&made.stderr));
@@ -157,7 +157,7 @@ fn the_audit_is_exported_whole() {
 
 #[test]
 fn tokens_are_shown_once() {
-    let folder = folder();
+    let folder = made();
     let run = |arguments: &[&str]| recant(folder.path(), arguments);
     let made = run(&[
         "token", "make", "hr", "--role", "caller", "--days", "30", "--json",
@@ -175,7 +175,7 @@ fn tokens_are_shown_once() {
 
 #[test]
 fn targets_scripts_and_tables_are_looked_at() {
-    let folder = folder();
+    let folder = made();
     let run = |arguments: &[&str]| recant(folder.path(), arguments);
     let tested = json_of(&run(&["connectors", "test", "--json"]), 0);
     assert_eq!(tested["result"].as_array().unwrap().len(), 2);
@@ -196,7 +196,7 @@ fn targets_scripts_and_tables_are_looked_at() {
 
 #[test]
 fn a_running_server_answers_the_same_verbs() {
-    let folder = folder();
+    let folder = made();
     let settings = folder.path().join("recant.toml");
     let text_of = std::fs::read_to_string(&settings).unwrap();
     std::fs::write(&settings, text_of.replace("127.0.0.1:8480", "127.0.0.1:0")).unwrap();

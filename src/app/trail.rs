@@ -1,0 +1,152 @@
+//! The audit trail: reading it, verifying its chain, telling the story of one change.
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::{
+    audit::{self, Story},
+    model::{
+        Filter, OperationId,
+        audit::{ChainedEntry, Topic},
+        filter::Operator,
+        pointer::Pointer,
+    },
+    store::{Count, Found, Proof, Search, Verification},
+};
+
+use super::{App, Error};
+
+/// What the last walk along the chain found.
+#[derive(Debug)]
+pub(super) struct Verified {
+    at: DateTime<Utc>,
+    from: Option<(i64, String)>,
+    found: Verification,
+}
+
+/// Most entries that one story is told from.
+const LONGEST_STORY: usize = 20_000;
+
+impl App {
+    /// Audit entries of a topic (none: all), oldest first unless sorted otherwise.
+    ///
+    /// # Errors
+    /// 400 for a search that cannot be answered.
+    pub async fn audit(
+        &self,
+        topic: Option<Topic>,
+        search: &Search,
+    ) -> Result<Found<ChainedEntry>, Error> {
+        Ok(self.store().audit(topic, search).await?)
+    }
+
+    /// Verifies the audit chain.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn verify_audit(&self) -> Result<Verification, Error> {
+        self.verify_audit_against(self.own_proof()).await
+    }
+
+    /// Verifies the audit chain against what its reader brings: a public key, checkpoints that were
+    /// kept elsewhere.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn verify_audit_against(&self, proof: Proof) -> Result<Verification, Error> {
+        let found = self.store().verify_audit_against(&proof).await?;
+        let whole = found.broken.is_none();
+        *self.verified() = Some(Verified {
+            at: self.clock().now(),
+            from: whole.then(|| (found.position, found.digest.clone())),
+            found: found.clone(),
+        });
+        Ok(found)
+    }
+
+    /// Verifies what was added since this process verified the chain last, or all of it: cheap enough
+    /// for a page. An edit of what was verified before shows only in [`App::verify_audit`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn verify_audit_onward(&self) -> Result<Verification, Error> {
+        let from = self.verified().as_ref().and_then(|last| last.from.clone());
+        let proof = Proof {
+            from,
+            ..self.own_proof()
+        };
+        self.verify_audit_against(proof).await
+    }
+
+    /// What the last walk along the chain found in this process, and when: `{at, entries, broken,
+    /// position, anchor, signed}`; none before the first.
+    #[must_use]
+    pub fn last_verification(&self) -> Option<Value> {
+        let last = self.verified();
+        let last = last.as_ref()?;
+        let mut told = json!(last.found);
+        told.as_object_mut()?.insert("at".into(), json!(last.at));
+        Some(told)
+    }
+
+    fn verified(&self) -> std::sync::MutexGuard<'_, Option<Verified>> {
+        let verified = self.parts.verified.lock();
+        verified.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What this server itself can tell about its chain.
+    fn own_proof(&self) -> Proof {
+        let configuration = self.configuration();
+        let signer = configuration.audit.signer.as_ref();
+        Proof {
+            verifier: signer.map(|signer| signer.verifier().clone()),
+            ..Proof::default()
+        }
+    }
+
+    /// The story of one change in plain sentences, from its audit entries alone: it can be told when
+    /// the journal has forgotten the change. A nested change is told of with its root.
+    ///
+    /// # Errors
+    /// 404 where no entry is about such a change.
+    pub async fn explain(&self, id: OperationId) -> Result<Story, Error> {
+        let missing = || Error::missing(format!("audit entry about operation {id}"));
+        let of_it = self
+            .entries_where(&[("operation", &id.to_string())])
+            .await?;
+        let first = of_it.first().ok_or_else(missing)?;
+        let root = of_it.iter().find_map(audit::root_of);
+        let Some(root) = root else {
+            return audit::explain(&id.to_string(), &of_it).ok_or_else(missing);
+        };
+        let transaction = first.entry.transaction_id.as_str();
+        let mut family = self
+            .entries_where(&[("transactionId", transaction), ("root", root)])
+            .await?;
+        let known: std::collections::HashSet<i64> =
+            family.iter().map(|entry| entry.position).collect();
+        let alone = of_it
+            .iter()
+            .filter(|entry| !known.contains(&entry.position));
+        family.extend(alone.cloned());
+        family.sort_by_key(|entry| entry.position);
+        audit::explain(&id.to_string(), &family).ok_or_else(missing)
+    }
+
+    /// The entries whose fields are exactly these, oldest first.
+    async fn entries_where(&self, fields: &[(&str, &str)]) -> Result<Vec<ChainedEntry>, Error> {
+        let equal = |(name, value): &(&str, &str)| Filter::Compare {
+            field: Pointer::attribute(name),
+            operator: Operator::Equal,
+            value: (*value).into(),
+        };
+        let search = Search {
+            filter: Filter::And(fields.iter().map(equal).collect()),
+            sort: Vec::new(),
+            page_size: Some(LONGEST_STORY),
+            cookie: None,
+            offset: 0,
+            count: Count::None,
+        };
+        Ok(self.store().audit(None, &search).await?.results)
+    }
+}
