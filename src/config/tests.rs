@@ -1,4 +1,5 @@
 //! Loads small folders and looks at the exact lines.
+mod audit;
 mod folder;
 mod init;
 mod mappings;

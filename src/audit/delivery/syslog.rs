@@ -46,9 +46,9 @@ impl Syslog {
 
     /// Sends entries. A stream that broke is made anew for the next try.
     pub(super) async fn take(&mut self, entries: &[ChainedEntry]) -> Result<(), String> {
-        let mut connection = match self.connection.take() {
-            Some(mut kept) if kept.is_alive().await => kept,
-            _ => tokio::time::timeout(CONNECTING, connect(&self.settings.address))
+        let mut connection = match self.alive().await {
+            Some(kept) => kept,
+            None => tokio::time::timeout(CONNECTING, connect(&self.settings.address))
                 .await
                 .map_err(|_| "it does not answer".to_owned())??,
         };
@@ -64,6 +64,12 @@ impl Syslog {
             .map_err(|error| format!("it cannot be sent to: {error}"))?;
         self.connection = Some(connection);
         Ok(())
+    }
+
+    /// The connection that was kept, if the other side has not closed it.
+    async fn alive(&mut self) -> Option<Connection> {
+        let mut kept = self.connection.take()?;
+        kept.is_alive().await.then_some(kept)
     }
 }
 

@@ -127,7 +127,7 @@ async fn an_answer_of_somebody_else_is_told() {
     for (status, body) in [(404, "<html>"), (200, "hello"), (500, "{}")] {
         let (url, _) = server(status, &[], body).await;
         let remote = Remote::new(url, None).unwrap();
-        let failure = remote.verify().await.unwrap_err();
+        let failure = remote.verify(None).await.unwrap_err();
         assert_eq!(failure.exit(), Exit::Failed);
         assert!(failure.to_string().contains("Recant server"), "{failure}");
     }
