@@ -331,7 +331,11 @@ async fn syslog_over_tls_is_spoken_to_whom_the_file_vouches_for() {
             certificates.join(file).display().to_string()
         )
     };
-    let text = destination("right", "first.pem") + &destination("wrong", "second.pem");
+    let text = [
+        destination("right", "first.pem"),
+        destination("wrong", "second.pem"),
+    ]
+    .concat();
     let folder = folder(&text).await;
     let app = App::open(folder.path()).await.unwrap();
     change(&app, "ann").await;
