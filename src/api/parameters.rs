@@ -13,7 +13,7 @@ use crate::{
 
 /// Parameters that mean something somewhere. Each may be given once; whatever else is given reaches
 /// nothing but the `request` variable of hooks.
-pub(super) const KNOWN: [&str; 24] = [
+pub(super) const KNOWN: [&str; 26] = [
     "_action",
     "_fields",
     "_format",
@@ -28,6 +28,7 @@ pub(super) const KNOWN: [&str; 24] = [
     "_totalPagedResultsPolicy",
     "after",
     "dryRun",
+    "hook",
     "ids",
     "limit",
     "mapping",
@@ -36,6 +37,7 @@ pub(super) const KNOWN: [&str; 24] = [
     "rangeStart",
     "resourceContainer",
     "resourceId",
+    "script",
     "types",
     "waitForCompletion",
 ];

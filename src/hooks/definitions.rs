@@ -128,6 +128,27 @@ impl Function {
     }
 }
 
+/// Pages of the language's functions that come without one.
+const PAGES: [(&str, &str); 5] = [
+    (
+        "append",
+        "Adds text, or what a value is as a text, to the end of a text.",
+    ),
+    ("max", "The larger of two numbers."),
+    ("min", "The smaller of two numbers."),
+    ("to_float", "The number with a fraction: `7` becomes `7.0`."),
+    (
+        "to_int",
+        "The number without its fraction: `7.9` becomes `7`.",
+    ),
+];
+
+/// The page of a function that comes without one.
+fn page(name: &str) -> String {
+    let page = PAGES.iter().find(|(known, _)| *known == name);
+    page.map_or_else(String::new, |(_, page)| (*page).to_owned())
+}
+
 impl From<Function> for Definition {
     fn from(function: Function) -> Self {
         let name = function.name.replace("get$", "get ");
@@ -144,7 +165,10 @@ impl From<Function> for Definition {
             .collect();
         Self {
             signature: format!("{name}({}){gives}", parameters.join(", ")),
-            doc: doc.join("\n"),
+            doc: match doc.join("\n") {
+                text if text.trim().is_empty() => page(&name),
+                text => text,
+            },
             name,
         }
     }

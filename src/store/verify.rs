@@ -186,7 +186,7 @@ impl Walk<'_> {
             }
             rows = next?;
             let expected = self.position + 1;
-            if rows.front().is_some_and(|row| row.position != expected) {
+            if rows.front().is_none_or(|row| row.position != expected) {
                 // The beginning was pruned meanwhile; or an entry is missing, which shows next.
                 rows = read(core, self.position, head.position).await?;
             }

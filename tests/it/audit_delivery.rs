@@ -123,13 +123,22 @@ async fn files_are_rotated_made_anew_and_lack_nothing() {
         has_all(positions.into_iter(), end)
     })
     .await;
-    let files = std::fs::read_dir(folder.path().join("out"))
-        .unwrap()
-        .count();
-    assert!(files > 1, "rotated");
     eventually("it says that it has everything", || async {
         let statuses = app.audit_destinations().await.unwrap();
         status(&statuses, "archive")["state"] == "current"
+    })
+    .await;
+
+    change(&app, "u7").await;
+    let end = head(&app).await;
+    eventually("another file was begun", || async {
+        let files = std::fs::read_dir(folder.path().join("out"))
+            .unwrap()
+            .count();
+        files > 1
+            && lines(&path)
+                .last()
+                .is_some_and(|line| line["position"] == end)
     })
     .await;
 

@@ -131,7 +131,8 @@ fn every_function_of_the_table_is_there() {
                 .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
                 .collect();
             let name: String = word.chars().rev().collect();
-            let own = ["", "f"].contains(&name.as_str());
+            // The one that the language itself knows, and the one of the table.
+            let own = ["", "f", "type_of"].contains(&name.as_str());
             assert!(own || known.contains(&name), "`{name}` in {row}");
         }
     }

@@ -89,14 +89,15 @@ impl<'a> Teller<'a, '_> {
             self.hook(hook, depth);
         }
         let mut tries = self.tries(id).into_iter();
-        if let Some(first) = tries.next() {
-            self.undo(&first, depth + 1);
-        }
+        let first = tries.next().unwrap_or_default();
+        self.undo(&first, depth + 1);
+        let open = first.iter().filter(|fact| fact.event() == "divergence");
+        let open = open.count();
         for hook in hooks(true).filter(again) {
             self.hook(hook, depth);
         }
         if let Some(change) = change {
-            self.end(change, id, depth);
+            self.end(change, open, depth);
         }
         self.follow_ups(id, depth);
         for later in tries {
@@ -210,10 +211,15 @@ impl<'a> Teller<'a, '_> {
                 format!("failed: {}", message.unwrap_or("no reason given")),
             ),
         };
-        let again = if hook.member("compensating").is_some_and(|it| *it == true) {
+        let is_again = hook.member("compensating").is_some_and(|it| *it == true);
+        let again = if is_again {
             ", asked again because taking the change back had failed,"
         } else {
             ""
+        };
+        let verdict = match (is_again, kind) {
+            (true, Kind::Hook) => "returned; whatever it says, Recant stops there,".to_owned(),
+            _ => verdict,
         };
         let cost = took(hook.number("durationMs"));
         let name = part("name");
@@ -283,10 +289,16 @@ impl<'a> Teller<'a, '_> {
             match fact.event() {
                 "compensation" => {
                     let nested = fact.operation().unwrap_or_default();
-                    let text = format!(
-                        "Recant took the change back, in the nested change {nested}, beginning with \
-                         the last write."
-                    );
+                    let touched = facts.iter().any(|fact| {
+                        fact.event() == "undo" && fact.text("status") != Some("SKIPPED")
+                    });
+                    let how = if touched {
+                        ", beginning with the last write"
+                    } else {
+                        "; no target had been touched, so only the repository went back"
+                    };
+                    let text =
+                        format!("Recant took the change back, in the nested change {nested}{how}.");
                     self.say(*fact, depth, Kind::Undo, text);
                 }
                 "undo" => {
@@ -309,16 +321,14 @@ impl<'a> Teller<'a, '_> {
         self.undo(facts, depth + 1);
     }
 
-    fn end(&mut self, change: Fact<'a>, id: &str, depth: usize) {
+    /// How it ended, with so many targets that differed then.
+    fn end(&mut self, change: Fact<'a>, open: usize, depth: usize) {
         let answered = match (change.number("code"), change.text("message").map(inside)) {
             (Some(code), Some(message)) => format!(" The caller was answered {code}: {message}."),
             (Some(code), None) => format!(" The caller was answered {code}."),
             _ => String::new(),
         };
         let cost = took(change.number("durationMs"));
-        let open = self
-            .of(|fact| fact.event() == "divergence" && fact.text("parent") == Some(id))
-            .len();
         let (kind, how) = match change.text("outcome").unwrap_or_default() {
             "synced" => (
                 Kind::End,

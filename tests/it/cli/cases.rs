@@ -251,7 +251,7 @@ fn a_run_tells_what_it_logged_and_took_and_docs_are_there() {
         (&traced["result"], &traced["log"]),
         (&json!(5), &json!(["warn: look"]))
     );
-    write(folder.path(), "hooks/wrong.rhai", "let a = 1;\na.nothing()");
+    write(folder.path(), "wrong.rhai", "let a = ();\na.b");
     let wrong = recant(folder.path(), &["hooks", "run", "wrong.rhai"]);
     assert_eq!(code(&wrong), 1);
     assert!(
