@@ -25,6 +25,7 @@ mod hr_run;
 mod imports;
 mod inbound_classes;
 mod integrations;
+mod kept_runs;
 mod kill;
 mod licences;
 mod malformed;
