@@ -273,7 +273,7 @@ struct Comparing<'a> {
 
 enum Compared {
     Same,
-    Different(Ended, Ended),
+    Different(Box<(Ended, Ended)>),
     Unknown(String),
 }
 
@@ -304,7 +304,7 @@ impl Comparing<'_> {
         if differences(&before, &ended).is_empty() {
             return Ok(Compared::Same);
         }
-        Ok(Compared::Different(before, ended))
+        Ok(Compared::Different(Box::new((before, ended))))
     }
 
     fn scripts(&mut self, run: &Kept) -> Result<(Script, Option<Script>), CompileError> {
@@ -344,7 +344,8 @@ impl Compared {
             Self::Unknown(why) => {
                 members.insert("unknown".into(), json!(redactor.text(&why)));
             }
-            Self::Different(before, after) => {
+            Self::Different(both) => {
+                let (before, after) = *both;
                 let places = differences(&before, &after).into_iter().map(|mut one| {
                     one.expected = one.expected.map(|value| redactor.value(&value));
                     one.found = one.found.map(|value| redactor.value(&value));

@@ -237,10 +237,9 @@ fn failure(run: &Value) -> Option<Failure> {
         (Some(_), Some(_)) => 500,
     };
     let mut body = json!({"code": code, "message": message});
-    if let Some(detail) = thrown.and_then(|thrown| thrown.get("detail")) {
-        if let Some(members) = body.as_object_mut() {
-            members.insert("detail".into(), detail.clone());
-        }
+    let detail = thrown.and_then(|thrown| thrown.get("detail"));
+    if let (Some(detail), Some(members)) = (detail, body.as_object_mut()) {
+        members.insert("detail".into(), detail.clone());
     }
     Some(Failure::Refused {
         body,

@@ -95,16 +95,19 @@ fn unknown(name: &str) -> String {
     format!("there is no variable `{name}` that hooks get; `globals` takes any name")
 }
 
+/// A path, and the filter of a query.
+type Question = (String, Option<String>);
+
 /// What reads answer.
 #[derive(Debug)]
 pub struct Answers {
-    reads: Mutex<HashMap<(String, Option<String>), Vec<Read>>>,
+    reads: Mutex<HashMap<Question, Vec<Read>>>,
     missing: Mutex<Vec<String>>,
 }
 
 impl Answers {
     fn new(reads: Vec<Read>) -> Self {
-        let mut by_question: HashMap<_, Vec<Read>> = HashMap::new();
+        let mut by_question: HashMap<Question, Vec<Read>> = HashMap::new();
         for read in reads.into_iter().rev() {
             let filter = read.filter.as_deref().map(normal);
             let key = (read.path.clone(), filter);
