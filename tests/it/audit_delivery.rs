@@ -11,6 +11,7 @@ use std::{
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use recant::{
     app::App,
+    clock::{Clock as _, SystemClock},
     model::{ChangeRequest, Container, Precondition, Requested},
 };
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ async fn change(app: &App, id: &str) {
             precondition: Precondition::None,
         },
         caller: "hr".into(),
-        transaction_id: uuid::Uuid::now_v7().to_string(),
+        transaction_id: SystemClock.fresh_id().to_string(),
         idempotency: None,
         request: json!({}),
     };

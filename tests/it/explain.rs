@@ -2,6 +2,7 @@
 //! has forgotten it.
 use recant::{
     app::{App, Changed, Error, Story},
+    clock::{Clock as _, SystemClock},
     model::{ChangeRequest, Container, OperationId, Precondition, Requested},
 };
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ fn request(requested: Requested) -> ChangeRequest {
         container: Container::managed("user"),
         requested,
         caller: "hr".into(),
-        transaction_id: uuid::Uuid::now_v7().to_string(),
+        transaction_id: SystemClock.fresh_id().to_string(),
         idempotency: None,
         request: json!({}),
     }
@@ -38,9 +39,6 @@ fn operation(result: &Result<Changed, Error>) -> OperationId {
 async fn story(app: &App, result: &Result<Changed, Error>) -> (Story, String) {
     let story = app.explain(operation(result)).await.unwrap();
     let text = story.text();
-    if std::env::var_os("RECANT_SHOW").is_some() {
-        println!("----\n{text}");
-    }
     (story, text)
 }
 
@@ -171,7 +169,7 @@ async fn divergence_healing_and_resolution_are_told() {
     folder.payroll("drop trigger back").await;
     app.heal(id, "ops").await.unwrap();
     // The journal forgets; the audit trail does not.
-    let later = chrono::Utc::now() + chrono::TimeDelta::days(1);
+    let later = SystemClock.now() + chrono::TimeDelta::days(1);
     assert!(app.engine().store().forget_intents(later).await.unwrap() > 0);
     let (told, text) = story(&app, &diverged).await;
     assert_eq!(told.outcome.as_deref(), Some("compensated"));
@@ -252,7 +250,7 @@ async fn partial_changes_nested_ones_and_parts_are_told_with_the_whole() {
             "nobody asked for it to be taken back",
         ],
     );
-    let nobody = app.explain(OperationId(uuid::Uuid::now_v7())).await;
+    let nobody = app.explain(OperationId(SystemClock.fresh_id())).await;
     assert_eq!(nobody.unwrap_err().code, 404);
     app.close(std::time::Duration::from_secs(5)).await;
 }

@@ -409,6 +409,7 @@ async fn many_runs_at_once_do_not_disturb_one_another() {
 /// `cargo test … -- --ignored --nocapture keeping_runs_costs_little`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures"]
+#[expect(clippy::print_stdout, reason = "it measures")]
 async fn keeping_runs_costs_little() {
     const RUNS: usize = 20_000;
     let details: Vec<Value> = (0..3)

@@ -1,5 +1,9 @@
 //! Kept runs of hooks over HTTP: encrypted at rest, masked when they leave, bounded, and run again.
-use recant::{app::App, store::RunSearch};
+use recant::{
+    app::App,
+    clock::{Clock as _, SystemClock},
+    store::RunSearch,
+};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
@@ -115,7 +119,7 @@ async fn what_is_confidential_is_encrypted_at_rest_and_masked_on_its_way_out() {
         .await
         .expect(400);
     assert_eq!(told.json()["detail"]["line"], 1);
-    let nothing = json!({"operation": uuid::Uuid::now_v7()});
+    let nothing = json!({"operation": SystemClock.fresh_id()});
     client
         .json("POST", "/script?_action=record", &nothing)
         .await
@@ -179,7 +183,7 @@ async fn runs_are_bounded_and_can_be_switched_off() {
     assert_eq!(kept.len(), 3);
     assert_eq!(kept[0].object.id, "u5", "the newest");
     assert_eq!(kept[0].run.inputs.reads.len(), 1);
-    let later = chrono::Utc::now() + chrono::TimeDelta::days(1);
+    let later = SystemClock.now() + chrono::TimeDelta::days(1);
     assert!(store.forget_hook_runs(later, 100).await.unwrap() > 0);
     assert_eq!(store.hook_runs(&search).await.unwrap().len(), 0);
     folder.write(

@@ -354,6 +354,7 @@ async fn all_may_be_pruned_and_the_chain_goes_on() {
 /// `RECANT_ENTRIES=1000000 cargo test --release … -- --ignored --nocapture verifying_is_flat`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "fills a store with a million entries"]
+#[expect(clippy::print_stdout, reason = "it measures")]
 async fn verifying_is_flat() {
     let wanted: usize = std::env::var("RECANT_ENTRIES")
         .ok()
