@@ -29,6 +29,7 @@ mod plan;
 mod queue;
 mod reader;
 mod recall;
+mod recreate;
 mod recover;
 mod refine;
 mod run;

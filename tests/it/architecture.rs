@@ -118,6 +118,7 @@ const WRITES: &[(&str, usize)] = &[
     ("create_once", 4),
     ("update", 2),
     ("delete", 2),
+    ("uncreate", 3),
 ];
 const WRITER: &str = "src/sync/apply.rs";
 

@@ -428,6 +428,7 @@ impl Connector for Ldap {
         class.map_or_else(Particulars::default, |class| Particulars {
             assigns_ids: !class.is_id_the_name(),
             write_only: class.write_only.clone(),
+            sets: class.sets(),
         })
     }
 
@@ -443,6 +444,10 @@ impl Connector for Ldap {
             }),
             write => naming::refined(&view, write),
         }
+    }
+
+    fn tells_answers(&self) -> bool {
+        true
     }
 
     async fn test(&self) -> Result<(), Error> {

@@ -20,7 +20,7 @@ use super::{
     settings::Settings,
     tls,
 };
-use crate::connectors::Error;
+use crate::connectors::{Error, signs};
 
 /// How many connections there are at most.
 const CONNECTIONS: usize = 16;
@@ -235,6 +235,7 @@ impl Pool {
             .simple_bind(dn, password.expose())
             .await
             .map_err(|error| broken(error, Stage::Harmless, &place))?;
+        signs::answered();
         match result.rc {
             0 => Ok(connection),
             49 => {
@@ -290,6 +291,7 @@ impl Pool {
     fn unopened(&self, error: LdapError) -> Error {
         let place = self.settings.place();
         if let LdapError::LdapResult { result } = &error {
+            signs::answered();
             let said = answered(result, Stage::Harmless).message;
             let message = format!("{place} does not offer StartTLS (`startTls`): {said}");
             return Error::refused(result.rc, message);
@@ -393,6 +395,7 @@ impl Lease {
                 .push(Entry::new(SearchEntry::construct(entry)));
         }
         let result = stream.finish().await;
+        signs::answered();
         match result.rc {
             0 => {}
             // The one entry that was asked for is not there.
@@ -413,6 +416,9 @@ impl Lease {
     /// # Errors
     /// *Unknown* where the connection is lost in between.
     pub fn outcome(&self, outcome: Result<LdapResult, LdapError>) -> Result<LdapResult, Error> {
+        if matches!(outcome, Ok(_) | Err(LdapError::LdapResult { .. })) {
+            signs::answered();
+        }
         outcome.map_err(|error| broken(error, Stage::Write, &self.place))
     }
 }

@@ -14,6 +14,9 @@ use crate::connectors::settings::{Problem, Secret, class_name_problems};
 /// Attributes that hold passwords everywhere.
 const PASSWORDS: [&str; 2] = ["userPassword", "unicodePwd"];
 
+/// Attributes that hold the members of groups.
+const MEMBERS: [&str; 3] = ["member", "uniqueMember", "memberUid"];
+
 /// Attributes that are lists by their nature, however many values they hold.
 const LISTS: [&str; 5] = [
     "objectClass",
@@ -209,6 +212,12 @@ impl Class {
     #[must_use]
     pub fn is_list(&self, attribute: &str) -> bool {
         names(&self.lists, attribute)
+    }
+
+    /// The attributes whose values come and go one by one.
+    #[must_use]
+    pub fn sets(&self) -> Vec<String> {
+        MEMBERS.map(str::to_owned).to_vec()
     }
 
     /// Whether the settings say that an attribute's values are no text.
