@@ -67,7 +67,9 @@ impl<'a> Special<'a> {
         }
         let (one, other, found) = (values(one), values(other), values(found));
         one.intersection(&other).all(|both| found.contains(both))
-            && found.iter().all(|it| one.contains(it) || other.contains(it))
+            && found
+                .iter()
+                .all(|it| one.contains(it) || other.contains(it))
     }
 }
 
@@ -302,7 +304,11 @@ impl Special<'_> {
 
     fn is_before(&self, change: &Difference, before: &TargetObject, found: &TargetObject) -> bool {
         change.attributes().all(|name| {
-            self.equal(name, found.attributes.get(name), before.attributes.get(name))
+            self.equal(
+                name,
+                found.attributes.get(name),
+                before.attributes.get(name),
+            )
         })
     }
 
@@ -321,7 +327,8 @@ impl Special<'_> {
     fn holds_part(&self, found: &Object, sent: &Object) -> bool {
         sent.iter().all(|(name, value)| {
             let found = found.get(name);
-            self.equal(name, found, Some(value)) || self.is_between(name, (None, Some(value)), found)
+            self.equal(name, found, Some(value))
+                || self.is_between(name, (None, Some(value)), found)
         })
     }
 }
@@ -372,9 +379,11 @@ pub(super) fn undo(
 ) -> Result<Option<TargetWrite>, ChangedSince> {
     match (write, judge(write, special, written, at_new, at_old)) {
         (_, Sight::Before) => Ok(None),
-        (TargetWrite::Create { .. }, Sight::After | Sight::Between) => Ok(at_new.map(|found| TargetWrite::Delete {
-            before: found.clone(),
-        })),
+        (TargetWrite::Create { .. }, Sight::After | Sight::Between) => {
+            Ok(at_new.map(|found| TargetWrite::Delete {
+                before: found.clone(),
+            }))
+        }
         (TargetWrite::Delete { before }, Sight::After) => Ok(Some(TargetWrite::Create {
             id: Some(before.id.clone()),
             after: before.attributes.clone(),

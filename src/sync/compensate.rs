@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::{
     connectors::Error,
     model::{
-        Cause, CauseKind, LinkChange, Object, OperationId, OperationRecord, Purpose,
-        RowResult, SagaEvent, SagaState, Step, TargetWrite,
+        Cause, CauseKind, LinkChange, Object, OperationId, OperationRecord, Purpose, RowResult,
+        SagaEvent, SagaState, Step, TargetWrite,
         object::REV,
         record::{Divergence, HookRun, WriteRecord},
         secret::masked,
@@ -19,9 +19,7 @@ use crate::{
 
 use super::{
     Engine,
-    apply::{
-        Found, LeaseLost, Recreates, Removal, failed_end, look, maybe_recreated, unknown_end,
-    },
+    apply::{Found, LeaseLost, Recreates, Removal, failed_end, look, maybe_recreated, unknown_end},
     calls::{cause, own_cause, retried},
     change::{Change, Context, Intent, RowEnd, revision},
     checkpoint::{Point, Sabotage, is_sabotaged},

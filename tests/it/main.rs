@@ -12,6 +12,7 @@ mod architecture;
 mod cli;
 mod connector_contract;
 mod crash_sweep;
+mod cut_off;
 mod deliveries;
 mod directory;
 mod durability;

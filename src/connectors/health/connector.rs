@@ -299,7 +299,8 @@ impl Connector for Guarded {
         class: &str,
         ids: &[String],
     ) -> Result<Option<Vec<TargetObject>>, Error> {
-        self.call(Call::Read, self.connector.read_many(class, ids)).await
+        self.call(Call::Read, self.connector.read_many(class, ids))
+            .await
     }
 
     async fn list_ids(&self, class: &str, query: &Query) -> Result<Option<IdPage>, Error> {
@@ -307,7 +308,8 @@ impl Connector for Guarded {
     }
 
     async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {
-        self.call(Call::Read, self.connector.query(class, query)).await
+        self.call(Call::Read, self.connector.query(class, query))
+            .await
     }
 
     async fn create(
@@ -316,7 +318,8 @@ impl Connector for Guarded {
         id: Option<&str>,
         object: &Object,
     ) -> Result<Written, Error> {
-        self.call(Call::Write, self.connector.create(class, id, object)).await
+        self.call(Call::Write, self.connector.create(class, id, object))
+            .await
     }
 
     async fn create_once(
@@ -335,11 +338,13 @@ impl Connector for Guarded {
     }
 
     async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error> {
-        self.call(Call::Write, self.connector.update(class, update)).await
+        self.call(Call::Write, self.connector.update(class, update))
+            .await
     }
 
     async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {
-        self.call(Call::Write, self.connector.delete(class, before)).await
+        self.call(Call::Write, self.connector.delete(class, before))
+            .await
     }
 
     async fn uncreate(
@@ -367,7 +372,8 @@ impl Connector for Guarded {
     }
 
     async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {
-        self.call(Call::Read, self.connector.changes(class, since)).await
+        self.call(Call::Read, self.connector.changes(class, since))
+            .await
     }
 }
 

@@ -151,7 +151,11 @@ impl Scim {
     }
 
     /// The value of the key that an object is created with.
-    pub(super) fn key_for<'a>(&self, site: &Site<'_>, id: Option<&'a str>) -> Result<Option<&'a str>, Error> {
+    pub(super) fn key_for<'a>(
+        &self,
+        site: &Site<'_>,
+        id: Option<&'a str>,
+    ) -> Result<Option<&'a str>, Error> {
         match id {
             _ if site.class.uses_service_ids() => Ok(None),
             Some(id) if service_id(id).is_some() => Ok(None),

@@ -16,10 +16,7 @@ fn target(id: &str, value: Value) -> TargetObject {
 }
 
 fn hiding(hidden: &[String]) -> Special<'_> {
-    Special {
-        hidden,
-        sets: &[],
-    }
+    Special { hidden, sets: &[] }
 }
 
 fn update() -> TargetWrite {
@@ -33,7 +30,15 @@ fn update() -> TargetWrite {
 #[test]
 fn an_update_is_judged_by_the_attributes_that_it_changes() {
     let write = update();
-    let judged = |value| judge(&write, Special::default(), None, Some(&target("1", value)), None);
+    let judged = |value| {
+        judge(
+            &write,
+            Special::default(),
+            None,
+            Some(&target("1", value)),
+            None,
+        )
+    };
     assert_eq!(
         judged(json!({"a": 2.0, "c": "new", "keep": false})),
         Sight::After
@@ -41,7 +46,10 @@ fn an_update_is_judged_by_the_attributes_that_it_changes() {
     assert_eq!(judged(json!({"a": 1, "b": "x", "other": 1})), Sight::Before);
     assert_eq!(judged(json!({"a": 1, "b": "x", "c": null})), Sight::Before);
     assert_eq!(judged(json!({"a": 3, "c": "new"})), Sight::Other);
-    assert_eq!(judge(&write, Special::default(), None, None, None), Sight::Other);
+    assert_eq!(
+        judge(&write, Special::default(), None, None, None),
+        Sight::Other
+    );
 }
 
 #[test]
@@ -65,7 +73,10 @@ fn an_update_is_undone_attribute_by_attribute() {
         undo(&update(), Special::default(), None, Some(&foreign), None),
         Err(ChangedSince)
     );
-    assert_eq!(undo(&update(), Special::default(), None, None, None), Err(ChangedSince));
+    assert_eq!(
+        undo(&update(), Special::default(), None, None, None),
+        Err(ChangedSince)
+    );
 }
 
 #[test]
@@ -75,14 +86,29 @@ fn what_the_target_normalized_counts_as_ours() {
         after: object(json!({"m": "A@X"})),
     };
     let found = target("1", json!({"m": "a@x", "created": "now"}));
-    assert_eq!(judge(&write, Special::default(), None, Some(&found), None), Sight::Other);
+    assert_eq!(
+        judge(&write, Special::default(), None, Some(&found), None),
+        Sight::Other
+    );
     let written = object(json!({"m": "a@x"}));
     assert_eq!(
-        judge(&write, Special::default(), Some(&written), Some(&found), None),
+        judge(
+            &write,
+            Special::default(),
+            Some(&written),
+            Some(&found),
+            None
+        ),
         Sight::After
     );
     assert!(matches!(
-        undo(&write, Special::default(), Some(&written), Some(&found), None),
+        undo(
+            &write,
+            Special::default(),
+            Some(&written),
+            Some(&found),
+            None
+        ),
         Ok(Some(TargetWrite::Delete { .. }))
     ));
 }
@@ -100,7 +126,10 @@ fn a_delete_comes_back_whole() {
             after: before.attributes.clone()
         })
     );
-    assert_eq!(undo(&write, Special::default(), None, Some(&before), None), Ok(None));
+    assert_eq!(
+        undo(&write, Special::default(), None, Some(&before), None),
+        Ok(None)
+    );
     let other = target("1", json!({"a": 2}));
     assert_eq!(
         undo(&write, Special::default(), None, Some(&other), None),
@@ -117,8 +146,14 @@ fn a_rename_is_sought_under_both_ids() {
     };
     let moved = target("new", json!({"a": 2}));
     let there = target("old", json!({"a": 1}));
-    assert_eq!(judge(&write, Special::default(), None, Some(&moved), None), Sight::After);
-    assert_eq!(judge(&write, Special::default(), None, None, Some(&there)), Sight::Before);
+    assert_eq!(
+        judge(&write, Special::default(), None, Some(&moved), None),
+        Sight::After
+    );
+    assert_eq!(
+        judge(&write, Special::default(), None, None, Some(&there)),
+        Sight::Before
+    );
     assert_eq!(
         judge(&write, Special::default(), None, Some(&moved), Some(&there)),
         Sight::Other
@@ -145,14 +180,26 @@ fn only_what_the_target_holds_as_sent_is_recognized_without_its_word() {
     };
     let sees = |write: &TargetWrite, written: &Written| {
         let find = Filter::parse("m eq \"A@X\"").unwrap();
-        is_recognizable(write, Special::default(), Some(written), Some(&find), Naming::Id)
+        is_recognizable(
+            write,
+            Special::default(),
+            Some(written),
+            Some(&find),
+            Naming::Id,
+        )
     };
     let as_sent = said("1", json!({"m": "A@X", "created": "now"}));
     let normalized = said("1", json!({"m": "a@x"}));
     for write in [create(Some("1")), create(None)] {
         assert!(sees(&write, &as_sent));
         assert!(!sees(&write, &normalized));
-        assert!(!is_recognizable(&write, Special::default(), None, None, Naming::Id));
+        assert!(!is_recognizable(
+            &write,
+            Special::default(),
+            None,
+            None,
+            Naming::Id
+        ));
     }
     assert!(!sees(&create(Some("2")), &as_sent), "under another id");
     assert!(!is_recognizable(
@@ -181,7 +228,15 @@ fn what_a_target_never_shows_is_compared_with_nothing() {
         after: object(json!({"a": 2, "pw": "new"})),
         rename: None,
     };
-    let judged = |found| judge(&write, hiding(&hidden), None, Some(&target("1", found)), None);
+    let judged = |found| {
+        judge(
+            &write,
+            hiding(&hidden),
+            None,
+            Some(&target("1", found)),
+            None,
+        )
+    };
     assert_eq!(judged(json!({"a": 2})), Sight::After);
     assert_eq!(judged(json!({"a": 1})), Sight::Before);
     let found = target("1", json!({"a": 2}));
@@ -221,7 +276,10 @@ fn where_only_the_hidden_changes_no_look_tells() {
     let inverse = undo(&known, hiding(&hidden), None, Some(&found), None).unwrap();
     assert_eq!(inverse.unwrap().after().unwrap()["pw"], "old");
     let unknown = change(json!({"a": 1}));
-    assert_eq!(undo(&unknown, hiding(&hidden), None, Some(&found), None), Ok(None));
+    assert_eq!(
+        undo(&unknown, hiding(&hidden), None, Some(&found), None),
+        Ok(None)
+    );
     assert_eq!(lost(&unknown, &hidden), ["pw"]);
 }
 
@@ -265,9 +323,15 @@ fn a_set_knows_no_order_and_may_be_written_half() {
         let found = target("1", found);
         let back = undo(&write, special, None, Some(&found), None).unwrap();
         let back = back.unwrap().after().unwrap();
-        assert_eq!(back, object(json!({"_id": "1", "m": ["a", "b", "c"], "n": 1})));
+        assert_eq!(
+            back,
+            object(json!({"_id": "1", "m": ["a", "b", "c"], "n": 1}))
+        );
         let forward = rest(&write, &found).unwrap().after().unwrap();
-        assert_eq!(forward, object(json!({"_id": "1", "m": ["b", "d", "e"], "n": 2})));
+        assert_eq!(
+            forward,
+            object(json!({"_id": "1", "m": ["b", "d", "e"], "n": 2}))
+        );
     }
     // Somebody else let `x` in, sent `b` away, or changed something else.
     for found in [
@@ -277,7 +341,10 @@ fn a_set_knows_no_order_and_may_be_written_half() {
     ] {
         assert_eq!(judged(found.clone()), Sight::Other, "{found}");
         let found = target("1", found);
-        assert_eq!(undo(&write, special, None, Some(&found), None), Err(ChangedSince));
+        assert_eq!(
+            undo(&write, special, None, Some(&found), None),
+            Err(ChangedSince)
+        );
     }
     let plain = judge(
         &write,
@@ -306,7 +373,10 @@ fn an_object_that_was_made_half_is_ours() {
     };
     for half in [json!({"n": 1}), json!({"m": ["b"], "n": 1})] {
         let found = target("1", half);
-        assert_eq!(judge(&create, special, None, Some(&found), None), Sight::Between);
+        assert_eq!(
+            judge(&create, special, None, Some(&found), None),
+            Sight::Between
+        );
         assert!(matches!(
             undo(&create, special, None, Some(&found), None),
             Ok(Some(TargetWrite::Delete { .. }))
@@ -322,7 +392,10 @@ fn an_object_that_was_made_half_is_ours() {
     }
     let foreign = target("1", json!({"m": ["x"], "n": 1}));
     for write in [&create, &delete] {
-        assert_eq!(judge(write, special, None, Some(&foreign), None), Sight::Other);
+        assert_eq!(
+            judge(write, special, None, Some(&foreign), None),
+            Sight::Other
+        );
     }
     assert_eq!(rest(&delete, &foreign), None);
 }
