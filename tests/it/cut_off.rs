@@ -140,7 +140,7 @@ fn a_group_that_runs_out_of_time_in_the_middle_goes_back_exactly() {
         Outcome::Synced
     );
     let before = stage.group();
-    for stalled in [0, 1, 17, 45] {
+    for stalled in [0, 1, 17, 29] {
         stage.stall(stalled);
         stage.mend_for_the_undo();
         let changed = people("Everybody", 1_500..4_500);

@@ -33,6 +33,7 @@ mod queued;
 mod recon;
 mod repeats;
 mod simulation;
+mod stopped_servers;
 mod store;
 mod support;
 mod target_health;

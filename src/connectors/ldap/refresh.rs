@@ -39,6 +39,15 @@ type Uuid = Vec<u8>;
 /// The ids of the entries that there were at a token.
 type Ids = BTreeMap<Uuid, String>;
 
+/// Since when this process has seen which entries there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// Since the token.
+    SinceThen,
+    /// Since this call.
+    SinceNow,
+}
+
 /// A token: how far the server has told.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,18 +113,9 @@ pub async fn newest(
     if !view.server.knows(SYNC_REQUEST) {
         return Ok(None);
     }
-    let wanted = [view.class.id_attribute.as_str()];
-    let told = match ask(pool, view, None, &wanted).await? {
-        Some(told) => told,
-        None => return Ok(None),
-    };
-    let Some(cookie) = told.cookie else {
+    let (ids, Some(cookie)) = all_ids(pool, view).await? else {
         return Ok(None);
     };
-    let mut ids = Ids::new();
-    for (uuid, entry) in told.changed {
-        ids.insert(uuid, view.object(&entry)?.id);
-    }
     known.keep(class, &cookie, ids);
     Ok(Some(Changes {
         changes: Vec::new(),
@@ -139,32 +139,30 @@ pub async fn changes(
         .filter(|token| token.class == class)
         .and_then(|token| STANDARD.decode(token.sync).ok())
         .ok_or_else(|| begin_anew("this is no token of this object class"))?;
+    let (before, seen) = match known.at(class, &cookie) {
+        Some(ids) => (Ids::clone(&ids), Seen::SinceThen),
+        // Another process has asked before: from now on this one knows which entries there are.
+        None => (all_ids(pool, view).await?.0, Seen::SinceNow),
+    };
     let told = ask(pool, view, Some(&cookie), &view.wanted()).await?;
     let told =
         told.ok_or_else(|| begin_anew("the server does not tell changes by cookie any more"))?;
-    let before = known.at(class, &cookie);
-    let gone = gone(view, before.as_deref(), &told)?;
-    let mut ids = before.map(|ids| Ids::clone(&ids));
+    let gone = gone(view, class, (&before, seen), &told);
+    let mut ids = before;
     let mut objects = Vec::with_capacity(told.changed.len());
     for (uuid, entry) in &told.changed {
         let object = view.object(entry)?;
-        if let Some(ids) = &mut ids {
-            ids.insert(uuid.clone(), object.id.clone());
-        }
+        ids.insert(uuid.clone(), object.id.clone());
         objects.push(object);
     }
     memberships::show_all(pool, view, &mut objects).await?;
     let mut changes: Vec<Change> = objects.into_iter().map(Change::Present).collect();
     for (uuid, id) in gone {
-        if let Some(ids) = &mut ids {
-            ids.remove(&uuid);
-        }
+        ids.remove(&uuid);
         changes.push(Change::Gone(id));
     }
     let cookie = told.cookie.unwrap_or(cookie);
-    if let Some(ids) = ids {
-        known.keep(class, &cookie, ids);
-    }
+    known.keep(class, &cookie, ids);
     Ok(Changes {
         changes,
         token: token(class, &cookie),
@@ -172,46 +170,55 @@ pub async fn changes(
     })
 }
 
-/// The entries that are there no more, each with the id that it had.
-fn gone(view: &View<'_>, before: Option<&Ids>, told: &Told) -> Result<Vec<(Uuid, String)>, Error> {
-    let is_there = |uuid: &Uuid| {
-        told.present.contains(uuid) || told.changed.iter().any(|(changed, _)| changed == uuid)
+/// Which entries there are, and the cookie of this moment; none where the server cannot tell that.
+async fn all_ids(pool: &Arc<Pool>, view: &View<'_>) -> Result<(Ids, Option<Vec<u8>>), Error> {
+    let wanted = [view.class.id_attribute.as_str()];
+    let told = ask(pool, view, None, &wanted).await?.unwrap_or_default();
+    let mut ids = Ids::new();
+    for (uuid, entry) in told.changed {
+        ids.insert(uuid, view.object(&entry)?.id);
+    }
+    Ok((ids, told.cookie))
+}
+
+/// The entries that are there no more, each with the id that it had, as far as that is known.
+fn gone(
+    view: &View<'_>,
+    class: &str,
+    (before, seen): (&Ids, Seen),
+    told: &Told,
+) -> Vec<(Uuid, String)> {
+    let changed: BTreeSet<&Uuid> = told.changed.iter().map(|(uuid, _)| uuid).collect();
+    let is_gone = |uuid: &Uuid| {
+        let is_left_out = !told.present.contains(uuid) && !changed.contains(uuid);
+        told.deleted.contains(uuid) || (told.only_present && is_left_out)
     };
-    let mut gone: BTreeSet<Uuid> = told.deleted.clone();
-    match before {
-        Some(before) if told.only_present => {
-            gone.extend(before.keys().filter(|uuid| !is_there(uuid)).cloned());
-        }
-        None if told.only_present => {
-            return Err(begin_anew(
-                "the server only tells which entries are still there, and this process has not \
-                 seen which there were: let it keep a session log (`syncprov-sessionlog`)",
-            ));
-        }
-        _ => {}
+    let known = before.iter().filter(|(uuid, _)| is_gone(uuid));
+    let mut gone: Vec<(Uuid, String)> =
+        known.map(|(uuid, id)| (uuid.clone(), id.clone())).collect();
+    // One that came and went since the token was never there for who asks.
+    if seen == Seen::SinceThen {
+        return gone;
     }
     let by_uuid = view.class.id_attribute.eq_ignore_ascii_case("entryUUID");
-    let mut named = Vec::with_capacity(gone.len());
-    for uuid in gone {
-        let id = match before {
-            // One that came and went in between was never there for who asks.
-            Some(before) => match before.get(&uuid) {
-                Some(id) => id.clone(),
-                None => continue,
-            },
-            None => match uuid::Uuid::from_slice(&uuid) {
-                Ok(uuid) if by_uuid => uuid.hyphenated().to_string(),
-                _ => {
-                    return Err(begin_anew(
-                        "the server only tells the `entryUUID`s of deleted entries, and this \
-                         process has not seen which ids they had",
-                    ));
-                }
-            },
-        };
-        named.push((uuid, id));
+    let unseen = told
+        .deleted
+        .iter()
+        .filter(|uuid| !before.contains_key(*uuid));
+    let unseen: Vec<&Uuid> = unseen.collect();
+    if told.only_present || (!by_uuid && !unseen.is_empty()) {
+        tracing::warn!(
+            class,
+            "entries may have been deleted before this process began to look: a reconciliation \
+             finds them; a session log of the server (`syncprov-sessionlog`) lets it tell"
+        );
     }
-    Ok(named)
+    for uuid in unseen.into_iter().filter(|_| by_uuid) {
+        if let Ok(id) = uuid::Uuid::from_slice(uuid) {
+            gone.push((uuid.clone(), id.hyphenated().to_string()));
+        }
+    }
+    gone
 }
 
 /// What the server tells since a cookie; none where it cannot tell that.
