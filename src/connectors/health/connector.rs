@@ -304,7 +304,8 @@ impl Connector for Guarded {
     }
 
     async fn list_ids(&self, class: &str, query: &Query) -> Result<Option<IdPage>, Error> {
-        self.call(Call::Read, self.connector.list_ids(class, query)).await
+        self.call(Call::Read, self.connector.list_ids(class, query))
+            .await
     }
 
     async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {
