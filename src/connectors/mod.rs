@@ -376,6 +376,9 @@ pub struct Particulars {
     /// have brought some of them in or out and not the others. The engine takes such a half write
     /// of its own back, or finishes it. Their case does not count.
     pub sets: Vec<String>,
+    /// A create may bring an object back into use that counts as deleted: the engine asks
+    /// [`Connector::dormant`] what it holds.
+    pub revives: bool,
 }
 
 impl Particulars {

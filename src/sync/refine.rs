@@ -55,7 +55,9 @@ pub(super) async fn refine(
     *write = refined.map_err(Failed::Target)?;
     let particulars = target.connector.particulars(class);
     decision.row.sets = sets(write, &particulars);
-    if let TargetWrite::Create { id, after } = &*write {
+    if let TargetWrite::Create { id, after } = &*write
+        && particulars.revives
+    {
         let dormant = || target.connector.dormant(class, id.as_deref(), after);
         let dormant = retried(&target.calls, dormant).await;
         decision.row.dormant = dormant.map_err(Failed::Target)?;

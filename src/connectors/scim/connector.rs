@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     client::Scim,
     delete::End,
-    dialect::Way,
+    dialect::{Removal, Way},
     groups::{Batches, Steps},
     known::Known,
     patch,
@@ -407,6 +407,7 @@ impl Connector for Scim {
         class.map_or_else(Particulars::default, |class| Particulars {
             write_only: class.write_only.clone(),
             sets: vec![MEMBERS.to_owned()],
+            revives: class.delete == Removal::Deactivate,
             ..Particulars::default()
         })
     }
