@@ -83,7 +83,8 @@ impl Sql {
             more |= is_more;
             changes.extend(news.into_iter().map(|object| rows.change(object)));
         }
-        if let Some(log) = &log
+        // A row that both tell is told once, with the last of its table's own.
+        if let Some(log) = log.as_ref().filter(|_| !more)
             && let Some(mark) = own.next()
         {
             let (news, is_more) = self.pass(log, mark).await?;
@@ -265,11 +266,11 @@ impl<'a> Told<'a> {
     fn rows(&self, mark: &Watermark, way: Way) -> Result<Statement, Error> {
         let mut statement = wire::select(self.table);
         let key = wire::quoted(self.table.dialect, &self.table.key.name);
-        let (left, right) = wire::comparison(self.table.dialect, self.column);
+        let order = wire::ordering(self.table, self.column);
         let name = wire::quoted(self.table.dialect, &self.column.name);
         statement.push(" WHERE ").push(&name).push(" IS NOT NULL");
         if way == Way::Newest {
-            statement.push(&format!(" ORDER BY {left} DESC LIMIT 1"));
+            statement.push(&format!(" ORDER BY {order} DESC LIMIT 1"));
             return Ok(statement);
         }
         if let Some(from) = mark.from(self.class.overlap) {
@@ -287,7 +288,8 @@ impl<'a> Told<'a> {
             statement.bind_for(&self.table.key, cell).push("))");
         }
         let limit = BATCH + 1;
-        statement.push(&format!(" ORDER BY {left}{right}, {key} LIMIT {limit}"));
+        let by_key = wire::key_order(self.table);
+        statement.push(&format!(" ORDER BY {order}, {by_key} LIMIT {limit}"));
         Ok(statement)
     }
 

@@ -66,6 +66,7 @@ impl Sql {
         if !lease.is_usable() && !lease.is_fresh() {
             drop(lease);
             self.reads.forget();
+            self.writes.forget();
             lease = self.reads.lease().await?;
             answer = lease.run(statement, Stage::Open).await;
         }
@@ -389,7 +390,8 @@ pub(super) fn next_rows(
         }
     }
     let limit = count.saturating_add(1);
-    statement.push(&format!(" ORDER BY {key} LIMIT {limit}"));
+    let order = wire::key_order(table);
+    statement.push(&format!(" ORDER BY {order} LIMIT {limit}"));
     Ok(statement)
 }
 
