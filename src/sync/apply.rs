@@ -241,7 +241,7 @@ impl Engine {
                                 None => break unknown_end(cause(&error, place.redactor)),
                             }
                             attempt += 1;
-                            write = Cow::Owned(rest);
+                            write = Cow::Owned(*rest);
                             continue;
                         }
                         LookBack::Repeatable(error) => {
@@ -330,7 +330,7 @@ impl Engine {
             found.at_old.as_ref(),
         ) {
             Sight::Between => match found.at_new.as_ref().and_then(|found| rest(write, found)) {
-                Some(rest) => LookBack::Partly(rest, error),
+                Some(rest) => LookBack::Partly(Box::new(rest), error),
                 None => LookBack::Unknown(Cause {
                     kind: CauseKind::Unknown,
                     ..cause(&error, place.redactor)
@@ -392,7 +392,7 @@ enum LookBack {
     Done(Option<Written>),
     NotDone(Error),
     /// Some of it is done, and this is left.
-    Partly(TargetWrite, Error),
+    Partly(Box<TargetWrite>, Error),
     /// Nothing tells where the object would be, but the target makes no second one.
     Repeatable(Error),
     Unknown(Cause),

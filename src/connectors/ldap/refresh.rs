@@ -60,7 +60,10 @@ struct Token {
 /// Which entries there were at the latest tokens of each object class. What a server gives may only
 /// say which are still there.
 #[derive(Debug, Default)]
-pub struct Known(Mutex<BTreeMap<String, Vec<(Vec<u8>, Arc<Ids>)>>>);
+pub struct Known(Mutex<BTreeMap<String, Latest>>);
+
+/// Cookies, the oldest first, and which entries there were.
+type Latest = Vec<(Vec<u8>, Arc<Ids>)>;
 
 impl Known {
     fn at(&self, class: &str, cookie: &[u8]) -> Option<Arc<Ids>> {
