@@ -152,6 +152,31 @@ impl Connector for Measured {
         call.ended(self.connector.delete(class, before).await)
     }
 
+    async fn uncreate(
+        &self,
+        class: &str,
+        made: &TargetObject,
+        dormant: Option<&Object>,
+    ) -> Result<(), Error> {
+        let call = self.call("delete");
+        let taken_back = self.connector.uncreate(class, made, dormant);
+        call.ended(taken_back.await)
+    }
+
+    async fn dormant(
+        &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+    ) -> Result<Option<Object>, Error> {
+        let call = self.call("read");
+        call.ended(self.connector.dormant(class, id, object).await)
+    }
+
+    fn tells_answers(&self) -> bool {
+        self.connector.tells_answers()
+    }
+
     async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {
         let call = self.call("changes");
         call.ended(self.connector.changes(class, since).await)

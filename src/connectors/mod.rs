@@ -10,7 +10,8 @@
 //! [`SharedConnector`], under the name by which mappings address it (`system/NAME/CLASS`). What
 //! matters most is that an [`Error`] is honest: *refused* and *unavailable* promise that nothing
 //! happened, and where that cannot be promised the answer is *unknown*; the engine then reads the
-//! target back. Any call may be dropped at any `await`: when a time limit is over, or at the end.
+//! target back. Any call may be dropped at any `await`: when a time limit is over, or at the end. A
+//! write of many requests says [`signs::further`] between them, so that the limit holds for each.
 //!
 //! ```
 //! use std::{collections::BTreeMap, sync::Mutex};
@@ -121,6 +122,7 @@ pub mod rest;
 pub mod scim;
 pub mod settings;
 pub mod shape;
+pub mod signs;
 pub mod sql;
 mod watermark;
 
@@ -195,6 +197,12 @@ pub trait Connector: Send + Sync + Debug {
     /// more to do than it can take.
     fn admit(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// Whether it says so wherever the target answers ([`signs::answered`]). What a connector that
+    /// does not say so gives or refuses counts as the target's own answer.
+    fn tells_answers(&self) -> bool {
+        false
     }
 
     /// How the target is, where somebody watches it.
@@ -295,6 +303,37 @@ pub trait Connector: Send + Sync + Debug {
     /// *Refused* where the target says no or holds something else by now.
     async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error>;
 
+    /// Takes a create back that a change of ours made: the object is gone after it, only if it still
+    /// is what `made` says, as far as the target can check that. `dormant` is what
+    /// [`Connector::dormant`] told before the create.
+    ///
+    /// # Errors
+    /// As [`Connector::delete`].
+    async fn uncreate(
+        &self,
+        class: &str,
+        made: &TargetObject,
+        dormant: Option<&Object>,
+    ) -> Result<(), Error> {
+        let _ = dormant;
+        self.delete(class, made).await
+    }
+
+    /// What an object holds that counts as deleted, is there all the same, and would be brought
+    /// back into use by this create; none where the create makes a new one.
+    ///
+    /// # Errors
+    /// As [`Connector::read`].
+    async fn dormant(
+        &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+    ) -> Result<Option<Object>, Error> {
+        let _ = (class, id, object);
+        Ok(None)
+    }
+
     /// What changed since a token; the first call, without one, only gives the newest token.
     ///
     /// # Errors
@@ -333,6 +372,13 @@ pub struct Particulars {
     /// gives another value than it gave before, compares it with nothing, and puts back what the
     /// mapping gave before. Their case does not count.
     pub write_only: Vec<String>,
+    /// Attributes whose values are a set: their order means nothing, and a write that is cut off may
+    /// have brought some of them in or out and not the others. The engine takes such a half write
+    /// of its own back, or finishes it. Their case does not count.
+    pub sets: Vec<String>,
+    /// A create may bring an object back into use that counts as deleted: the engine asks
+    /// [`Connector::dormant`] what it holds.
+    pub revives: bool,
 }
 
 impl Particulars {
@@ -340,6 +386,13 @@ impl Particulars {
     #[must_use]
     pub fn is_write_only(&self, name: &str) -> bool {
         let mut names = self.write_only.iter();
+        names.any(|one| one.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the values of an attribute are a set.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        let mut names = self.sets.iter();
         names.any(|one| one.eq_ignore_ascii_case(name))
     }
 }

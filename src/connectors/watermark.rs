@@ -82,12 +82,19 @@ impl Watermark {
         self.page.as_ref().or(self.floor.as_ref())
     }
 
-    /// Whether an object lies where no pass looks any more, since the overlap has shrunk.
+    /// Whether an object lies where this pass does not look any more: behind what it has told
+    /// already, or where the overlap has shrunk.
     pub(super) fn is_past(&self, object: &TargetObject) -> bool {
-        self.floor.as_ref().is_some_and(|(at, id)| {
+        self.behind().is_some_and(|(at, id)| {
             let by_time = order(&self.value_of(&object.attributes), at);
             by_time.then_with(|| object.id.cmp(id)) != Ordering::Greater
         })
+    }
+
+    /// Whether an object lies before the time from which on a pass looks.
+    pub(super) fn is_before(&self, object: &TargetObject, overlap: f64) -> bool {
+        let from = self.from(overlap);
+        from.is_some_and(|from| order(&self.value_of(&object.attributes), &from) == Ordering::Less)
     }
 
     /// Takes note of an object; whether that is news.

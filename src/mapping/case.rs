@@ -185,6 +185,8 @@ impl<'a> Case<'a> {
                 link: None,
                 confidential: self.mapping.confidential.clone(),
                 write_only: Vec::new(),
+                sets: Vec::new(),
+                dormant: None,
                 find: None,
             },
             runs: Vec::new(),

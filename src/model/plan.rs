@@ -125,6 +125,12 @@ pub struct PlannedRow {
     /// Target attributes that this write sets or puts back and that the target never shows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub write_only: Vec<String>,
+    /// Target attributes of this write whose values are a set, which may be written half.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<String>,
+    /// What an object held that counted as deleted and that this create brings back into use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dormant: Option<Object>,
     /// The query filter (CREST text) of the mapping's correlation: how a create whose id the
     /// target assigns finds its earlier self again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

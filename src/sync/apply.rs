@@ -1,22 +1,26 @@
 //! Target writes, in order, each to a known end. The only place that writes to a target.
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use chrono::TimeDelta;
 
 use crate::{
     connectors::{Error, Update},
     model::{
-        Cause, CauseKind, Filter, OperationId, PlannedRow, RowResult, Step, TargetObject,
+        Cause, CauseKind, Filter, Object, OperationId, PlannedRow, RowResult, Step, TargetObject,
         TargetWrite, record::HookRun, secret::Redactor,
     },
 };
 
 use super::{
     Engine,
-    calls::{cause, find, own_cause, pause, read, within},
+    calls::{cause, find, limited, own_cause, pause, read, read_by_id},
     change::{Context, RowEnd, Written},
     checkpoint::{Point, Sabotage, checkpoint, is_sabotaged},
-    compare::{Sight, ids, judge},
+    compare::{Sight, Special, ids, judge, rest},
     details::is_failure,
     follow::Asked,
     journal::Journaled,
@@ -55,8 +59,36 @@ pub(super) struct Place<'a> {
     pub key: String,
     /// Whether the target carries a create out once only, however often it is asked under the key.
     pub repeats_creates: bool,
-    /// Attributes that the target never shows.
-    pub hidden: &'a [String],
+    /// What is special about the attributes.
+    pub special: Special<'a>,
+    /// What a deletion here is.
+    pub removal: Removal<'a>,
+}
+
+/// What a deletion is to the change that asks for it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Removal<'a> {
+    /// The deletion of what is there.
+    Delete,
+    /// The undo of its own create, and what the object held that this brought back into use.
+    Uncreate(Option<&'a Object>),
+}
+
+/// What recovery found out about a row.
+#[derive(Debug)]
+pub(super) enum Known {
+    /// How it ended.
+    End(RowEnd),
+    /// It was cut off: this is left to be done.
+    Rest(TargetWrite),
+}
+
+/// Whether a write has begun already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    NotYet,
+    /// A part of it is done.
+    Partly,
 }
 
 /// Under which id a target creates an object again that was deleted there.
@@ -115,17 +147,21 @@ impl Engine {
     pub(super) async fn apply(
         &self,
         journaled: Journaled,
-        seen: &[Option<RowEnd>],
+        seen: &[Option<Known>],
     ) -> Result<Applied, LeaseLost> {
         let mut ends: Vec<RowEnd> = Vec::with_capacity(journaled.rows().len());
         let mut failed = false;
         for (index, row) in journaled.rows().iter().enumerate() {
             let known = seen.get(index).and_then(Option::as_ref);
             let end = match (known, failed) {
-                (Some(known), false) => known.clone(),
-                (Some(known), true) if known.touched => known.clone(),
+                (Some(Known::End(end)), false) => end.clone(),
+                (Some(Known::End(end)), true) if end.touched => end.clone(),
+                (Some(Known::Rest(_)), true) => unknown_end(cut_off()),
                 (_, true) => RowEnd::of(RowResult::Skipped),
-                (None, false) => self.row(&journaled, index, row).await?,
+                (Some(Known::Rest(rest)), false) => {
+                    self.row(&journaled, index, row, Some(rest)).await?
+                }
+                (None, false) => self.row(&journaled, index, row, None).await?,
             };
             failed |= is_failure(end.result);
             ends.push(end);
@@ -139,6 +175,7 @@ impl Engine {
         journaled: &Journaled,
         index: usize,
         row: &PlannedRow,
+        rest: Option<&TargetWrite>,
     ) -> Result<RowEnd, LeaseLost> {
         let write = match &row.step {
             Step::Nothing => return Ok(RowEnd::of(RowResult::Successful)),
@@ -151,7 +188,10 @@ impl Engine {
             Err(cause) => return Ok(failed_end(cause)),
         };
         self.reach(Point::BeforeWrite(index)).await;
-        let end = self.write(&place, write).await?;
+        let end = match rest {
+            Some(rest) => self.write_on(&place, rest, Begun::Partly).await?,
+            None => self.write(&place, write).await?,
+        };
         self.reach(Point::AfterWrite(index)).await;
         Ok(end)
     }
@@ -162,12 +202,22 @@ impl Engine {
         place: &Place<'_>,
         write: &TargetWrite,
     ) -> Result<RowEnd, LeaseLost> {
-        let begun = Instant::now();
-        let mut doubtful = false;
+        self.write_on(place, write, Begun::NotYet).await
+    }
+
+    async fn write_on(
+        &self,
+        place: &Place<'_>,
+        write: &TargetWrite,
+        mut begun: Begun,
+    ) -> Result<RowEnd, LeaseLost> {
+        let started = Instant::now();
+        let mut write = Cow::Borrowed(write);
+        let mut doubtful = begun == Begun::Partly;
         let mut attempt = 1;
         let mut end = loop {
-            let left = self.enough_lease(place).await?;
-            let error = match send(place, write, left).await {
+            self.enough_lease(place).await?;
+            let error = match self.while_leased(place, send(place, &write)).await {
                 Ok(written) => break done(Some(written)),
                 Err(error) => error,
             };
@@ -177,13 +227,23 @@ impl Engine {
                 // An earlier attempt of unknown outcome may be what stands in our own way.
                 CauseKind::Refused | CauseKind::Unknown => {
                     doubtful = !is_sabotaged(self.store().node(), Sabotage::ReadBack);
-                    match self.look_back(place, write, error).await {
+                    match self.look_back(place, &write, error).await {
                         LookBack::Done(written) => break done(written),
                         LookBack::Unknown(cause) => break unknown_end(cause),
                         LookBack::NotDone(error) if error.kind == CauseKind::Refused => {
                             break failed_end(cause(&error, place.redactor));
                         }
                         LookBack::NotDone(error) => error,
+                        LookBack::Partly(rest, error) => {
+                            begun = Begun::Partly;
+                            match pause(&place.target.calls, attempt, &error) {
+                                Some(pause) => tokio::time::sleep(pause).await,
+                                None => break unknown_end(cause(&error, place.redactor)),
+                            }
+                            attempt += 1;
+                            write = Cow::Owned(*rest);
+                            continue;
+                        }
                         LookBack::Repeatable(error) => {
                             match pause(&place.target.calls, attempt, &error) {
                                 Some(pause) => tokio::time::sleep(pause).await,
@@ -201,15 +261,43 @@ impl Engine {
             }
             attempt += 1;
         };
+        if begun == Begun::Partly && end.result == RowResult::Failed {
+            // Its last attempt did nothing, but those before it did.
+            end.result = RowResult::Unknown;
+        }
         end.attempts = attempt;
         end.touched |= doubtful;
-        end.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        end.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(end)
     }
 
-    /// Waits until the lease lasts long enough for an attempt and gives what is left of it. It is
-    /// renewed in the background; where it is not, it ends.
-    async fn enough_lease(&self, place: &Place<'_>) -> Result<Duration, LeaseLost> {
+    /// Makes a call, but not beyond the end of the lease, which is renewed in the background.
+    async fn while_leased<T>(
+        &self,
+        place: &Place<'_>,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let ended = async {
+            loop {
+                match self.store().lease_left_of(place.node) {
+                    Duration::ZERO => break,
+                    left => tokio::time::sleep(left).await,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            result = call => result,
+            () = ended => {
+                let message = "the lease of this node ended before an answer came";
+                Err(Error::unknown(504, message))
+            }
+        }
+    }
+
+    /// Waits until the lease lasts long enough for an attempt. It is renewed in the background;
+    /// where it is not, it ends.
+    async fn enough_lease(&self, place: &Place<'_>) -> Result<(), LeaseLost> {
         let margin = (self.store().lease() / 3).min(place.target.calls.timeout);
         loop {
             let left = self.store().lease_left_of(place.node);
@@ -217,7 +305,7 @@ impl Engine {
                 return Err(LeaseLost);
             }
             if left > margin {
-                return Ok(left);
+                return Ok(());
             }
             tokio::time::sleep(LEASE_PAUSE).await;
         }
@@ -236,11 +324,18 @@ impl Engine {
         };
         match judge(
             write,
-            place.hidden,
+            place.special,
             None,
             found.at_new.as_ref(),
             found.at_old.as_ref(),
         ) {
+            Sight::Between => match found.at_new.as_ref().and_then(|found| rest(write, found)) {
+                Some(rest) => LookBack::Partly(Box::new(rest), error),
+                None => LookBack::Unknown(Cause {
+                    kind: CauseKind::Unknown,
+                    ..cause(&error, place.redactor)
+                }),
+            },
             Sight::After => LookBack::Done(found.at_new.as_ref().map(Written::from)),
             Sight::Before if place.recreates == Recreates::UnderAnotherId => {
                 LookBack::Unknown(maybe_recreated())
@@ -282,7 +377,8 @@ impl Engine {
             recreates: Recreates::UnderItsId,
             key: change.write_key(index),
             repeats_creates: age < KEY_LIFE && target.connector.repeats_creates(class),
-            hidden: &row.write_only,
+            special: Special::of(row),
+            removal: Removal::Delete,
         })
     }
 
@@ -295,6 +391,8 @@ impl Engine {
 enum LookBack {
     Done(Option<Written>),
     NotDone(Error),
+    /// Some of it is done, and this is left.
+    Partly(Box<TargetWrite>, Error),
     /// Nothing tells where the object would be, but the target makes no second one.
     Repeatable(Error),
     Unknown(Cause),
@@ -309,7 +407,7 @@ pub(super) async fn look(
 ) -> Result<Option<Found>, Error> {
     let (new, old) = ids(write);
     let at_old = match old {
-        Some(id) => read(place.target, place.class, id).await?,
+        Some(id) => read_by_id(place.target, place.class, id).await?,
         None => None,
     };
     // A target that assigns ids may or may not have kept the one that we gave: only what is found
@@ -318,8 +416,10 @@ pub(super) async fn look(
         && written.is_none()
         && !place.target.keeps_ids(place.class);
     let known = written.map(|written| written.id.as_str()).or(new);
+    let is_name = matches!(write, TargetWrite::Create { .. }) && written.is_none();
     let under_id = match known {
-        Some(id) => read(place.target, place.class, id).await?,
+        Some(id) if is_name => read(place.target, place.class, id).await?,
+        Some(id) => read_by_id(place.target, place.class, id).await?,
         None => None,
     };
     let at_new = match (known, &place.find) {
@@ -336,14 +436,14 @@ pub(super) async fn look(
     Ok(Some(Found { at_new, at_old }))
 }
 
-/// One attempt, which does not outlast what is left of the lease.
-async fn send(place: &Place<'_>, write: &TargetWrite, left: Duration) -> Result<Written, Error> {
+/// One attempt.
+async fn send(place: &Place<'_>, write: &TargetWrite) -> Result<Written, Error> {
     let connector = &place.target.connector;
-    let limit = place.target.calls.timeout.min(left);
+    let calls = &place.target.calls;
     match write {
         TargetWrite::Create { id, after } => {
             let call = connector.create_once(place.class, id.as_deref(), after, &place.key);
-            let written = within(limit, call).await.map(Written::from)?;
+            let written = limited(calls, call).await.map(Written::from)?;
             if let Some(id) = id {
                 place.target.note_id(place.class, id, &written.id);
             }
@@ -359,16 +459,22 @@ async fn send(place: &Place<'_>, write: &TargetWrite, left: Duration) -> Result<
                 after,
                 rename: rename.as_deref(),
             };
-            within(limit, connector.update(place.class, &update))
+            limited(calls, connector.update(place.class, &update))
                 .await
                 .map(Written::from)
         }
-        TargetWrite::Delete { before } => within(limit, connector.delete(place.class, before))
-            .await
-            .map(|()| Written {
+        TargetWrite::Delete { before } => {
+            match place.removal {
+                Removal::Delete => limited(calls, connector.delete(place.class, before)).await,
+                Removal::Uncreate(dormant) => {
+                    limited(calls, connector.uncreate(place.class, before, dormant)).await
+                }
+            }?;
+            Ok(Written {
                 id: before.id.clone(),
                 attributes: None,
-            }),
+            })
+        }
     }
 }
 
@@ -393,6 +499,14 @@ pub(super) fn unknown_end(cause: Cause) -> RowEnd {
         touched: true,
         ..RowEnd::of(RowResult::Unknown)
     }
+}
+
+fn cut_off() -> Cause {
+    own_cause(
+        CauseKind::Unknown,
+        504,
+        "the write was cut off: the target holds a part of it",
+    )
 }
 
 pub(super) fn maybe_recreated() -> Cause {

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 use serde_json::json;
 
 use crate::{
-    connectors::{Error, Page, Query},
+    connectors::{Error, Page, Query, signs},
     model::{Cause, CauseKind, Filter, TargetObject, secret::Redactor},
 };
 
@@ -22,6 +22,23 @@ pub(super) async fn read(
     id: &str,
 ) -> Result<Option<TargetObject>, Error> {
     retried(&target.calls, || target.connector.read(class, id)).await
+}
+
+/// Reads the object that goes by exactly this id. Where a class has names beside its ids, another
+/// object may have the id for its name: that one is not meant.
+pub(super) async fn read_by_id(
+    target: &Target,
+    class: &str,
+    id: &str,
+) -> Result<Option<TargetObject>, Error> {
+    let found = read(target, class, id).await?;
+    let has_names = target.connector.particulars(class).assigns_ids;
+    Ok(found.filter(|found| !has_names || is_same_id(&found.id, id)))
+}
+
+/// Whether two ids are one. The letters in a UUID know no case.
+fn is_same_id(one: &str, other: &str) -> bool {
+    one == other || (uuid::Uuid::parse_str(other).is_ok() && one.eq_ignore_ascii_case(other))
 }
 
 /// Reads the first objects that meet a filter; retries while the target is unavailable.
@@ -47,12 +64,13 @@ pub(super) async fn limited<T>(
     within(policy.timeout, call).await
 }
 
-/// One attempt within a time; running out of it leaves the outcome unknown.
-pub(super) async fn within<T>(
+/// One attempt within a time, which begins anew for each request of a call of many; running out of
+/// it leaves the outcome unknown.
+async fn within<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+    signs::within(limit, call).await.unwrap_or_else(|| {
         let waited = limit.as_millis();
         Err(Error::unknown(504, format!("no answer within {waited} ms")))
     })

@@ -1,10 +1,10 @@
 //! What a target holds, seen from one write: its after-value, its pre-image, or something else.
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde_json::Value;
 
 use crate::model::{
-    Filter, Object, TargetObject, TargetWrite,
+    Filter, Object, PlannedRow, TargetObject, TargetWrite,
     object::{Difference, same},
 };
 
@@ -17,8 +17,69 @@ pub(super) enum Sight {
     After,
     /// What was there before the write.
     Before,
+    /// Something between the two, in attributes whose values are a set: the write was cut off.
+    Between,
     /// Neither: somebody else has changed it.
     Other,
+}
+
+/// What is special about the attributes of a write.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Special<'a> {
+    /// Those that the target never shows.
+    pub hidden: &'a [String],
+    /// Those whose values are a set.
+    pub sets: &'a [String],
+}
+
+impl<'a> Special<'a> {
+    /// That of a row's write.
+    pub(super) fn of(row: &'a PlannedRow) -> Self {
+        Self {
+            hidden: &row.write_only,
+            sets: &row.sets,
+        }
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.sets.iter().any(|set| set == name)
+    }
+
+    fn is_hidden(&self, name: &str) -> bool {
+        self.hidden.iter().any(|hidden| hidden == name)
+    }
+
+    /// Whether two values of an attribute mean the same; an absent one and a null one do.
+    pub(super) fn equal(&self, name: &str, left: Option<&Value>, right: Option<&Value>) -> bool {
+        equal(left, right) || (self.is_set(name) && values(left) == values(right))
+    }
+
+    /// Whether an attribute's values are a set of which some have changed from one to the other and
+    /// the others have not yet.
+    fn is_between(
+        &self,
+        name: &str,
+        (one, other): (Option<&Value>, Option<&Value>),
+        found: Option<&Value>,
+    ) -> bool {
+        if !self.is_set(name) {
+            return false;
+        }
+        let (one, other, found) = (values(one), values(other), values(found));
+        one.intersection(&other).all(|both| found.contains(both))
+            && found
+                .iter()
+                .all(|it| one.contains(it) || other.contains(it))
+    }
+}
+
+/// The values of an attribute as a set.
+fn values(value: Option<&Value>) -> BTreeSet<String> {
+    match value {
+        None | Some(Value::Null) => BTreeSet::new(),
+        Some(Value::Array(items)) => items.iter().map(Value::to_string).collect(),
+        Some(one) => BTreeSet::from([one.to_string()]),
+    }
 }
 
 /// Under what an object is found that was created under a given id.
@@ -62,17 +123,17 @@ pub(super) fn ids(write: &TargetWrite) -> (Option<&str>, Option<&str>) {
 }
 
 /// Judges what was found under the id after the write and, for a rename, under the one before.
-/// Only the attributes that the write changes count; a target may add defaults of its own.
-/// `hidden` are attributes that the target never shows: where nothing else changes, no look tells.
+/// Only the attributes that the write changes count; a target may add defaults of its own. Where
+/// nothing changes but what the target never shows, no look tells.
 /// `written` is what the target said it holds after our write, where it said so.
 pub(super) fn judge(
     write: &TargetWrite,
-    hidden: &[String],
+    special: Special<'_>,
     written: Option<&Object>,
     at_new: Option<&TargetObject>,
     at_old: Option<&TargetObject>,
 ) -> Sight {
-    let shown = without(write, hidden);
+    let shown = without(write, special.hidden);
     let is_shown = match (write, shown.as_ref()) {
         (TargetWrite::Update { .. }, TargetWrite::Update { rename: None, .. }) => {
             write.difference().is_empty() || !shown.difference().is_empty()
@@ -81,7 +142,7 @@ pub(super) fn judge(
     };
     match (is_shown, at_new) {
         (false, Some(_)) => Sight::Other,
-        _ => judge_shown(&shown, written, at_new, at_old),
+        _ => judge_shown(&shown, special, written, (at_new, at_old)),
     }
 }
 
@@ -105,19 +166,25 @@ fn without<'a>(write: &'a TargetWrite, hidden: &[String]) -> Cow<'a, TargetWrite
 
 fn judge_shown(
     write: &TargetWrite,
+    special: Special<'_>,
     written: Option<&Object>,
-    at_new: Option<&TargetObject>,
-    at_old: Option<&TargetObject>,
+    (at_new, at_old): (Option<&TargetObject>, Option<&TargetObject>),
 ) -> Sight {
     match write {
         TargetWrite::Create { after, .. } => match at_new {
             None => Sight::Before,
-            Some(found) if holds(&found.attributes, after, written) => Sight::After,
+            Some(found) if special.holds(&found.attributes, after, written) => Sight::After,
+            Some(found) if special.holds_part(&found.attributes, after) => Sight::Between,
             Some(_) => Sight::Other,
         },
         TargetWrite::Delete { before } => match at_new {
             None => Sight::After,
-            Some(found) if holds(&found.attributes, &before.attributes, None) => Sight::Before,
+            Some(found) if special.holds(&found.attributes, &before.attributes, None) => {
+                Sight::Before
+            }
+            Some(found) if special.holds_part(&found.attributes, &before.attributes) => {
+                Sight::Between
+            }
             Some(_) => Sight::Other,
         },
         TargetWrite::Update {
@@ -127,9 +194,11 @@ fn judge_shown(
         } => {
             let change = Difference::between(&before.attributes, after);
             match (rename, at_new, at_old) {
-                (Some(_), None, Some(found)) if is_before(&change, before, found) => Sight::Before,
+                (Some(_), None, Some(found)) if special.is_before(&change, before, found) => {
+                    Sight::Before
+                }
                 (Some(_), Some(found), None) | (None, Some(found), _) => {
-                    judge_update(&change, before, written, found, rename.is_some())
+                    special.judge_update(&change, before, written, found, rename.is_some())
                 }
                 _ => Sight::Other,
             }
@@ -141,17 +210,16 @@ fn judge_shown(
 /// which has nothing but the target, takes it for done again. A target that normalizes what it is
 /// sent gives no such certainty; one that does not tell what it holds is taken to hold what it was
 /// sent, or every change of such targets would wait for a second commit.
-/// `hidden` are attributes that it never shows. `names` says whether the id that a create asks for
-/// finds the object, whatever id it got.
+/// `names` says whether the id that a create asks for finds the object, whatever id it got.
 pub(super) fn is_recognizable(
     write: &TargetWrite,
-    hidden: &[String],
+    special: Special<'_>,
     written: Option<&Written>,
     find: Option<&Filter>,
     names: Naming,
 ) -> bool {
     let whole = write.difference();
-    let write = &*without(write, hidden);
+    let write = &*without(write, special.hidden);
     if write.difference().is_empty() != whole.is_empty() {
         return false;
     }
@@ -171,66 +239,123 @@ pub(super) fn is_recognizable(
     };
     is_found
         && match write {
-            TargetWrite::Create { after, .. } => holds(attributes, after, None),
+            TargetWrite::Create { after, .. } => special.holds(attributes, after, None),
             TargetWrite::Update { before, after, .. } => {
                 let change = Difference::between(&before.attributes, after);
                 let mut names = change.attributes();
-                names.all(|name| equal(attributes.get(name), change.set.get(name)))
+                names.all(|name| special.equal(name, attributes.get(name), change.set.get(name)))
             }
             TargetWrite::Delete { .. } => true,
         }
 }
 
-fn judge_update(
-    change: &Difference,
-    before: &TargetObject,
-    written: Option<&Object>,
-    found: &TargetObject,
-    renamed: bool,
-) -> Sight {
-    if is_after(change, written, found) {
-        Sight::After
-    } else if !renamed && is_before(change, before, found) {
-        Sight::Before
-    } else {
-        Sight::Other
+impl Special<'_> {
+    fn judge_update(
+        &self,
+        change: &Difference,
+        before: &TargetObject,
+        written: Option<&Object>,
+        found: &TargetObject,
+        renamed: bool,
+    ) -> Sight {
+        let is_after = |name| self.is_ours(name, change, written, found);
+        let is_known = |name| self.is_known(name, change, before, written, found);
+        if change.attributes().all(is_after) {
+            Sight::After
+        } else if !renamed && self.is_before(change, before, found) {
+            Sight::Before
+        } else if change.attributes().any(|name| self.is_set(name))
+            && change.attributes().all(is_known)
+        {
+            Sight::Between
+        } else {
+            Sight::Other
+        }
+    }
+
+    /// Whether an attribute still holds what the write left there.
+    fn is_ours(
+        &self,
+        name: &str,
+        change: &Difference,
+        written: Option<&Object>,
+        found: &TargetObject,
+    ) -> bool {
+        let actual = found.attributes.get(name);
+        self.equal(name, actual, change.set.get(name))
+            || written.is_some_and(|written| self.equal(name, actual, written.get(name)))
+    }
+
+    /// Whether nobody but the write has changed an attribute: it holds what was before or what came
+    /// after it, or a part of either where it is a set.
+    fn is_known(
+        &self,
+        name: &str,
+        change: &Difference,
+        before: &TargetObject,
+        written: Option<&Object>,
+        found: &TargetObject,
+    ) -> bool {
+        let (old, actual) = (before.attributes.get(name), found.attributes.get(name));
+        self.is_ours(name, change, written, found)
+            || self.equal(name, actual, old)
+            || self.is_between(name, (old, change.set.get(name)), actual)
+    }
+
+    fn is_before(&self, change: &Difference, before: &TargetObject, found: &TargetObject) -> bool {
+        change.attributes().all(|name| {
+            self.equal(
+                name,
+                found.attributes.get(name),
+                before.attributes.get(name),
+            )
+        })
+    }
+
+    /// Whether `found` holds everything that was to be written, as sent or as the target
+    /// normalized it.
+    fn holds(&self, found: &Object, sent: &Object, written: Option<&Object>) -> bool {
+        sent.iter().all(|(name, value)| {
+            self.equal(name, found.get(name), Some(value))
+                || written
+                    .is_some_and(|written| self.equal(name, found.get(name), written.get(name)))
+        })
+    }
+
+    /// Whether `found` holds what was to be written as far as that goes by now: all but some of the
+    /// values of a set.
+    fn holds_part(&self, found: &Object, sent: &Object) -> bool {
+        sent.iter().all(|(name, value)| {
+            let found = found.get(name);
+            self.equal(name, found, Some(value))
+                || self.is_between(name, (None, Some(value)), found)
+        })
     }
 }
 
-fn is_after(change: &Difference, written: Option<&Object>, found: &TargetObject) -> bool {
-    change
-        .attributes()
-        .all(|name| is_ours(name, change, written, found))
-}
-
-/// Whether an attribute still holds what the write left there.
-pub(super) fn is_ours(
-    name: &str,
-    change: &Difference,
-    written: Option<&Object>,
-    found: &TargetObject,
-) -> bool {
-    let actual = found.attributes.get(name);
-    equal(actual, change.set.get(name))
-        || written.is_some_and(|written| equal(actual, written.get(name)))
-}
-
-fn is_before(change: &Difference, before: &TargetObject, found: &TargetObject) -> bool {
-    change
-        .attributes()
-        .all(|name| equal(found.attributes.get(name), before.attributes.get(name)))
-}
-
-/// Whether `found` holds everything that was to be written, as sent or as the target normalized it.
-fn holds(found: &Object, sent: &Object, written: Option<&Object>) -> bool {
-    sent.iter().all(|(name, value)| {
-        equal(found.get(name), Some(value))
-            || written.is_some_and(|written| equal(found.get(name), written.get(name)))
+/// What is left to be done of a write that was cut off, given what the target holds; none where
+/// nothing is.
+pub(super) fn rest(write: &TargetWrite, found: &TargetObject) -> Option<TargetWrite> {
+    let after = match write {
+        TargetWrite::Create { after, .. } => {
+            let mut whole = found.attributes.clone();
+            whole.extend(after.clone());
+            whole
+        }
+        TargetWrite::Update { before, after, .. } => {
+            Difference::between(&before.attributes, after).applied(&found.attributes)
+        }
+        TargetWrite::Delete { .. } => return None,
+    };
+    Some(TargetWrite::Update {
+        before: found.clone(),
+        after,
+        rename: None,
     })
 }
 
 /// Equal as JSON, where an absent attribute and a null one are the same.
-pub(super) fn equal(left: Option<&Value>, right: Option<&Value>) -> bool {
+fn equal(left: Option<&Value>, right: Option<&Value>) -> bool {
     let present = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
     match (left, right) {
         (Some(left), Some(right)) if !left.is_null() && !right.is_null() => same(left, right),
@@ -243,24 +368,33 @@ pub(super) fn equal(left: Option<&Value>, right: Option<&Value>) -> bool {
 ///
 /// # Errors
 /// Nothing may be written where the target no longer holds what `write` left.
-/// What the target never shows (`hidden`) is put back wherever the write changed it and its value
-/// before is known.
+/// What the target never shows is put back wherever the write changed it and its value before is
+/// known. What was created again half is finished.
 pub(super) fn undo(
     write: &TargetWrite,
-    hidden: &[String],
+    special: Special<'_>,
     written: Option<&Object>,
     at_new: Option<&TargetObject>,
     at_old: Option<&TargetObject>,
 ) -> Result<Option<TargetWrite>, ChangedSince> {
-    match (write, judge(write, hidden, written, at_new, at_old)) {
+    match (write, judge(write, special, written, at_new, at_old)) {
         (_, Sight::Before) => Ok(None),
-        (TargetWrite::Create { .. }, Sight::After) => Ok(at_new.map(|found| TargetWrite::Delete {
-            before: found.clone(),
-        })),
+        (TargetWrite::Create { .. }, Sight::After | Sight::Between) => {
+            Ok(at_new.map(|found| TargetWrite::Delete {
+                before: found.clone(),
+            }))
+        }
         (TargetWrite::Delete { before }, Sight::After) => Ok(Some(TargetWrite::Create {
             id: Some(before.id.clone()),
             after: before.attributes.clone(),
         })),
+        (TargetWrite::Delete { before }, Sight::Between) => {
+            let recreation = TargetWrite::Create {
+                id: None,
+                after: before.attributes.clone(),
+            };
+            Ok(at_new.and_then(|found| rest(&recreation, found)))
+        }
         (
             TargetWrite::Update {
                 before,
@@ -274,14 +408,15 @@ pub(super) fn undo(
                 return Err(ChangedSince);
             }
             let mut change = Difference::between(&before.attributes, after);
-            change.set.retain(|name, _| !hidden.contains(name));
-            change.removed.retain(|name| !hidden.contains(name));
+            change.set.retain(|name, _| !special.is_hidden(name));
+            change.removed.retain(|name| !special.is_hidden(name));
             let found = at_new.ok_or(ChangedSince)?;
-            let mut inverse = undo_update(&change, before, written, found, rename.is_some())?;
+            let renamed = rename.is_some();
+            let mut inverse = undo_update(&change, special, before, (written, found), renamed)?;
             if let TargetWrite::Update { after: back, .. } = &mut inverse {
                 let known = before.attributes.iter();
                 let changed = known.filter(|(name, old)| {
-                    hidden.contains(name) && !equal(Some(old), after.get(*name))
+                    special.is_hidden(name) && !equal(Some(old), after.get(*name))
                 });
                 back.extend(changed.map(|(name, old)| (name.clone(), old.clone())));
             }
@@ -315,16 +450,15 @@ pub(super) struct ChangedSince;
 /// Puts the changed attributes back, each of which must hold what we wrote or what was before.
 fn undo_update(
     change: &Difference,
+    special: Special<'_>,
     before: &TargetObject,
-    written: Option<&Object>,
-    found: &TargetObject,
+    (written, found): (Option<&Object>, &TargetObject),
     renamed: bool,
 ) -> Result<TargetWrite, ChangedSince> {
     let mut after = found.attributes.clone();
     for name in change.attributes() {
         let old = before.attributes.get(name);
-        let is_known =
-            is_ours(name, change, written, found) || equal(found.attributes.get(name), old);
+        let is_known = special.is_known(name, change, before, written, found);
         match (is_known, old) {
             (false, _) => return Err(ChangedSince),
             (true, Some(value)) => {
@@ -344,234 +478,4 @@ fn undo_update(
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn object(value: Value) -> Object {
-        value.as_object().cloned().unwrap()
-    }
-
-    fn target(id: &str, value: Value) -> TargetObject {
-        TargetObject {
-            id: id.into(),
-            attributes: object(value),
-            version: None,
-        }
-    }
-
-    fn update() -> TargetWrite {
-        TargetWrite::Update {
-            before: target("1", json!({"a": 1, "b": "x", "keep": true})),
-            after: object(json!({"a": 2, "c": "new", "keep": true})),
-            rename: None,
-        }
-    }
-
-    #[test]
-    fn an_update_is_judged_by_the_attributes_that_it_changes() {
-        let write = update();
-        let judged = |value| judge(&write, &[], None, Some(&target("1", value)), None);
-        assert_eq!(
-            judged(json!({"a": 2.0, "c": "new", "keep": false})),
-            Sight::After
-        );
-        assert_eq!(judged(json!({"a": 1, "b": "x", "other": 1})), Sight::Before);
-        assert_eq!(judged(json!({"a": 1, "b": "x", "c": null})), Sight::Before);
-        assert_eq!(judged(json!({"a": 3, "c": "new"})), Sight::Other);
-        assert_eq!(judge(&write, &[], None, None, None), Sight::Other);
-    }
-
-    #[test]
-    fn an_update_is_undone_attribute_by_attribute() {
-        let found = target("1", json!({"a": 2, "c": "new", "keep": false}));
-        let undo_write = undo(&update(), &[], None, Some(&found), None)
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            undo_write.after().unwrap(),
-            object(json!({"_id": "1", "a": 1, "b": "x", "keep": false}))
-        );
-        let half = target("1", json!({"a": 1, "c": "new", "b": "x"}));
-        assert!(
-            undo(&update(), &[], None, Some(&half), None)
-                .unwrap()
-                .is_some()
-        );
-        let foreign = target("1", json!({"a": 9, "c": "new"}));
-        assert_eq!(
-            undo(&update(), &[], None, Some(&foreign), None),
-            Err(ChangedSince)
-        );
-        assert_eq!(undo(&update(), &[], None, None, None), Err(ChangedSince));
-    }
-
-    #[test]
-    fn what_the_target_normalized_counts_as_ours() {
-        let write = TargetWrite::Create {
-            id: Some("1".into()),
-            after: object(json!({"m": "A@X"})),
-        };
-        let found = target("1", json!({"m": "a@x", "created": "now"}));
-        assert_eq!(judge(&write, &[], None, Some(&found), None), Sight::Other);
-        let written = object(json!({"m": "a@x"}));
-        assert_eq!(
-            judge(&write, &[], Some(&written), Some(&found), None),
-            Sight::After
-        );
-        assert!(matches!(
-            undo(&write, &[], Some(&written), Some(&found), None),
-            Ok(Some(TargetWrite::Delete { .. }))
-        ));
-    }
-
-    #[test]
-    fn a_delete_comes_back_whole() {
-        let before = target("1", json!({"a": 1, "b": [1, 2]}));
-        let write = TargetWrite::Delete {
-            before: before.clone(),
-        };
-        assert_eq!(
-            undo(&write, &[], None, None, None).unwrap(),
-            Some(TargetWrite::Create {
-                id: Some("1".into()),
-                after: before.attributes.clone()
-            })
-        );
-        assert_eq!(undo(&write, &[], None, Some(&before), None), Ok(None));
-        let other = target("1", json!({"a": 2}));
-        assert_eq!(
-            undo(&write, &[], None, Some(&other), None),
-            Err(ChangedSince)
-        );
-    }
-
-    #[test]
-    fn a_rename_is_sought_under_both_ids() {
-        let write = TargetWrite::Update {
-            before: target("old", json!({"a": 1})),
-            after: object(json!({"a": 2})),
-            rename: Some("new".into()),
-        };
-        let moved = target("new", json!({"a": 2}));
-        let there = target("old", json!({"a": 1}));
-        assert_eq!(judge(&write, &[], None, Some(&moved), None), Sight::After);
-        assert_eq!(judge(&write, &[], None, None, Some(&there)), Sight::Before);
-        assert_eq!(
-            judge(&write, &[], None, Some(&moved), Some(&there)),
-            Sight::Other
-        );
-        let Ok(Some(TargetWrite::Update { rename, .. })) =
-            undo(&write, &[], None, Some(&moved), None)
-        else {
-            panic!("no undo")
-        };
-        assert_eq!(rename.as_deref(), Some("old"));
-        let both = undo(&write, &[], None, Some(&moved), Some(&there));
-        assert_eq!(both, Err(ChangedSince), "the old id is taken");
-    }
-
-    #[test]
-    fn only_what_the_target_holds_as_sent_is_recognized_without_its_word() {
-        let said = |id: &str, value| Written {
-            id: id.into(),
-            attributes: Some(object(value)),
-        };
-        let create = |id: Option<&str>| TargetWrite::Create {
-            id: id.map(str::to_owned),
-            after: object(json!({"m": "A@X"})),
-        };
-        let sees = |write: &TargetWrite, written: &Written| {
-            let find = Filter::parse("m eq \"A@X\"").unwrap();
-            is_recognizable(write, &[], Some(written), Some(&find), Naming::Id)
-        };
-        let as_sent = said("1", json!({"m": "A@X", "created": "now"}));
-        let normalized = said("1", json!({"m": "a@x"}));
-        for write in [create(Some("1")), create(None)] {
-            assert!(sees(&write, &as_sent));
-            assert!(!sees(&write, &normalized));
-            assert!(!is_recognizable(&write, &[], None, None, Naming::Id));
-        }
-        assert!(!sees(&create(Some("2")), &as_sent), "under another id");
-        assert!(!is_recognizable(
-            &create(None),
-            &[],
-            Some(&as_sent),
-            None,
-            Naming::Id
-        ));
-        let there = said("1", json!({"a": 2, "c": "new", "other": 1}));
-        assert!(sees(&update(), &there));
-        let wrong = said("1", json!({"a": 2, "c": "NEW"}));
-        assert!(!sees(&update(), &wrong));
-        let untold = Written {
-            id: "1".into(),
-            attributes: None,
-        };
-        assert!(sees(&update(), &untold), "taken at its word");
-    }
-
-    #[test]
-    fn what_a_target_never_shows_is_compared_with_nothing() {
-        let hidden = ["pw".to_owned()];
-        let write = TargetWrite::Update {
-            before: target("1", json!({"a": 1, "pw": "old"})),
-            after: object(json!({"a": 2, "pw": "new"})),
-            rename: None,
-        };
-        let judged = |found| judge(&write, &hidden, None, Some(&target("1", found)), None);
-        assert_eq!(judged(json!({"a": 2})), Sight::After);
-        assert_eq!(judged(json!({"a": 1})), Sight::Before);
-        let found = target("1", json!({"a": 2}));
-        let inverse = undo(&write, &hidden, None, Some(&found), None).unwrap();
-        assert_eq!(
-            inverse.unwrap().after().unwrap(),
-            object(json!({"_id": "1", "a": 1, "pw": "old"}))
-        );
-        assert_eq!(lost(&write, &hidden), [""; 0]);
-    }
-
-    #[test]
-    fn where_only_the_hidden_changes_no_look_tells() {
-        let hidden = ["pw".to_owned()];
-        let change = |before: Value| TargetWrite::Update {
-            before: target("1", before),
-            after: object(json!({"a": 1, "pw": "new"})),
-            rename: None,
-        };
-        let found = target("1", json!({"a": 1}));
-        let known = change(json!({"a": 1, "pw": "old"}));
-        assert_eq!(
-            judge(&known, &hidden, None, Some(&found), None),
-            Sight::Other
-        );
-        let said = Written {
-            id: "1".into(),
-            attributes: Some(found.attributes.clone()),
-        };
-        assert!(!is_recognizable(
-            &known,
-            &hidden,
-            Some(&said),
-            None,
-            Naming::Id
-        ));
-        let inverse = undo(&known, &hidden, None, Some(&found), None).unwrap();
-        assert_eq!(inverse.unwrap().after().unwrap()["pw"], "old");
-        let unknown = change(json!({"a": 1}));
-        assert_eq!(undo(&unknown, &hidden, None, Some(&found), None), Ok(None));
-        assert_eq!(lost(&unknown, &hidden), ["pw"]);
-    }
-
-    #[test]
-    fn a_deleted_object_loses_what_it_held_unseen() {
-        let hidden = ["pw".to_owned()];
-        let delete = |before| TargetWrite::Delete {
-            before: target("1", before),
-        };
-        assert_eq!(lost(&delete(json!({"pw": null})), &hidden), ["pw"]);
-        assert_eq!(lost(&delete(json!({"pw": "old"})), &hidden), [""; 0]);
-        assert_eq!(lost(&delete(json!({"a": 1})), &hidden), [""; 0]);
-    }
-}
+mod tests;

@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::{
     connectors::Error,
     model::{
-        Cause, CauseKind, Difference, LinkChange, Object, OperationId, OperationRecord, Purpose,
-        RowResult, SagaEvent, SagaState, Step, TargetObject, TargetWrite,
+        Cause, CauseKind, LinkChange, Object, OperationId, OperationRecord, Purpose, RowResult,
+        SagaEvent, SagaState, Step, TargetWrite,
         object::REV,
         record::{Divergence, HookRun, WriteRecord},
         secret::masked,
@@ -19,12 +19,13 @@ use crate::{
 
 use super::{
     Engine,
-    apply::{Found, LeaseLost, Recreates, failed_end, look, maybe_recreated, unknown_end},
+    apply::{Found, LeaseLost, Recreates, Removal, failed_end, look, maybe_recreated, unknown_end},
     calls::{cause, own_cause, retried},
     change::{Change, Context, Intent, RowEnd, revision},
     checkpoint::{Point, Sabotage, is_sabotaged},
-    compare::{Sight, judge, lost, undo},
+    compare::{Sight, Special, judge, lost, undo},
     guard,
+    recreate::{left_over, relink},
 };
 
 /// How long to wait before a store that fails is asked again.
@@ -193,13 +194,23 @@ impl Engine {
             .as_ref()
             .and_then(|written| written.attributes.as_ref());
         let (at_new, at_old) = (found.at_new.as_ref(), found.at_old.as_ref());
-        let is_untouched = judge(write, &row.write_only, written, at_new, at_old) == Sight::Before;
-        let lost = if is_untouched {
-            Vec::new()
-        } else {
-            lost(write, &row.write_only)
+        let special = Special::of(row);
+        let sight = judge(write, special, written, at_new, at_old);
+        let lost = match sight {
+            Sight::Before => Vec::new(),
+            _ => lost(write, &row.write_only),
         };
-        let inverse = match undo(write, &row.write_only, written, at_new, at_old) {
+        // A deleted object is there again in part only where an undo has begun to create it.
+        let is_foreign = sight == Sight::Between
+            && matches!(write, TargetWrite::Delete { .. })
+            && !intent.doubtful.contains(&index);
+        let inverse = match undo(write, special, written, at_new, at_old) {
+            Ok(Some(_)) if is_foreign => {
+                return Ok(Undone {
+                    actual,
+                    ..nothing(index, failed_end(changed_since()))
+                });
+            }
             Ok(Some(inverse)) => inverse,
             Ok(None) if !lost.is_empty() => {
                 return Ok(Undone {
@@ -228,6 +239,9 @@ impl Engine {
                 return Ok(nothing(index, failed_end(cause)));
             }
         };
+        if matches!(write, TargetWrite::Create { .. }) {
+            place.removal = Removal::Uncreate(row.dormant.as_ref());
+        }
         if matches!(inverse, TargetWrite::Create { .. }) {
             place.recreates = Recreates::of(&place);
             if place.recreates == Recreates::UnderAnotherId && intent.doubtful.contains(&index) {
@@ -236,7 +250,7 @@ impl Engine {
         }
         self.reach(Point::BeforeUndo(index)).await;
         let mut end = self.write(&place, &inverse).await?;
-        if let Some(rest) = left_over(&inverse, &row.write_only, &end) {
+        if let Some(rest) = left_over(&inverse, special, &end) {
             let created = end.written.take();
             end = self.write(&place, &rest).await?;
             end.written = end.written.or(created);
@@ -465,66 +479,6 @@ fn not_findable() -> Cause {
         504,
         "the id that the target assigned is not known",
     )
-}
-
-/// What a target made of a recreated object by itself, put right: a column that held nothing may
-/// have got its default again.
-fn left_over(inverse: &TargetWrite, hidden: &[String], end: &RowEnd) -> Option<TargetWrite> {
-    let TargetWrite::Create { after, .. } = inverse else {
-        return None;
-    };
-    let written = end.written.as_ref()?;
-    let attributes = written.attributes.clone()?;
-    let mut after = after.clone();
-    after.retain(|name, _| !hidden.contains(name));
-    let after = &after;
-    if end.result != RowResult::Successful || Difference::between(&attributes, after).is_empty() {
-        return None;
-    }
-    let before = TargetObject {
-        id: written.id.clone(),
-        attributes,
-        version: None,
-    };
-    Some(TargetWrite::Update {
-        before,
-        after: after.clone(),
-        rename: None,
-    })
-}
-
-/// Where a recreated object got another id than it had, the link follows it. The target still does
-/// not hold exactly what it held, unless the object is found under its own name all the same.
-fn relink(
-    planned: Option<&LinkChange>,
-    inverse: &TargetWrite,
-    end: &mut RowEnd,
-    recreates: Recreates,
-) -> Option<LinkChange> {
-    let TargetWrite::Create {
-        id: Some(wanted), ..
-    } = inverse
-    else {
-        return None;
-    };
-    let given = end.written.as_ref().map(|written| written.id.clone())?;
-    if end.result != RowResult::Successful || given == *wanted {
-        return None;
-    }
-    if recreates == Recreates::UnderAnotherId {
-        let message = format!("the target gave the recreated object the id {given}, not {wanted}");
-        end.result = RowResult::Failed;
-        end.cause = Some(own_cause(CauseKind::Refused, 409, message));
-    }
-    match planned? {
-        LinkChange::Remove(link) => Some(LinkChange::Set {
-            link_type: link.link_type.clone(),
-            link_qualifier: link.link_qualifier.clone(),
-            first_id: link.first_id.clone(),
-            second_id: Some(given),
-        }),
-        LinkChange::Set { .. } => None,
-    }
 }
 
 fn divergence(intent: &Intent, undone: &Undone) -> Option<Divergence> {

@@ -10,7 +10,7 @@ use crate::{
 use super::{
     calls::own_cause,
     change::{Context, RowEnd},
-    compare::{Naming, is_recognizable},
+    compare::{Naming, Special, is_recognizable},
     fingerprint::{Fingerprint, fingerprint},
     inspect::Deeds,
     plan::inspect::Examined,
@@ -192,8 +192,8 @@ fn agreed_by(row: &PlannedRow, end: &RowEnd, source: Option<&Fingerprint>) -> Op
     let attributes = written.attributes.as_ref()?;
     let find = row.find.as_deref();
     let find = find.and_then(|text| crate::model::Filter::parse(text).ok());
-    let (hidden, find) = (&row.write_only, find.as_ref());
-    is_recognizable(write, hidden, Some(written), find, Naming::Both).then(|| Agreement {
+    let (special, find) = (Special::of(row), find.as_ref());
+    is_recognizable(write, special, Some(written), find, Naming::Both).then(|| Agreement {
         target_id: written.id.clone(),
         source: source.cloned().unwrap_or_default(),
         target: fingerprint(attributes),

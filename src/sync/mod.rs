@@ -30,6 +30,7 @@ mod queue;
 mod reader;
 mod recall;
 mod recover;
+mod recreate;
 mod refine;
 mod run;
 mod settle;

@@ -24,7 +24,7 @@ use super::{
     Engine,
     admissions::Admissions,
     admit::Admitted,
-    calls::{cause, find, own_cause, read},
+    calls::{cause, find, own_cause, read, read_by_id},
     change::{Change, Context, RowEnd},
     compare::ids,
     details::failure_status,
@@ -303,7 +303,7 @@ impl Engine {
         let lookup = prepared.lookup();
         let object = match &lookup.id {
             Some(_) if is_only_asked_for(prepared.case(), target, class) => None,
-            Some(id) => read(target, class, id).await?,
+            Some(id) => read_by_id(target, class, id).await?,
             None => None,
         };
         let candidates = match &lookup.candidates {

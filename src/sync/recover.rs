@@ -5,16 +5,18 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use crate::{
-    model::{CauseKind, OperationId, OperationRecord, PlannedRow, Purpose, RowResult, Step},
+    model::{
+        CauseKind, OperationId, OperationRecord, PlannedRow, Purpose, RowResult, Step, TargetWrite,
+    },
     store::{self, InFlight, Settlement, StoredOperation},
 };
 
 use super::{
     Engine,
-    apply::{LeaseLost, failed_end, look, unknown_end},
+    apply::{Known, LeaseLost, failed_end, look, unknown_end},
     calls::{cause, own_cause},
     change::{Context, Intent, RowEnd, Written},
-    compare::{Sight, judge},
+    compare::{Sight, judge, rest},
     error::Refusal,
     follow,
     journal::Journaled,
@@ -63,6 +65,8 @@ impl From<store::Error> for Stuck {
 /// How recovery found one row.
 enum Seen {
     Is(Sight, Option<Written>),
+    /// The write was cut off: this is left of it.
+    Partly(TargetWrite),
     /// The target does not tell now what it holds.
     Unreadable(crate::model::Cause),
     /// The target assigns ids, and nothing tells how to find the object.
@@ -292,12 +296,16 @@ impl Engine {
                 Ok(Some(found)) => {
                     let sight = judge(
                         write,
-                        place.hidden,
+                        place.special,
                         None,
                         found.at_new.as_ref(),
                         found.at_old.as_ref(),
                     );
-                    Seen::Is(sight, found.at_new.as_ref().map(Written::from))
+                    let left = found.at_new.as_ref().and_then(|found| rest(write, found));
+                    match left.filter(|_| sight == Sight::Between) {
+                        Some(rest) => Seen::Partly(rest),
+                        None => Seen::Is(sight, found.at_new.as_ref().map(Written::from)),
+                    }
                 }
                 Ok(None) if place.repeats_creates => Seen::Repeatable,
                 Ok(None) => Seen::Unfindable,
@@ -427,36 +435,39 @@ fn is_untouched(seen: &[Seen]) -> bool {
 
 /// What recovery knows of each row before it goes on. Writes went out in order, so a row that
 /// still holds its pre-image tells that the rows behind it were not begun.
-fn classify(seen: Vec<Seen>) -> Vec<Option<RowEnd>> {
+fn classify(seen: Vec<Seen>) -> Vec<Option<Known>> {
     let mut begun = true;
     seen.into_iter()
         .map(|seen| match seen {
             Seen::NothingToWrite | Seen::Repeatable => None,
-            Seen::Is(Sight::After, written) => Some(RowEnd {
+            Seen::Is(Sight::After, written) => Some(Known::End(RowEnd {
                 written,
                 touched: true,
                 ..RowEnd::of(RowResult::Successful)
-            }),
+            })),
+            Seen::Partly(rest) if begun => Some(Known::Rest(rest)),
             Seen::Is(Sight::Before, _) => {
                 begun = false;
                 None
             }
-            Seen::Is(Sight::Other, _) => Some(ended(begun, changed_meanwhile())),
+            Seen::Is(Sight::Other | Sight::Between, _) | Seen::Partly(_) => {
+                Some(ended(begun, changed_meanwhile()))
+            }
             Seen::Unreadable(cause) => Some(ended(begun, cause)),
             Seen::Unfindable => Some(ended(begun, not_findable())),
         })
         .collect()
 }
 
-fn ended(begun: bool, cause: crate::model::Cause) -> RowEnd {
-    if begun {
+fn ended(begun: bool, cause: crate::model::Cause) -> Known {
+    Known::End(if begun {
         unknown_end(crate::model::Cause {
             kind: CauseKind::Unknown,
             ..cause
         })
     } else {
         failed_end(cause)
-    }
+    })
 }
 
 fn not_findable() -> crate::model::Cause {
@@ -488,25 +499,40 @@ mod tests {
         assert!(refused(None).contains("not in the journal"));
     }
 
+    fn rest() -> TargetWrite {
+        TargetWrite::Create {
+            id: None,
+            after: crate::model::Object::new(),
+        }
+    }
+
     #[test]
     fn rows_behind_an_untouched_one_were_not_begun() {
         let ends = classify(vec![
             Seen::Is(Sight::After, None),
+            Seen::Partly(rest()),
             Seen::Is(Sight::Other, None),
             Seen::Is(Sight::Before, None),
             Seen::Is(Sight::Other, None),
+            Seen::Partly(rest()),
             Seen::NothingToWrite,
         ]);
         let known: Vec<_> = ends
             .iter()
-            .map(|end| end.as_ref().map(|end| (end.result, end.touched)))
+            .map(|known| match known {
+                Some(Known::End(end)) => Some((end.result, end.touched)),
+                Some(Known::Rest(_)) => Some((RowResult::Skipped, true)),
+                None => None,
+            })
             .collect();
         assert_eq!(
             known,
             [
                 Some((RowResult::Successful, true)),
+                Some((RowResult::Skipped, true)),
                 Some((RowResult::Unknown, true)),
                 None,
+                Some((RowResult::Failed, false)),
                 Some((RowResult::Failed, false)),
                 None,
             ]

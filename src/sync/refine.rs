@@ -7,6 +7,7 @@ use crate::{
 
 use super::{
     calls::{cause, retried},
+    compare::Special,
     details::failure_status,
     setup::Target,
 };
@@ -53,6 +54,14 @@ pub(super) async fn refine(
     let refined = retried(&target.calls, refine).await;
     *write = refined.map_err(Failed::Target)?;
     let particulars = target.connector.particulars(class);
+    decision.row.sets = sets(write, &particulars);
+    if let TargetWrite::Create { id, after } = &*write
+        && particulars.revives
+    {
+        let dormant = || target.connector.dormant(class, id.as_deref(), after);
+        let dormant = retried(&target.calls, dormant).await;
+        decision.row.dormant = dormant.map_err(Failed::Target)?;
+    }
     if !particulars.write_only.is_empty() {
         let former = case.former(&particulars.write_only).await;
         let former = former.map_err(Failed::Mapping)?;
@@ -154,6 +163,39 @@ fn hide(write: &mut TargetWrite, particulars: &Particulars, former: Object) -> V
             names
         }
     }
+}
+
+/// Takes the order out of the attributes whose values are a set: where they hold the same, nothing
+/// changes. Gives their names.
+fn sets(write: &mut TargetWrite, particulars: &Particulars) -> Vec<String> {
+    if particulars.sets.is_empty() {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = Vec::new();
+    let (before, after) = match write {
+        TargetWrite::Create { after, .. } => (None, Some(after)),
+        TargetWrite::Update { before, after, .. } => (Some(&before.attributes), Some(after)),
+        TargetWrite::Delete { before } => (Some(&before.attributes), None),
+    };
+    names.extend(before.into_iter().flat_map(Object::keys).cloned());
+    names.extend(after.iter().flat_map(|after| after.keys()).cloned());
+    names.retain(|name| particulars.is_set(name));
+    names.sort_unstable();
+    names.dedup();
+    if let (Some(before), Some(after)) = (before, after) {
+        let special = Special {
+            hidden: &[],
+            sets: &names,
+        };
+        for (name, old) in before.iter().filter(|(name, _)| names.contains(name)) {
+            if let Some(new) = after.get_mut(name)
+                && special.equal(name, Some(old), Some(new))
+            {
+                new.clone_from(old);
+            }
+        }
+    }
+    names
 }
 
 fn named(object: &Object, particulars: &Particulars) -> Vec<String> {

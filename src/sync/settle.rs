@@ -20,7 +20,7 @@ use super::{
     apply::{Applied, LeaseLost},
     change::{Change, Context, Intent, RowEnd, Thrown, recorded, revision},
     checkpoint::Point,
-    compare::{Naming, is_recognizable},
+    compare::{Naming, Special, is_recognizable},
     compensate::Compensation,
     details::{failed_row, failure_status, first_failed, sync_details, told},
     error::{Accepted, Answer, Refusal},
@@ -463,7 +463,7 @@ fn are_recognizable(context: &Context, rows: &[PlannedRow], ends: &[RowEnd]) -> 
             let target = context.setup.target(&row.target);
             let naming = target.map_or(Naming::Id, |(target, class)| Naming::of(target, class));
             let written = end.written.as_ref();
-            is_recognizable(write, &row.write_only, written, find.as_ref(), naming)
+            is_recognizable(write, Special::of(row), written, find.as_ref(), naming)
         }
         Step::Nothing | Step::Failed { .. } => true,
     })

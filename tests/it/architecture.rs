@@ -119,6 +119,7 @@ const WRITES: &[(&str, usize)] = &[
     ("create_once", 4),
     ("update", 2),
     ("delete", 2),
+    ("uncreate", 3),
 ];
 const WRITER: &str = "src/sync/apply.rs";
 

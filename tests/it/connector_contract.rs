@@ -3,6 +3,8 @@ mod changes;
 mod csv_faults;
 mod faults;
 mod ldap;
+mod ldap_changes;
+mod ldap_groups;
 mod ldap_guards;
 mod rest_faults;
 mod rest_styles;

@@ -270,6 +270,120 @@ fn a_rename_past_recant_does_not_lose_the_link() {
 }
 
 #[test]
+fn another_person_who_is_called_as_ones_id_is_never_meant() {
+    let mut class = Slapd::people();
+    class["idAttribute"] = json!("employeeNumber");
+    let properties = json!([
+        {"source": "userName", "target": "uid"},
+        {"source": "number", "target": "employeeNumber"},
+        {"source": "name", "target": "sn"},
+        {"source": "name", "target": "cn"},
+    ]);
+    let Some(stage) = Stage::of(class, properties) else {
+        return;
+    };
+    assert_eq!(
+        stage.change("1", with(&json!({"number": "1001"}))),
+        Outcome::Synced
+    );
+    // Past Recant she goes, and somebody comes whose name is the number that she had.
+    stage.runtime.block_on(async {
+        let connector = connector(&stage.slapd.settings(Slapd::people()));
+        let ann = connector.read("account", "ann").await.unwrap().unwrap();
+        connector.delete("account", &ann).await.unwrap();
+        let mut other = crate::support::slapd::person("1001", "Somebody Else");
+        other.insert("employeeNumber".into(), json!("2002"));
+        connector.create("account", None, &other).await.unwrap();
+    });
+    let before = stage.slapd.dump();
+    stage.ended(
+        stage
+            .process
+            .change(put("1", with(&json!({"number": "1001", "name": "Anna"})))),
+    );
+    let others = |dump: &str| -> Vec<String> {
+        let entries = dump
+            .split("dn: ")
+            .filter(|entry| entry.contains("employeeNumber: 2002"));
+        entries.map(str::to_owned).collect()
+    };
+    assert!(stage.slapd.dump().contains("cn: Somebody Else"));
+    assert_eq!(others(&stage.slapd.dump()).len(), others(&before).len());
+    assert_eq!(
+        stage.slapd.dump().matches("Somebody Else").count(),
+        before.matches("Somebody Else").count()
+    );
+    stage.ended(stage.process.change(delete("1")));
+    assert!(
+        stage.slapd.dump().contains("cn: Somebody Else"),
+        "nor is she deleted"
+    );
+}
+
+#[test]
+fn the_groups_of_an_account_go_back_with_it() {
+    let mut class = Slapd::people();
+    class["memberships"] = json!({"baseDn": "ou=groups,dc=example,dc=com",
+        "emptyMember": "cn=nobody,dc=example,dc=com"});
+    let mut properties = by_uid();
+    properties
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"source": "groups", "target": "groups"}));
+    let Some(stage) = Stage::of(class, properties) else {
+        return;
+    };
+    stage.runtime.block_on(async {
+        let class = json!({"baseDn": "ou=groups,dc=example,dc=com", "rdnAttribute": "cn",
+            "objectClasses": ["groupOfNames"], "emptyMember": "cn=nobody,dc=example,dc=com"});
+        let connector = connector(&stage.slapd.settings(class));
+        for name in ["staff", "board", "chess"] {
+            let group = json!({"cn": name}).as_object().cloned().unwrap();
+            connector.create("account", None, &group).await.unwrap();
+        }
+    });
+    let dn = |name: &str| format!("cn={name},ou=groups,dc=example,dc=com");
+    let empty = stage.slapd.dump();
+    let member = with(&json!({"groups": [dn("staff"), dn("chess")]}));
+    stage.fail(Ask::Create);
+    assert_eq!(stage.change("1", member.clone()), Outcome::Compensated);
+    assert_eq!(stage.slapd.dump(), empty, "create");
+    assert_eq!(stage.change("1", member.clone()), Outcome::Synced);
+    let before = stage.slapd.dump();
+    assert_ne!(before, empty);
+    for changes in [
+        json!({"groups": [dn("board")]}),
+        json!({"groups": null}),
+        json!({"userName": "anna", "groups": [dn("board"), dn("staff")]}),
+        json!({"userName": "anna"}),
+    ] {
+        let mut changed = member.clone();
+        changed["name"] = json!("Annabel");
+        for (name, value) in changes.as_object().unwrap() {
+            changed[name] = value.clone();
+        }
+        stage.fail(Ask::Update);
+        assert_eq!(
+            stage.change("1", changed),
+            Outcome::Compensated,
+            "{changes}"
+        );
+        assert_eq!(stage.slapd.dump(), before, "{changes}");
+    }
+    stage.fail(Ask::Delete);
+    assert_eq!(stage.delete("1"), Outcome::Compensated);
+    assert_eq!(stage.slapd.dump(), before, "delete");
+    stage.world.targets[0].mend();
+    // A group that is not there stops the change before anything is written.
+    let ghosts = stage
+        .process
+        .change(put("1", with(&json!({"groups": [dn("ghosts")]}))));
+    assert_eq!(stage.ended(ghosts), Outcome::Rejected);
+    assert_eq!(stage.delete("1"), Outcome::Synced);
+    assert_eq!(stage.slapd.dump(), empty);
+}
+
+#[test]
 fn an_id_of_the_mapping_is_what_names_the_entry() {
     let Some(stage) = Stage::new(json!([
         {"source": "userName", "target": "_id"},

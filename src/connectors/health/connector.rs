@@ -17,7 +17,7 @@ use super::{
 use crate::{
     connectors::{
         Capabilities, Changes, Connector, Error, IdPage, Page, Particulars, Query, SharedConnector,
-        Update, Written,
+        Update, Written, signs,
     },
     model::{CauseKind, Object, TargetObject, TargetWrite, metrics},
 };
@@ -67,6 +67,13 @@ struct UnderWay<'a> {
     ended: bool,
 }
 
+/// Who said how a call ended. What a connector refuses by itself tells nothing of its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    ByTarget,
+    ByConnector,
+}
+
 impl Guarded {
     fn new(
         name: &str,
@@ -108,6 +115,22 @@ impl Guarded {
             place: Some(place),
             ended: false,
         })
+    }
+
+    /// Makes a call when its turn comes, and takes note of how it ends.
+    async fn call<T>(
+        &self,
+        kind: Call,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let under_way = self.begin(kind).await?;
+        let (result, answered) = signs::listen(call).await;
+        let told = if answered || !self.connector.tells_answers() {
+            Told::ByTarget
+        } else {
+            Told::ByConnector
+        };
+        under_way.ended(result, told)
     }
 
     fn full(&self, waited: Duration) -> Error {
@@ -174,7 +197,7 @@ impl Guarded {
 }
 
 impl UnderWay<'_> {
-    fn ended<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
+    fn ended<T>(mut self, result: Result<T, Error>, told: Told) -> Result<T, Error> {
         self.ended = true;
         match &result {
             Err(error) if error.kind != CauseKind::Refused => {
@@ -183,7 +206,8 @@ impl UnderWay<'_> {
                     circuit.failed(now, &message, error.retry_after);
                 });
             }
-            _ => self.guarded.note(Circuit::answered),
+            _ if told == Told::ByTarget => self.guarded.note(Circuit::answered),
+            _ => {}
         }
         result
     }
@@ -263,13 +287,11 @@ impl Connector for Guarded {
     }
 
     async fn test(&self) -> Result<(), Error> {
-        let call = self.begin(Call::Read).await?;
-        call.ended(self.connector.test().await)
+        self.call(Call::Read, self.connector.test()).await
     }
 
     async fn read(&self, class: &str, id: &str) -> Result<Option<TargetObject>, Error> {
-        let call = self.begin(Call::Read).await?;
-        call.ended(self.connector.read(class, id).await)
+        self.call(Call::Read, self.connector.read(class, id)).await
     }
 
     async fn read_many(
@@ -277,18 +299,18 @@ impl Connector for Guarded {
         class: &str,
         ids: &[String],
     ) -> Result<Option<Vec<TargetObject>>, Error> {
-        let call = self.begin(Call::Read).await?;
-        call.ended(self.connector.read_many(class, ids).await)
+        self.call(Call::Read, self.connector.read_many(class, ids))
+            .await
     }
 
     async fn list_ids(&self, class: &str, query: &Query) -> Result<Option<IdPage>, Error> {
-        let call = self.begin(Call::Read).await?;
-        call.ended(self.connector.list_ids(class, query).await)
+        self.call(Call::Read, self.connector.list_ids(class, query))
+            .await
     }
 
     async fn query(&self, class: &str, query: &Query) -> Result<Page, Error> {
-        let call = self.begin(Call::Read).await?;
-        call.ended(self.connector.query(class, query).await)
+        self.call(Call::Read, self.connector.query(class, query))
+            .await
     }
 
     async fn create(
@@ -297,8 +319,8 @@ impl Connector for Guarded {
         id: Option<&str>,
         object: &Object,
     ) -> Result<Written, Error> {
-        let call = self.begin(Call::Write).await?;
-        call.ended(self.connector.create(class, id, object).await)
+        self.call(Call::Write, self.connector.create(class, id, object))
+            .await
     }
 
     async fn create_once(
@@ -308,9 +330,8 @@ impl Connector for Guarded {
         object: &Object,
         key: &str,
     ) -> Result<Written, Error> {
-        let call = self.begin(Call::Write).await?;
         let created = self.connector.create_once(class, id, object, key);
-        call.ended(created.await)
+        self.call(Call::Write, created).await
     }
 
     fn repeats_creates(&self, class: &str) -> bool {
@@ -318,18 +339,42 @@ impl Connector for Guarded {
     }
 
     async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error> {
-        let call = self.begin(Call::Write).await?;
-        call.ended(self.connector.update(class, update).await)
+        self.call(Call::Write, self.connector.update(class, update))
+            .await
     }
 
     async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {
-        let call = self.begin(Call::Write).await?;
-        call.ended(self.connector.delete(class, before).await)
+        self.call(Call::Write, self.connector.delete(class, before))
+            .await
+    }
+
+    async fn uncreate(
+        &self,
+        class: &str,
+        made: &TargetObject,
+        dormant: Option<&Object>,
+    ) -> Result<(), Error> {
+        let taken_back = self.connector.uncreate(class, made, dormant);
+        self.call(Call::Write, taken_back).await
+    }
+
+    async fn dormant(
+        &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+    ) -> Result<Option<Object>, Error> {
+        let dormant = self.connector.dormant(class, id, object);
+        self.call(Call::Read, dormant).await
+    }
+
+    fn tells_answers(&self) -> bool {
+        self.connector.tells_answers()
     }
 
     async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {
-        let call = self.begin(Call::Read).await?;
-        call.ended(self.connector.changes(class, since).await)
+        self.call(Call::Read, self.connector.changes(class, since))
+            .await
     }
 }
 

@@ -11,6 +11,8 @@ use crate::connectors::health::CircuitSettings;
 struct Told {
     kind: Mutex<Option<CauseKind>>,
     is_silent: Mutex<bool>,
+    /// Whether it says where the target answers.
+    tells: std::sync::atomic::AtomicBool,
     calls: AtomicUsize,
 }
 
@@ -34,7 +36,12 @@ impl Connector for Told {
         vec!["a".into()]
     }
 
+    fn tells_answers(&self) -> bool {
+        self.tells.load(Ordering::SeqCst)
+    }
+
     async fn test(&self) -> Result<(), Error> {
+        signs::answered();
         self.delete("a", &object()).await
     }
 
@@ -260,4 +267,29 @@ fn what_is_not_watched_stays_as_it_is() {
     let told: SharedConnector = Arc::new(Told::default());
     let same = guarded("t", Arc::clone(&told), &Settings::OFF, TIMEOUT);
     assert!(Arc::ptr_eq(&told, &same));
+}
+
+#[tokio::test]
+async fn what_a_connector_says_by_itself_is_no_answer_of_its_target() {
+    let (told, guarded, hands) = watched();
+    told.tells.store(true, Ordering::SeqCst);
+    told.says(CauseKind::Unavailable);
+    for _ in 0..2 {
+        guarded.read("a", "1").await.unwrap_err();
+    }
+    assert_eq!(guarded.health().unwrap().circuit, State::Open);
+    // A refusal of the connector's own, and an object that it knows not to be there.
+    told.says(CauseKind::Refused);
+    guarded.delete("a", &object()).await.unwrap_err();
+    told.says(None);
+    guarded.delete("a", &object()).await.unwrap();
+    assert_eq!(guarded.health().unwrap().circuit, State::Open);
+    assert_eq!(guarded.health().unwrap().failures, 2);
+    hands.advance(Duration::from_secs(1));
+    guarded.admit().unwrap();
+    guarded.delete("a", &object()).await.unwrap();
+    assert_eq!(guarded.health().unwrap().circuit, State::HalfOpen);
+    told.says(CauseKind::Refused);
+    guarded.read("a", "1").await.unwrap_err();
+    assert_eq!(guarded.health().unwrap().circuit, State::Closed);
 }

@@ -18,7 +18,10 @@ use super::{
     rules::Rule,
     settings::{Auth, Service},
 };
-use crate::{connectors::Error, model::TargetObject};
+use crate::{
+    connectors::{Error, signs},
+    model::TargetObject,
+};
 
 /// The longest body that is kept of an answer, in bytes.
 const LONGEST_BODY: usize = 64 << 20;
@@ -63,6 +66,14 @@ impl Http {
     /// # Errors
     /// Where no answer came: *unavailable*, or *unknown* for a write that may have arrived.
     pub async fn send(&self, request: RequestBuilder, call: Call) -> Result<Answer, Error> {
+        let answer = self.send_as(request, call).await;
+        if answer.is_ok() {
+            signs::answered();
+        }
+        answer
+    }
+
+    async fn send_as(&self, request: RequestBuilder, call: Call) -> Result<Answer, Error> {
         let Some(tokens) = &self.tokens else {
             return exchange(request, call).await;
         };

@@ -12,24 +12,27 @@ use serde_json::Value;
 use super::{
     changes,
     dn::Dn,
-    entries::{asked_dn, gone, is_elsewhere, is_moved, moved, other},
-    filter, naming,
+    entries::asked_dn,
+    filter, memberships, naming,
     pages::Searches,
+    refresh::Known,
     server::Server,
     session::{Entry, Pool},
     settings::{Class, Settings},
-    steps::{Request, Step, all_of, carry_out},
     wire::{DN, View},
 };
 use crate::{
     connectors::{
         Capabilities, Changes, Connector, Error, Page, Particulars, Query, Update, Written,
     },
-    model::{CauseKind, Object, TargetObject, TargetWrite, object::Difference},
+    model::{CauseKind, Object, TargetObject, TargetWrite},
 };
 
 /// How many ids a connector remembers the place of.
 const PLACES: usize = 50_000;
+
+/// For how many times the limit of an attempt a listing waits for its next page.
+const PATIENCE: u32 = 6;
 
 /// How many ids one search asks for.
 const MANY: usize = 100;
@@ -38,12 +41,13 @@ const MANY: usize = 100;
 #[derive(Debug)]
 pub struct Ldap {
     settings: Settings,
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
     /// What the server said about itself; asked again by `test`.
     server: RwLock<Option<Arc<Server>>>,
     /// Where entries were seen last, by class and id: a hint that saves a search of the whole tree.
     places: Mutex<BTreeMap<(String, String), String>>,
     searches: Searches,
+    known: Known,
 }
 
 impl Ldap {
@@ -57,7 +61,8 @@ impl Ldap {
             settings,
             server: RwLock::default(),
             places: Mutex::default(),
-            searches: Searches::default(),
+            searches: Searches::new(timeout * PATIENCE),
+            known: Known::default(),
         })
     }
 
@@ -105,7 +110,7 @@ impl Ldap {
 
     /// The entry that goes by this id: by its value, by its whole name, or by what names it below
     /// its parent.
-    async fn find(
+    pub(super) async fn find(
         &self,
         view: &View<'_>,
         class: &str,
@@ -115,10 +120,23 @@ impl Ldap {
             Some(found) => Some(found),
             None => self.by_name(view, id).await?,
         };
-        let object = found.map(|entry| view.object(&entry)).transpose()?;
-        if let Some(object) = &object {
-            self.remember(class, object);
+        match found {
+            Some(entry) => self.shown(view, class, &entry).await.map(Some),
+            None => Ok(None),
         }
+    }
+
+    /// An entry as an object, with the groups that hold it.
+    async fn shown(
+        &self,
+        view: &View<'_>,
+        class: &str,
+        entry: &Entry,
+    ) -> Result<TargetObject, Error> {
+        let mut objects = [view.object(entry)?];
+        memberships::show_all(&self.pool, view, &mut objects).await?;
+        let [object] = objects;
+        self.remember(class, &object);
         Ok(object)
     }
 
@@ -160,7 +178,12 @@ impl Ldap {
         Ok(found.filter(|_| entries.is_empty()))
     }
 
-    async fn at(&self, view: &View<'_>, dn: &str, filter: &str) -> Result<Vec<Entry>, Error> {
+    pub(super) async fn at(
+        &self,
+        view: &View<'_>,
+        dn: &str,
+        filter: &str,
+    ) -> Result<Vec<Entry>, Error> {
         let wanted = view.wanted();
         self.pool.search(dn, Scope::Base, filter, &wanted).await
     }
@@ -173,7 +196,7 @@ impl Ldap {
     }
 
     /// What the target says after a write: what came with the answer, or what a look shows.
-    async fn written(
+    pub(super) async fn written(
         &self,
         view: &View<'_>,
         class: &str,
@@ -187,11 +210,13 @@ impl Ldap {
                 .await
                 .map(|mut entries| entries.pop()),
         };
-        match entry.and_then(|entry| entry.map(|entry| view.object(&entry)).transpose()) {
-            Ok(Some(object)) => {
-                self.remember(class, &object);
-                Ok(as_written(object))
-            }
+        let object = match entry {
+            Ok(Some(entry)) => self.shown(view, class, &entry).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        match object {
+            Ok(Some(object)) => Ok(as_written(object)),
             Ok(None) => {
                 let message = format!("{dn} cannot be found again after it was written");
                 Err(Error::unknown(504, message))
@@ -203,86 +228,8 @@ impl Ldap {
         }
     }
 
-    async fn carry_out(&self, view: &View<'_>, steps: Vec<Step>) -> Result<Option<Entry>, Error> {
-        let mut lease = self.pool.lease().await?;
-        let wanted = view.wanted();
-        let result = carry_out(&mut lease, view.server, &wanted, steps).await;
-        lease.give_back();
-        result
-    }
-
-    async fn update_entry(
-        &self,
-        view: &View<'_>,
-        class: &str,
-        update: &Update<'_>,
-    ) -> Result<Written, Error> {
-        let before = update.before;
-        let Some(dn) = self.dn(view, class, before).await? else {
-            return Err(gone(&before.id));
-        };
-        let (place, steps) = naming::update_steps(view, &dn, update)?;
-        if steps.is_empty() {
-            let now = self.find(view, class, &before.id).await?;
-            return now.map(as_written).ok_or_else(|| gone(&before.id));
-        }
-        let itself = view.is_itself(before)?;
-        let written = if view.server.asserts() {
-            self.carry_out_asserting(view, &dn, update, &itself).await
-        } else {
-            let own = steps.first().map_or(&[][..], |step| &step.conditions);
-            let conditions = [&itself, own].concat();
-            let is_there = conditions.is_empty()
-                || !self.at(view, &dn, &all_of(&conditions)).await?.is_empty();
-            match is_there {
-                true => self.carry_out(view, steps).await,
-                false => Err(other()),
-            }
-        };
-        match written {
-            Ok(told) => self.written(view, class, &place, told).await,
-            Err(error) if is_elsewhere(&error) => {
-                match self.itself(view, class, before).await {
-                    Ok(None) => Err(gone(&before.id)),
-                    Ok(Some(now)) if is_moved(&now, &dn) => Err(moved()),
-                    // What the server said tells more: another entry of this change is missing.
-                    Ok(Some(_)) | Err(_) => Err(error),
-                }
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Carries an update out where the server itself sees that the entry is the one that was read.
-    async fn carry_out_asserting(
-        &self,
-        view: &View<'_>,
-        dn: &str,
-        update: &Update<'_>,
-        itself: &[String],
-    ) -> Result<Option<Entry>, Error> {
-        let (_, mut steps) = naming::update_steps(view, dn, update)?;
-        if let Some(first) = steps.first_mut() {
-            first.conditions.extend_from_slice(itself);
-        }
-        match self.carry_out(view, steps).await {
-            // slapd's `unique` overlay holds an assertion against the entry below which it
-            // searches, too, and that one has another id: then the id is looked at beforehand.
-            Err(error)
-                if error.kind == CauseKind::Refused
-                    && (error.code == 412 || error.code == 122)
-                    && !itself.is_empty()
-                    && !self.at(view, dn, &all_of(itself)).await?.is_empty() =>
-            {
-                let (_, steps) = naming::update_steps(view, dn, update)?;
-                self.carry_out(view, steps).await
-            }
-            result => result,
-        }
-    }
-
     /// The entry that goes by exactly this id now.
-    async fn itself(
+    pub(super) async fn itself(
         &self,
         view: &View<'_>,
         class: &str,
@@ -292,34 +239,8 @@ impl Ldap {
         Ok(found.filter(|now| now.id == before.id))
     }
 
-    async fn delete_entry(
-        &self,
-        view: &View<'_>,
-        class: &str,
-        before: &TargetObject,
-    ) -> Result<(), Error> {
-        let Some(dn) = self.dn(view, class, before).await? else {
-            return Ok(());
-        };
-        if !view.server.asserts() && !self.is_as_read(view, class, before).await? {
-            return Ok(());
-        }
-        let mut conditions = view.is_itself(before)?;
-        conditions.extend(view.as_read(before));
-        let step = Step::last(Request::Delete { dn: dn.clone() }, conditions);
-        match self.carry_out(view, vec![step]).await {
-            Ok(_) => Ok(()),
-            Err(error) if is_elsewhere(&error) => match self.itself(view, class, before).await {
-                Ok(None) => Ok(()),
-                Ok(Some(now)) if is_moved(&now, &dn) => Err(moved()),
-                Ok(Some(_)) | Err(_) => Err(error),
-            },
-            Err(error) => Err(error),
-        }
-    }
-
     /// Where an object was read, or is now where that is not known.
-    async fn dn(
+    pub(super) async fn dn(
         &self,
         view: &View<'_>,
         class: &str,
@@ -331,26 +252,6 @@ impl Ldap {
         let found = self.find(view, class, &object.id).await?;
         let dn = found.and_then(|mut found| found.attributes.shift_remove(DN));
         Ok(dn.and_then(|dn| dn.as_str().map(str::to_owned)))
-    }
-
-    /// Whether an entry is there, as it was read: for servers that cannot be told to look
-    /// themselves. What is never read is no part of it.
-    async fn is_as_read(
-        &self,
-        view: &View<'_>,
-        class: &str,
-        before: &TargetObject,
-    ) -> Result<bool, Error> {
-        let Some(now) = self.itself(view, class, before).await? else {
-            return Ok(false);
-        };
-        let mut read = before.attributes.clone();
-        read.retain(|name, _| !view.class.is_write_only(name));
-        if Difference::between(&now.attributes, &read).is_empty() {
-            Ok(true)
-        } else {
-            Err(other())
-        }
     }
 
     /// An entry with a note of each attribute that it holds and nobody may read: null stands for a
@@ -428,6 +329,8 @@ impl Connector for Ldap {
         class.map_or_else(Particulars::default, |class| Particulars {
             assigns_ids: !class.is_id_the_name(),
             write_only: class.write_only.clone(),
+            sets: class.sets(),
+            revives: false,
         })
     }
 
@@ -441,8 +344,15 @@ impl Connector for Ldap {
             TargetWrite::Delete { before } => Ok(TargetWrite::Delete {
                 before: self.with_unread(&view, before).await?,
             }),
-            write => naming::refined(&view, write),
+            write => {
+                let write = naming::refined(&view, write)?;
+                memberships::known(&self.pool, &view, write).await
+            }
         }
+    }
+
+    fn tells_answers(&self) -> bool {
+        true
     }
 
     async fn test(&self) -> Result<(), Error> {
@@ -511,6 +421,7 @@ impl Connector for Ldap {
             }
         }
         found.retain(|object| ids.contains(&object.id));
+        memberships::show_all(&self.pool, &view, &mut found).await?;
         Ok(Some(found))
     }
 
@@ -525,16 +436,7 @@ impl Connector for Ldap {
             class: settings,
             server: &server,
         };
-        let (dn, naming) = naming::new_name(&view, id, object)?;
-        let attributes = view.entry(object, &naming)?;
-        let request = Request::Add {
-            dn: dn.clone(),
-            attributes,
-        };
-        let told = self
-            .carry_out(&view, vec![Step::last(request, Vec::new())])
-            .await?;
-        self.written(&view, class, &dn, told).await
+        self.create_entry(&view, class, (id, object)).await
     }
 
     async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error> {
@@ -552,7 +454,7 @@ impl Connector for Ldap {
             class: settings,
             server: &server,
         };
-        changes::changes(&self.pool, &view, since).await
+        changes::changes(&self.pool, &self.known, &view, (class, since)).await
     }
 
     async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {
@@ -565,7 +467,7 @@ impl Connector for Ldap {
     }
 }
 
-fn as_written(object: TargetObject) -> Written {
+pub(super) fn as_written(object: TargetObject) -> Written {
     Written {
         id: object.id,
         version: object.version,

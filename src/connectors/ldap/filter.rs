@@ -93,6 +93,7 @@ fn attribute<'a>(view: &'a View<'_>, field: &'a Pointer) -> Option<&'a str> {
     match field.tokens() {
         [name] if name == ID => Some(&view.class.id_attribute),
         [name] if name == super::wire::DN => None,
+        [name] if view.class.is_memberships(name) => None,
         [name] => Some(name.as_str()).filter(|name| is_attribute(name)),
         _ => None,
     }

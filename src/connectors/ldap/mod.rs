@@ -6,15 +6,18 @@
 //! other: to change it is to move the entry. What changes is sent value by value, so that a write
 //! happens only if those values still are what was read; single values and deletes are guarded by
 //! the assertion control (RFC 4528) besides, where the server has it. Passwords are written and
-//! never read.
+//! never read. The groups of an account may be an attribute of it (`memberships`).
 mod changes;
 mod connector;
 mod dn;
 mod entries;
 mod failure;
 mod filter;
+mod memberships;
 mod naming;
 mod pages;
+mod range;
+mod refresh;
 mod schema;
 mod server;
 mod session;
@@ -22,6 +25,7 @@ mod settings;
 mod steps;
 mod tls;
 mod wire;
+mod write;
 
 pub use connector::Ldap;
 pub use settings::*;

@@ -253,6 +253,8 @@ impl Renaming {
                 forget_old: !self.held_before,
             }),
             conditions,
+            otherwise: None,
+            done: None,
         }
     }
 }

@@ -2,11 +2,13 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use ldap3::controls::PagedResults;
 
 use super::{
+    memberships,
     session::{Lease, Pool},
     wire::View,
 };
@@ -30,10 +32,11 @@ struct Search {
     cookie: Option<Vec<u8>>,
 }
 
-/// Searches that wait for their next page.
-#[derive(Debug, Default)]
+/// Searches that wait for their next page, each for so long at most.
+#[derive(Debug)]
 pub struct Searches {
-    open: Mutex<Open>,
+    open: Arc<Mutex<Open>>,
+    patience: Duration,
 }
 
 #[derive(Default)]
@@ -116,7 +119,8 @@ impl Search {
             }
         };
         for entry in &found.entries {
-            let object = view.object(entry)?;
+            let mut object = view.object(entry)?;
+            memberships::show(&mut self.lease, view, &mut object).await?;
             if query.filter.matches(&object.to_object()) {
                 self.waiting.push_back(object);
             }
@@ -137,6 +141,15 @@ impl Search {
 }
 
 impl Searches {
+    /// None yet. Who does not come for a page for as long as this finds its place anew.
+    #[must_use]
+    pub fn new(patience: Duration) -> Self {
+        Self {
+            open: Arc::default(),
+            patience,
+        }
+    }
+
     /// The page after `query.cursor`, of what an LDAP filter finds.
     ///
     /// # Errors
@@ -201,6 +214,16 @@ impl Searches {
         if open.searches.len() > OPEN {
             open.searches.pop_front();
         }
+        drop(open);
+        let (all, patience) = (Arc::downgrade(&self.open), self.patience);
+        // A listing that nobody goes on with gives its connection back.
+        tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            if let Some(all) = all.upgrade() {
+                let mut open = all.lock().unwrap_or_else(PoisonError::into_inner);
+                open.searches.retain(|(own, _)| *own != number);
+            }
+        });
         number
     }
 }

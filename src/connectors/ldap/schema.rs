@@ -62,6 +62,8 @@ impl Schema {
             .iter()
             .filter_map(|definition| Some(definition.superior.as_ref()?.to_lowercase()))
             .collect();
+        // Active Directory names no matching rules at all, and has them all the same.
+        let tells_rules = definitions.iter().any(|definition| definition.equality);
         let mut by_name = BTreeMap::new();
         for (index, definition) in definitions.iter().enumerate() {
             for name in &definition.names {
@@ -73,6 +75,7 @@ impl Schema {
             .filter_map(|(name, index)| {
                 let mut attribute = attribute(*index, &definitions, &by_name)?;
                 let mut names = definitions.get(*index)?.names.iter();
+                attribute.has_equality |= !tells_rules && attribute.syntax != Syntax::Binary;
                 attribute.has_kinds = names.any(|own| superiors.contains(&own.to_lowercase()));
                 Some((name.clone(), attribute))
             })
@@ -246,5 +249,23 @@ mod tests {
         assert!(schema.has_class("PERSON") && schema.has_class("2.5.6.6"));
         assert!(!schema.has_class("ghost"));
         assert!(!Schema::default().is_known());
+    }
+
+    #[test]
+    fn where_no_rule_is_told_what_is_no_bytes_can_be_compared() {
+        let types = [
+            "( 1.2.840.113556.1.4.221 NAME 'sAMAccountName' SYNTAX '1.3.6.1.4.1.1466.115.121.1.15' SINGLE-VALUE )",
+            "( 2.5.4.31 NAME 'member' SYNTAX '1.3.6.1.4.1.1466.115.121.1.12' )",
+            "( 2.5.4.35 NAME 'userPassword' SYNTAX '1.3.6.1.4.1.1466.115.121.1.40' )",
+        ]
+        .map(str::to_owned);
+        let schema = Schema::parse(&types, &[]);
+        for (name, can) in [
+            ("sAMAccountName", true),
+            ("member", true),
+            ("userPassword", false),
+        ] {
+            assert_eq!(schema.attribute(name).unwrap().has_equality, can, "{name}");
+        }
     }
 }

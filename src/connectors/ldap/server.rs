@@ -120,6 +120,19 @@ impl Server {
                 return unknown("object class", word, "objectClasses");
             }
         }
+        if let Some(groups) = &class.memberships {
+            if schema.attribute(&groups.attribute).is_none() {
+                return unknown("attribute", &groups.attribute, "memberships.attribute");
+            }
+            if schema.attribute(&groups.name).is_some() {
+                let message = format!(
+                    "object class `{name}`: `{}` is an attribute of the directory: choose another \
+                     name for the groups of an account (`memberships.as`)",
+                    groups.name
+                );
+                return Err(Error::refused(17, message));
+            }
+        }
         let words = [
             ("rdnAttribute", &class.rdn_attribute),
             ("idAttribute", &class.id_attribute),

@@ -17,10 +17,11 @@ use tokio::{
 
 use super::{
     failure::{Stage, answered, broken},
+    range::Piece,
     settings::Settings,
     tls,
 };
-use crate::connectors::Error;
+use crate::connectors::{Error, signs};
 
 /// How many connections there are at most.
 const CONNECTIONS: usize = 16;
@@ -213,6 +214,11 @@ impl Pool {
         found
     }
 
+    /// Where the server is, for messages.
+    pub fn place(&self) -> String {
+        self.settings.place()
+    }
+
     /// Closes every connection that is not in use.
     pub fn forget(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -235,6 +241,7 @@ impl Pool {
             .simple_bind(dn, password.expose())
             .await
             .map_err(|error| broken(error, Stage::Harmless, &place))?;
+        signs::answered();
         match result.rc {
             0 => Ok(connection),
             49 => {
@@ -290,6 +297,7 @@ impl Pool {
     fn unopened(&self, error: LdapError) -> Error {
         let place = self.settings.place();
         if let LdapError::LdapResult { result } = &error {
+            signs::answered();
             let said = answered(result, Stage::Harmless).message;
             let message = format!("{place} does not offer StartTLS (`startTls`): {said}");
             return Error::refused(result.rc, message);
@@ -364,7 +372,60 @@ impl Lease {
             .await
     }
 
+    /// A search, with all the values of every entry that it finds.
     async fn request(
+        &mut self,
+        base: &str,
+        scope: Scope,
+        filter: &str,
+        attributes: &[&str],
+        page: Option<PagedResults>,
+    ) -> Result<Found, Error> {
+        let mut found = self.ask(base, scope, filter, attributes, page).await?;
+        for entry in &mut found.entries {
+            while let Some(piece) = Piece::of(entry) {
+                self.complete(entry, piece).await?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Fetches the values that a server left out behind a piece of them.
+    async fn complete(&mut self, entry: &mut Entry, first: Piece) -> Result<(), Error> {
+        let broken_off = |name: &str| {
+            let message = format!("the server gives no whole `{name}` of {}", entry.dn);
+            Error::unavailable(80, message)
+        };
+        let mut values = Vec::new();
+        let (name, mut next) = (first.name.clone(), first.next);
+        values.extend(
+            entry
+                .attributes
+                .get(&first.shown)
+                .cloned()
+                .unwrap_or_default(),
+        );
+        while let Some(from) = next {
+            let asked = first.from(from);
+            let found = self
+                .ask(&entry.dn, Scope::Base, "(objectClass=*)", &[&asked], None)
+                .await?;
+            signs::further();
+            let more = found.entries.into_iter().next();
+            let mut more = more.ok_or_else(|| broken_off(&name))?;
+            let piece = Piece::of(&more).ok_or_else(|| broken_off(&name))?;
+            if piece.next.is_some_and(|next| next <= from) {
+                return Err(broken_off(&name));
+            }
+            values.extend(more.attributes.remove(&piece.shown).unwrap_or_default());
+            next = piece.next;
+        }
+        entry.attributes.remove(&first.shown);
+        entry.attributes.entry(name).or_default().extend(values);
+        Ok(())
+    }
+
+    async fn ask(
         &mut self,
         base: &str,
         scope: Scope,
@@ -393,6 +454,7 @@ impl Lease {
                 .push(Entry::new(SearchEntry::construct(entry)));
         }
         let result = stream.finish().await;
+        signs::answered();
         match result.rc {
             0 => {}
             // The one entry that was asked for is not there.
@@ -413,6 +475,9 @@ impl Lease {
     /// # Errors
     /// *Unknown* where the connection is lost in between.
     pub fn outcome(&self, outcome: Result<LdapResult, LdapError>) -> Result<LdapResult, Error> {
+        if matches!(outcome, Ok(_) | Err(LdapError::LdapResult { .. })) {
+            signs::answered();
+        }
         outcome.map_err(|error| broken(error, Stage::Write, &self.place))
     }
 }

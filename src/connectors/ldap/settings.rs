@@ -14,6 +14,9 @@ use crate::connectors::settings::{Problem, Secret, class_name_problems};
 /// Attributes that hold passwords everywhere.
 const PASSWORDS: [&str; 2] = ["userPassword", "unicodePwd"];
 
+/// Attributes that hold the members of groups.
+const MEMBERS: [&str; 3] = ["member", "uniqueMember", "memberUid"];
+
 /// Attributes that are lists by their nature, however many values they hold.
 const LISTS: [&str; 5] = [
     "objectClass",
@@ -79,6 +82,41 @@ pub struct RawClass {
     operational: Vec<String>,
     /// The member of a group that has none, where its object class asks for one: it never shows.
     empty_member: Option<String>,
+    /// The groups that an account is in, as an attribute of the account: they are read from the
+    /// groups and written to them.
+    memberships: Option<RawMemberships>,
+}
+
+/// The groups of an account as written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct RawMemberships {
+    /// The attribute of the account that lists the distinguished names of its groups.
+    #[serde(rename = "as", default = "default_groups")]
+    name: String,
+    /// The DN of the entry below which the groups are.
+    base_dn: String,
+    /// The attribute of a group that holds the distinguished names of its members.
+    #[serde(default = "default_member")]
+    attribute: String,
+    /// Which entries are groups, as an LDAP filter (RFC 4515).
+    #[serde(default = "default_group_filter")]
+    filter: String,
+    /// The member of a group that has none, where its object class asks for one.
+    empty_member: Option<String>,
+}
+
+fn default_groups() -> String {
+    "groups".to_owned()
+}
+
+fn default_member() -> String {
+    "member".to_owned()
+}
+
+fn default_group_filter() -> String {
+    "(objectClass=groupOfNames)".to_owned()
 }
 
 /// A directory as it is used.
@@ -115,8 +153,25 @@ pub struct Class {
     pub empty_member: Option<String>,
     /// Attributes that are written and never read.
     pub write_only: Vec<String>,
+    /// The groups that an account is in.
+    pub memberships: Option<Memberships>,
     lists: Vec<String>,
     binary: Vec<String>,
+}
+
+/// The groups of an account as they are used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memberships {
+    /// The attribute of the account that lists them.
+    pub name: String,
+    /// The DN at the top.
+    pub base: String,
+    /// The attribute of a group that holds its members.
+    pub attribute: String,
+    /// Which entries are groups (RFC 4515).
+    pub filter: String,
+    /// The member of a group without members.
+    pub empty: Option<String>,
 }
 
 fn default_id_attribute() -> String {
@@ -211,6 +266,24 @@ impl Class {
         names(&self.lists, attribute)
     }
 
+    /// The attributes whose values come and go one by one.
+    #[must_use]
+    pub fn sets(&self) -> Vec<String> {
+        let groups = self.memberships.iter().map(|groups| groups.name.clone());
+        MEMBERS
+            .map(str::to_owned)
+            .into_iter()
+            .chain(groups)
+            .collect()
+    }
+
+    /// Whether an attribute is none of the entry, but lists the groups that hold it.
+    #[must_use]
+    pub fn is_memberships(&self, attribute: &str) -> bool {
+        let groups = self.memberships.as_ref();
+        groups.is_some_and(|groups| groups.name.eq_ignore_ascii_case(attribute))
+    }
+
     /// Whether the settings say that an attribute's values are no text.
     #[must_use]
     pub fn is_binary(&self, attribute: &str) -> bool {
@@ -262,8 +335,18 @@ impl From<RawClass> for Class {
             operational: raw.operational,
             empty_member: raw.empty_member,
             write_only: [own(&PASSWORDS), raw.write_only].concat(),
-            lists: [own(&LISTS), raw.multi_valued].concat(),
+            lists: {
+                let groups = raw.memberships.iter().map(|groups| groups.name.clone());
+                [own(&LISTS), raw.multi_valued, groups.collect()].concat()
+            },
             binary: raw.binary,
+            memberships: raw.memberships.map(|raw| Memberships {
+                name: raw.name,
+                base: raw.base_dn,
+                attribute: raw.attribute,
+                filter: raw.filter,
+                empty: raw.empty_member,
+            }),
         }
     }
 }
@@ -336,6 +419,26 @@ fn class_problems(name: &str, class: &RawClass) -> Vec<Problem> {
     check(all_named(&class.binary), "binary", attribute);
     check(all_named(&class.write_only), "writeOnly", attribute);
     check(all_named(&class.operational), "operational", attribute);
+    if let Some(groups) = &class.memberships {
+        let is_group =
+            groups.filter.starts_with('(') && ldap3::parse_filter(&groups.filter).is_ok();
+        check(
+            Dn::parse(&groups.base_dn).is_some(),
+            "memberships/baseDn",
+            dn,
+        );
+        let member = groups.empty_member.as_deref();
+        let is_dn = member.is_none_or(|dn| Dn::parse(dn).is_some());
+        check(is_dn, "memberships/emptyMember", dn);
+        check(is_attribute(&groups.name), "memberships/as", attribute);
+        check(
+            is_attribute(&groups.attribute),
+            "memberships/attribute",
+            attribute,
+        );
+        let message = "expected an LDAP filter such as (objectClass=groupOfNames)";
+        check(is_group, "memberships/filter", message);
+    }
     let filter = class.filter.as_deref();
     let is_filter = |text: &str| text.starts_with('(') && ldap3::parse_filter(text).is_ok();
     check(
@@ -374,125 +477,5 @@ fn is_name(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn validate(changes: Value) -> Result<Settings, Vec<Problem>> {
-        let mut value = json!({"url": "ldap://dir.example", "objects": {"account": {
-            "baseDn": "ou=people,dc=example,dc=com", "objectClasses": ["inetOrgPerson", "x"],
-            "rdnAttribute": "uid"}}});
-        for (pointer, change) in changes.as_object().unwrap() {
-            let (parent, key) = pointer.rsplit_once('/').unwrap();
-            value.pointer_mut(parent).unwrap()[key] = change.clone();
-        }
-        Settings::validate(
-            serde_json::from_value(value).unwrap(),
-            Path::new("/project"),
-        )
-    }
-
-    #[test]
-    fn every_problem_of_a_directory_is_reported_at_its_place() {
-        for (changes, place) in [
-            (json!({"/url": "http://dir.example"}), "/url"),
-            (json!({"/url": "ldap://dir.example/dc=x"}), "/url"),
-            (json!({"/url": "ldaps://[::1]"}), "/url"),
-            (
-                json!({"/url": "ldaps://dir.example", "/startTls": true}),
-                "/startTls",
-            ),
-            (
-                json!({"/url": "ldaps://dir.example", "/caFile": "no.pem"}),
-                "/caFile",
-            ),
-            (json!({"/caFile": "/etc/hosts"}), "/caFile"),
-            (json!({"/bindDn": "cn=x"}), "/bindPassword"),
-            (
-                json!({"/bindDn": "cn=x", "/bindPassword": ""}),
-                "/bindPassword",
-            ),
-            (json!({"/bindPassword": "x"}), "/bindDn"),
-            (
-                json!({"/objects/account/baseDn": "people"}),
-                "/objects/account/baseDn",
-            ),
-            (
-                json!({"/objects/account/rdnAttribute": ""}),
-                "/objects/account/rdnAttribute",
-            ),
-            (
-                json!({"/objects/account/filter": "uid=*"}),
-                "/objects/account/filter",
-            ),
-            (
-                json!({"/objects/account/filter": "(uid=*"}),
-                "/objects/account/filter",
-            ),
-            (
-                json!({"/objects/account/binary": ["a b"]}),
-                "/objects/account/binary",
-            ),
-            (
-                json!({"/objects/account/operational": ["mail_address"]}),
-                "/objects/account/operational",
-            ),
-            (
-                json!({"/objects/account/emptyMember": "x"}),
-                "/objects/account/emptyMember",
-            ),
-        ] {
-            let problems = validate(changes.clone()).unwrap_err();
-            let is_told = problems.iter().any(|problem| problem.pointer == place);
-            assert!(is_told, "{changes}: {problems:?}");
-        }
-    }
-
-    #[test]
-    fn whatever_names_an_attribute_can_stand_in_a_filter() {
-        for (name, is_one) in [
-            ("mail", true),
-            ("x-1", true),
-            ("cn;lang-de;x-y", true),
-            ("2.5.4.3", true),
-            ("2.5.4.03", false),
-            ("2..5", false),
-            ("", false),
-            ("-x", false),
-            ("1a", false),
-            ("cn;", false),
-            ("mail_address", false),
-            ("given name", false),
-            ("größe", false),
-            ("cn;x=*))(employeeNumber=7*)(!(cn;y", false),
-        ] {
-            assert_eq!(is_attribute(name), is_one, "{name}");
-            let filter = format!("(&({name}=a))");
-            assert!(!is_one || ldap3::parse_filter(filter).is_ok(), "{name}");
-        }
-    }
-
-    #[test]
-    fn what_is_left_out_is_what_directories_have() {
-        let settings = validate(json!({})).unwrap();
-        let class = &settings.classes["account"];
-        assert_eq!(
-            class.filter,
-            "(&(objectClass=inetOrgPerson)(objectClass=x))"
-        );
-        assert_eq!(class.id_attribute, "entryUUID");
-        assert!(class.is_write_only("USERPASSWORD") && class.is_list("memberof"));
-        assert!(!class.is_id_the_name());
-        assert_eq!(settings.place(), "dir.example:389");
-    }
-
-    #[test]
-    fn a_password_in_the_clear_is_a_caution() {
-        let bound = json!({"/bindDn": "cn=x", "/bindPassword": "y"});
-        assert_eq!(validate(bound).unwrap().cautions().len(), 1);
-        assert!(validate(json!({})).unwrap().cautions().is_empty());
-        let encrypted = json!({"/bindDn": "cn=x", "/bindPassword": "y", "/startTls": true});
-        assert!(validate(encrypted).unwrap().cautions().is_empty());
-    }
-}
+#[path = "tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 use std::collections::HashSet;
 
 use ldap3::{
-    LdapResult, Mod, SearchEntry,
+    LdapResult, Mod, Scope, SearchEntry,
     controls::{
         Assertion, Control, ControlType, MakeCritical as _, PostRead, RawControl, ReadEntryResp,
     },
@@ -10,11 +10,15 @@ use ldap3::{
 
 use super::{
     failure::{PASSWORD_POLICY, Stage, answered, is_stale},
+    range::Piece,
     server::Server,
     session::{Entry, Lease},
     wire::ENTRY_DN,
 };
-use crate::{connectors::Error, model::CauseKind};
+use crate::{
+    connectors::{Error, signs},
+    model::CauseKind,
+};
 
 /// One request.
 #[derive(Debug)]
@@ -60,6 +64,23 @@ pub struct Step {
     pub undo: Option<Request>,
     /// What must hold of the entry (RFC 4515); all of it.
     pub conditions: Vec<String>,
+    /// What is sent instead where the server refuses the request for what the entry holds, and what
+    /// takes that back.
+    pub otherwise: Option<(Request, Request)>,
+    /// Where the entry meets this filter after a refusal, somebody has done it already.
+    pub done: Option<String>,
+}
+
+impl Request {
+    /// Where it goes.
+    fn dn(&self) -> &str {
+        match self {
+            Self::Add { dn, .. }
+            | Self::Modify { dn, .. }
+            | Self::Rename { dn, .. }
+            | Self::Delete { dn } => dn,
+        }
+    }
 }
 
 impl Step {
@@ -70,6 +91,8 @@ impl Step {
             request,
             undo: None,
             conditions,
+            otherwise: None,
+            done: None,
         }
     }
 }
@@ -88,14 +111,53 @@ pub async fn carry_out(
     let mut undos = Vec::new();
     let mut entry = None;
     for step in steps {
-        match send(lease, server, wanted, step.request, &step.conditions).await {
-            Ok(found) => entry = found,
+        match one(lease, server, wanted, step).await {
+            Ok((found, undo)) => {
+                entry = found;
+                undos.extend(undo);
+            }
             Err(error) if undos.is_empty() => return Err(error),
             Err(error) => return Err(taken_back(lease, server, undos, error).await),
         }
-        undos.extend(step.undo);
+        signs::further();
     }
     Ok(entry)
+}
+
+/// Carries one step out; gives what the entry holds then, and what takes it back.
+async fn one(
+    lease: &mut Lease,
+    server: &Server,
+    wanted: &[&str],
+    step: Step,
+) -> Result<(Option<Entry>, Option<Request>), Error> {
+    let place = step.request.dn().to_owned();
+    let sent = send(lease, server, wanted, step.request, &step.conditions).await;
+    let error = match (sent, step.otherwise) {
+        (Ok(found), _) => return Ok((found, step.undo)),
+        (Err(error), Some((request, undo))) if is_of_the_entry(&error) => {
+            match send(lease, server, wanted, request, &step.conditions).await {
+                Ok(found) => return Ok((found, Some(undo))),
+                // The first refusal is the one that matters where both say the same.
+                Err(other) if is_of_the_entry(&other) => error,
+                Err(other) => return Err(other),
+            }
+        }
+        (Err(error), _) => error,
+    };
+    if let Some(filter) = step.done.filter(|_| is_of_the_entry(&error)) {
+        let found = lease.search(&place, Scope::Base, &filter, &["1.1"]).await;
+        if found.is_ok_and(|found| !found.is_empty()) {
+            return Ok((None, None));
+        }
+    }
+    Err(error)
+}
+
+/// Whether a refusal is about what the entry holds: a value that is there or is not, or one that its
+/// object class asks for (objectClassViolation).
+fn is_of_the_entry(error: &Error) -> bool {
+    error.kind == CauseKind::Refused && (error.code == 412 || error.code == 65)
 }
 
 /// The error of a step after those before it were taken back: the same where that succeeded.
@@ -210,5 +272,6 @@ fn after(result: &LdapResult) -> Option<Entry> {
         bin_attrs: read.bin_attrs,
     });
     entry.dn = entry.texts(ENTRY_DN).into_iter().next()?;
-    Some(entry)
+    // What comes in pieces is read as a whole.
+    Some(entry).filter(|entry| Piece::of(entry).is_none())
 }

@@ -239,7 +239,7 @@ impl View<'_> {
     ) -> Result<Vec<NewAttribute>, Error> {
         let mut all: BTreeMap<String, (String, Values)> = BTreeMap::new();
         for (name, value) in object {
-            if name == DN || !self.server.may_set(name) {
+            if name == DN || self.class.is_memberships(name) || !self.server.may_set(name) {
                 continue;
             }
             let values = self.values(name, value)?;
@@ -304,7 +304,8 @@ impl View<'_> {
         let difference = Difference::between(before, after);
         nameable(difference.attributes())?;
         let mut found = Modifications::default();
-        let writable = |name: &&str| *name != DN && self.server.may_set(name);
+        let is_own = |name: &str| name != DN && !self.class.is_memberships(name);
+        let writable = |name: &&str| is_own(name) && self.server.may_set(name);
         for name in difference.attributes().filter(writable) {
             let side = |object: &Object| {
                 let value = object.get(name).unwrap_or(&Value::Null);
@@ -367,7 +368,7 @@ impl View<'_> {
         let mut conditions = Vec::new();
         for (name, value) in &before.attributes {
             let can_ask = is_attribute(name) && self.server.can_name_values(self.class, name);
-            if name == DN || !can_ask {
+            if name == DN || self.class.is_memberships(name) || !can_ask {
                 continue;
             }
             let values = self.values(name, value).unwrap_or_default();

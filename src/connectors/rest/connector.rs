@@ -331,6 +331,10 @@ impl Connector for Rest {
         self.settings.classes.keys().cloned().collect()
     }
 
+    fn tells_answers(&self) -> bool {
+        true
+    }
+
     async fn test(&self) -> Result<(), Error> {
         for (name, class) in &self.settings.classes {
             self.test_class(name, class).await?;

@@ -27,6 +27,7 @@ use super::{
 use crate::connectors::{
     Error,
     http::{Answer, Call, Http, failure, is_addressable, segment},
+    signs,
 };
 
 /// The media type of SCIM (RFC 7644, section 8.1).
@@ -309,6 +310,7 @@ impl Scim {
                 other => other?,
             };
             found.extend(page.into_iter().filter_map(&pick));
+            signs::further();
             match next {
                 Some(next) => token = Some(next),
                 None => return Ok(found),

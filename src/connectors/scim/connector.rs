@@ -7,17 +7,19 @@ use serde_json::{Value, json};
 
 use super::{
     client::Scim,
-    dialect::Way,
+    delete::End,
+    dialect::{Removal, Way},
     groups::{Batches, Steps},
     known::Known,
     patch,
     settings::Class,
-    wire::{ACTIVE, Resource, Site, service_id},
+    wire::{ACTIVE, MEMBERS, Resource, Site, service_id},
 };
 use crate::{
     connectors::{
         Capabilities, Changes, Connector, Error, Page, Particulars, Query, Update, Written,
         http::{Answer, last_segment},
+        signs,
     },
     model::{Object, TargetObject, TargetWrite},
 };
@@ -139,7 +141,9 @@ impl Scim {
             let steps = Steps {
                 own: &own,
                 undo: None,
+                after: &object,
             };
+            signs::further();
             resource = self.fill(known, site, steps, resource, &object).await?;
         }
         let known_as = key.unwrap_or(&own);
@@ -147,7 +151,11 @@ impl Scim {
     }
 
     /// The value of the key that an object is created with.
-    fn key_for<'a>(&self, site: &Site<'_>, id: Option<&'a str>) -> Result<Option<&'a str>, Error> {
+    pub(super) fn key_for<'a>(
+        &self,
+        site: &Site<'_>,
+        id: Option<&'a str>,
+    ) -> Result<Option<&'a str>, Error> {
         match id {
             _ if site.class.uses_service_ids() => Ok(None),
             Some(id) if service_id(id).is_some() => Ok(None),
@@ -163,7 +171,7 @@ impl Scim {
 
     /// The resource that is there already. Services keep no two apart by `externalId`, so that a
     /// create that is repeated looks for what it made before.
-    async fn twin(
+    pub(super) async fn twin(
         &self,
         known: &Known,
         site: &Site<'_>,
@@ -268,6 +276,7 @@ impl Scim {
                 let steps = Steps {
                     own: &own,
                     undo: Some((&before, rename.map(|_| id))),
+                    after: &after,
                 };
                 self.patch_all(known, site, steps, batches, version).await
             }
@@ -283,6 +292,7 @@ impl Scim {
         let steps = Steps {
             own: &own,
             undo: Some((&before, rename.map(|_| id))),
+            after: &after,
         };
         let resource = self.verify(known, site, steps, resource, &after).await?;
         self.written(known, site, rename.unwrap_or(id), resource)
@@ -337,52 +347,6 @@ impl Scim {
             .write(Method::PATCH, &path, Some(&body), version)
             .await?;
         Ok(self.after_write(known, site, own, &answer).await)
-    }
-
-    // ---- delete
-
-    async fn delete_in(
-        &self,
-        known: &Known,
-        site: &Site<'_>,
-        before: &TargetObject,
-    ) -> Result<(), Error> {
-        let own = match self.own_id(known, site, &before.id).await {
-            Err(error) if error.code == 404 => return Ok(()),
-            own => own?,
-        };
-        let version = before.version.as_deref();
-        let result = match (site.deactivates(), known.way(site)) {
-            (false, _) => {
-                let path = Self::path_of(site, &own)?;
-                let answer = self.write(Method::DELETE, &path, None, version).await;
-                answer.map(drop)
-            }
-            (true, Way::Put) => {
-                let mut body = site.body(Some(&own), Some(&before.id), &before.attributes);
-                if let Some(body) = body.as_object_mut() {
-                    body.insert(ACTIVE.to_owned(), site.sent(&json!(false)));
-                }
-                self.put(known, site, &own, &body, version).await.map(drop)
-            }
-            (true, _) => {
-                let operation = patch::set(site, ACTIVE, &json!(false), false);
-                let patched = self.patch(known, site, &own, &[operation], version).await;
-                patched.map(drop)
-            }
-        };
-        let Err(error) = result else { return Ok(()) };
-        if !matches!(error.code.as_u64(), Some(404 | 410 | 412)) {
-            return Err(error);
-        }
-        // What is gone is deleted, whatever its version was. Another resource with its id is not.
-        self.forget(site, &before.id);
-        match self.locate(known, site, &before.id).await {
-            Ok(None) => Ok(()),
-            Ok(Some(found)) if site.deactivates() && !found.is_active => Ok(()),
-            _ if error.code == 412 => Err(error),
-            _ => Err(Error::refused(412, "another resource has this id by now")),
-        }
     }
 
     // ---- test
@@ -442,6 +406,8 @@ impl Connector for Scim {
         let class = self.settings.classes.get(class);
         class.map_or_else(Particulars::default, |class| Particulars {
             write_only: class.write_only.clone(),
+            sets: vec![MEMBERS.to_owned()],
+            revives: class.delete == Removal::Deactivate,
             ..Particulars::default()
         })
     }
@@ -525,7 +491,37 @@ impl Connector for Scim {
     async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {
         let (class, known) = (self.class(class)?, self.known().await?);
         let site = self.site(&known, class)?;
-        self.delete_in(&known, &site, before).await
+        let end = match site.deactivates() {
+            true => End::Deactivate(&before.attributes),
+            false => End::Remove,
+        };
+        self.end(&known, &site, before, end).await
+    }
+
+    async fn uncreate(
+        &self,
+        class: &str,
+        made: &TargetObject,
+        dormant: Option<&Object>,
+    ) -> Result<(), Error> {
+        let (class, known) = (self.class(class)?, self.known().await?);
+        let site = self.site(&known, class)?;
+        self.uncreate_in(&known, &site, made, dormant).await
+    }
+
+    async fn dormant(
+        &self,
+        class: &str,
+        id: Option<&str>,
+        object: &Object,
+    ) -> Result<Option<Object>, Error> {
+        let (class, known) = (self.class(class)?, self.known().await?);
+        let site = self.site(&known, class)?;
+        self.dormant_in(&known, &site, id, object).await
+    }
+
+    fn tells_answers(&self) -> bool {
+        true
     }
 
     async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {

@@ -13,8 +13,8 @@ use super::{
     wire::{MEMBERS, Resource, Site, members, service_id},
 };
 use crate::{
-    connectors::Error,
-    model::{CauseKind, Object},
+    connectors::{Error, signs},
+    model::{CauseKind, Difference, Object, object::same},
 };
 
 /// From how many unknown members on their whole class is listed instead of asking for each.
@@ -30,6 +30,8 @@ pub struct Steps<'a> {
     pub own: &'a str,
     /// What it was before, and its key where that changes; none where it is new.
     pub undo: Option<(&'a Object, Option<&'a str>)>,
+    /// What it shall be.
+    pub after: &'a Object,
 }
 
 impl Batches {
@@ -81,6 +83,43 @@ impl Batches {
     }
 }
 
+/// What a group holds with everything back that turned `before` into `after`.
+///
+/// # Errors
+/// Refused where an attribute holds neither, and members that were in neither: somebody else has
+/// written there.
+fn taken_back(
+    site: &Site<'_>,
+    before: &Object,
+    after: &Object,
+    held: &Object,
+) -> Result<Object, Error> {
+    let mut back = held.clone();
+    for name in Difference::between(before, after).attributes() {
+        let (old, new, now) = (before.get(name), after.get(name), held.get(name));
+        let is = |value: Option<&Value>| match (value, now) {
+            (Some(value), Some(now)) => same(value, now),
+            (value, now) => value.is_none() && now.is_none(),
+        };
+        let is_ours = if name == MEMBERS && site.shape.is_group() {
+            let (old, new, now) = (ids(site, before), ids(site, after), ids(site, held));
+            old.intersection(&new).all(|id| now.contains(id))
+                && now.iter().all(|id| old.contains(id) || new.contains(id))
+        } else {
+            is(old) || is(new)
+        };
+        if !is_ours {
+            let message = format!("somebody else has changed `{name}` meanwhile");
+            return Err(Error::refused(409, message));
+        }
+        match old {
+            Some(old) => back.insert(name.to_owned(), old.clone()),
+            None => back.shift_remove(name),
+        };
+    }
+    Ok(back)
+}
+
 fn ids(site: &Site<'_>, object: &Object) -> BTreeSet<String> {
     match object.get(MEMBERS) {
         Some(value) if site.shape.is_group() => members(value).into_iter().collect(),
@@ -89,8 +128,8 @@ fn ids(site: &Site<'_>, object: &Object) -> BTreeSet<String> {
 }
 
 impl Scim {
-    /// Sends the requests of a change one after the other. Where a later one fails, what the earlier
-    /// ones did is taken back, so that the failure may say that nothing happened.
+    /// Sends the requests of a change one after the other. Where a later one fails for certain, what
+    /// the earlier ones did is taken back, so that the failure may say that nothing happened.
     pub(super) async fn patch_all(
         &self,
         known: &Known,
@@ -99,7 +138,6 @@ impl Scim {
         batches: Batches,
         version: Option<&str>,
     ) -> Result<Option<Resource>, Error> {
-        let many = batches.0.len() > 1;
         let mut version = version.map(str::to_owned);
         let mut resource = None;
         for (index, batch) in batches.0.iter().enumerate() {
@@ -108,14 +146,11 @@ impl Scim {
                 .await;
             match sent {
                 Ok(now) => {
+                    signs::further();
                     version = now.as_ref().and_then(|now| now.version.clone());
                     resource = now;
                 }
-                Err(error)
-                    if index > 0
-                        || steps.undo.is_none()
-                        || (many && error.kind == CauseKind::Unknown) =>
-                {
+                Err(error) if index > 0 || steps.undo.is_none() => {
                     return Err(self.take_back(known, site, steps, error).await);
                 }
                 Err(error) => return Err(error),
@@ -192,7 +227,9 @@ impl Scim {
         }
     }
 
-    /// Takes back what a failed change of several requests did, and says what is true then.
+    /// Takes back what a failed change of several requests did, and says what is true then. Where
+    /// nobody knows what the failed request did, or will still do, nothing is taken back here:
+    /// whoever asked looks at the group and goes on from what it holds.
     async fn take_back(
         &self,
         known: &Known,
@@ -200,14 +237,16 @@ impl Scim {
         steps: Steps<'_>,
         error: Error,
     ) -> Error {
+        if error.kind == CauseKind::Unknown {
+            return error;
+        }
         let taken = match steps.undo {
-            Some((before, key)) => self.restore(known, site, steps.own, before, key).await,
-            None => self.remove_made(site, steps.own).await,
+            Some((before, key)) => self.restore(known, site, steps, before, key).await,
+            None => self.remove_made(known, site, steps).await,
         };
-        match (taken, error.kind) {
-            (Ok(()), CauseKind::Refused) => error,
-            (Ok(()), _) => Error::unavailable(error.code, error.message).after(error.retry_after),
-            (Err(undo), _) => {
+        match taken {
+            Ok(()) => error,
+            Err(undo) => {
                 let message = format!(
                     "{}; some members were written, and could not be taken back: {}",
                     error.message, undo.message
@@ -217,37 +256,58 @@ impl Scim {
         }
     }
 
+    /// Puts back what the change wrote, and nothing where somebody else has written there since.
     async fn restore(
         &self,
         known: &Known,
         site: &Site<'_>,
-        own: &str,
+        steps: Steps<'_>,
         before: &Object,
         key: Option<&str>,
     ) -> Result<(), Error> {
+        let own = steps.own;
         let gone = || Error::unknown(404, "it is gone");
         let now = self.get(known, site, own).await?.ok_or_else(gone)?;
+        let held = site.normal(&now.attributes);
+        let back = taken_back(site, before, steps.after, &held)?;
         let mut version = now.version.clone();
         if known.way(site) == Way::Put {
             let key = key.or(now.key.as_deref());
-            let body = site.body(Some(own), key, before);
+            let body = site.body(Some(own), key, &back);
             return self
                 .put(known, site, own, &body, version.as_deref())
                 .await
                 .map(drop);
         }
         let key = key.filter(|key| now.key.as_deref() != Some(*key));
-        let batches = Batches::between(site, &site.normal(&now.attributes), before, key);
+        let batches = Batches::between(site, &held, &back, key);
         for batch in &batches.0 {
             let sent = self.patch(known, site, own, batch, version.as_deref());
             version = sent.await?.and_then(|now| now.version);
+            signs::further();
         }
         Ok(())
     }
 
-    async fn remove_made(&self, site: &Site<'_>, own: &str) -> Result<(), Error> {
-        let path = Self::path_of(site, own)?;
-        let deleted = self.write(Method::DELETE, &path, None, None).await;
+    /// Removes a group that a create made, unless somebody else has written to it since.
+    async fn remove_made(
+        &self,
+        known: &Known,
+        site: &Site<'_>,
+        steps: Steps<'_>,
+    ) -> Result<(), Error> {
+        let Some(now) = self.get(known, site, steps.own).await? else {
+            return Ok(());
+        };
+        taken_back(
+            site,
+            &Object::new(),
+            steps.after,
+            &site.normal(&now.attributes),
+        )?;
+        let path = Self::path_of(site, steps.own)?;
+        let version = now.version.as_deref();
+        let deleted = self.write(Method::DELETE, &path, None, version).await;
         deleted.map(drop)
     }
 

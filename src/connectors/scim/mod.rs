@@ -15,6 +15,7 @@
 mod changes;
 mod client;
 mod connector;
+mod delete;
 mod dialect;
 mod discovery;
 mod filter;

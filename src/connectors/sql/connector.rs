@@ -1,7 +1,7 @@
 //! The calls to a database.
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, RwLock},
     time::Duration,
 };
 
@@ -9,12 +9,11 @@ use async_trait::async_trait;
 
 use super::{
     columns::{Cell, Table},
-    describe::describe,
     explain::explain,
-    failure::{Stage, is_stale},
+    failure::Stage,
     filter,
     session::{Commits, Lease, Pool},
-    settings::{Dialect, Settings},
+    settings::{Class, Dialect, Settings},
     wire::{self, Statement},
 };
 use crate::{
@@ -31,11 +30,11 @@ const BATCH: usize = 500;
 /// Tables of one database.
 #[derive(Debug)]
 pub struct Sql {
-    settings: Settings,
+    pub(super) settings: Settings,
     /// Tables as the database described them, by object class.
-    tables: RwLock<BTreeMap<String, Arc<Table>>>,
-    reads: Arc<Pool>,
-    writes: Arc<Pool>,
+    pub(super) tables: RwLock<BTreeMap<String, Arc<Table>>>,
+    pub(super) reads: Arc<Pool>,
+    pub(super) writes: Arc<Pool>,
 }
 
 impl Sql {
@@ -59,47 +58,6 @@ impl Sql {
         })
     }
 
-    /// The class' table; the database is asked once, and again after [`Sql::forget`].
-    async fn table(&self, class: &str) -> Result<Arc<Table>, Error> {
-        let known = self
-            .tables
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(class)
-            .cloned();
-        if let Some(table) = known {
-            return Ok(table);
-        }
-        let settings =
-            self.settings.classes.get(class).ok_or_else(|| {
-                Error::refused(404, format!("there is no object class `{class}`"))
-            })?;
-        let mut lease = self.reads.lease().await?;
-        let table = describe(&mut lease, self.settings.dialect, settings).await?;
-        lease.give_back();
-        let table = Arc::new(table);
-        self.tables
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(class.to_owned(), Arc::clone(&table));
-        Ok(table)
-    }
-
-    /// Whether an error comes from a table that is no longer what it was; what is known about it
-    /// is then forgotten. Nothing has happened, so the call may be made once more.
-    fn forget(&self, class: &str, error: &Error) -> bool {
-        let stale = is_stale(error);
-        if stale {
-            let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-            tables.remove(class);
-            drop(tables);
-            // Prepared statements remember the old table too.
-            self.reads.forget();
-            self.writes.forget();
-        }
-        stale
-    }
-
     /// Reads rows. A connection that broke while it was unused says nothing about the server, so
     /// reading is tried again on a new one.
     pub(super) async fn fetch(&self, statement: &Statement) -> Result<Vec<Vec<Cell>>, Error> {
@@ -108,6 +66,7 @@ impl Sql {
         if !lease.is_usable() && !lease.is_fresh() {
             drop(lease);
             self.reads.forget();
+            self.writes.forget();
             lease = self.reads.lease().await?;
             answer = lease.run(statement, Stage::Open).await;
         }
@@ -261,17 +220,6 @@ impl Sql {
             Err(_) => changed_meanwhile(table, &before.id, None),
         }
     }
-
-    async fn test_class(&self, class: &str) -> Result<(), Error> {
-        self.tables
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(class);
-        let table = self.table(class).await?;
-        let mut statement = wire::select(&table);
-        statement.push(" WHERE 1 = 0");
-        self.fetch(&statement).await.map(drop)
-    }
 }
 
 #[async_trait]
@@ -280,16 +228,16 @@ impl Connector for Sql {
         Capabilities {
             precondition: true,
             recreate_with_id: true,
-            changes: self
-                .settings
-                .classes
-                .values()
-                .all(|class| class.change_column.is_some()),
+            changes: self.settings.classes.values().all(Class::tells_changes),
         }
     }
 
     fn classes(&self) -> Vec<String> {
         self.settings.classes.keys().cloned().collect()
+    }
+
+    fn tells_answers(&self) -> bool {
+        true
     }
 
     async fn test(&self) -> Result<(), Error> {
@@ -384,12 +332,7 @@ impl Connector for Sql {
 
     async fn changes(&self, class: &str, since: Option<&str>) -> Result<Changes, Error> {
         let table = self.table(class).await?;
-        let Some(settings) = self.settings.classes.get(class) else {
-            return Err(Error::refused(
-                404,
-                format!("there is no object class `{class}`"),
-            ));
-        };
+        let settings = self.class(class)?;
         match self.changes_of(class, settings, &table, since).await {
             Err(error) if self.forget(class, &error) => {
                 let table = self.table(class).await?;
@@ -447,7 +390,8 @@ pub(super) fn next_rows(
         }
     }
     let limit = count.saturating_add(1);
-    statement.push(&format!(" ORDER BY {key} LIMIT {limit}"));
+    let order = wire::key_order(table);
+    statement.push(&format!(" ORDER BY {order} LIMIT {limit}"));
     Ok(statement)
 }
 

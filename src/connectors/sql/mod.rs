@@ -14,6 +14,7 @@ mod filter;
 mod many;
 mod session;
 mod settings;
+mod tables;
 mod wire;
 
 pub use connector::Sql;

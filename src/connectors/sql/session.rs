@@ -29,7 +29,7 @@ use super::{
     settings::{Dialect, Settings},
     wire::Statement,
 };
-use crate::connectors::Error;
+use crate::connectors::{Error, signs};
 
 /// How long an unused connection is trusted without asking the server.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -159,11 +159,11 @@ impl Pool {
                 });
             }
         }
-        let connection = self
-            .target
-            .connect()
-            .await
-            .map_err(|error| classify(error, Stage::Connect))?;
+        let connected = self.target.connect().await;
+        if matches!(connected, Ok(_) | Err(sqlx::Error::Database(_))) {
+            signs::answered();
+        }
+        let connection = connected.map_err(|error| classify(error, Stage::Connect))?;
         Ok(Lease {
             pool: self,
             connection,
@@ -228,10 +228,14 @@ impl Lease<'_> {
         let result = self.connection.run(statement, &mut answer, &mut done).await;
         match result {
             Ok(()) => {
+                signs::answered();
                 self.is_usable = true;
                 Ok(answer)
             }
             Err(error) => {
+                if matches!(error, sqlx::Error::Database(_)) {
+                    signs::answered();
+                }
                 self.is_usable = is_survived(&error);
                 if !self.is_usable {
                     self.pool.forget();
@@ -257,6 +261,9 @@ impl Lease<'_> {
             Connection::Sqlite(connection) => connection.execute(text).await.map(drop),
         };
         self.is_usable = result.as_ref().err().is_none_or(is_survived);
+        if matches!(result, Ok(()) | Err(sqlx::Error::Database(_))) {
+            signs::answered();
+        }
         result.map_err(|error| classify(error, stage))
     }
 }

@@ -43,6 +43,23 @@ pub struct RawClass {
     #[serde(default = "default_overlap")]
     #[schemars(range(min = 0, max = 1_000_000_000))]
     overlap: f64,
+    /// The table that has a row for each change of this one, deletions too, written by triggers for
+    /// example. Beside `changeColumn` it may have rows for deletions only.
+    changes: Option<RawLog>,
+}
+
+/// A table of changes as written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct RawLog {
+    /// The table, or `SCHEMA.TABLE`.
+    table: String,
+    /// The column that holds the key of the row that changed.
+    key: String,
+    /// The column by which changes are in order: a number that only grows, or a time; no two rows
+    /// share it.
+    order: String,
 }
 
 fn default_overlap() -> f64 {
@@ -88,6 +105,19 @@ pub struct Class {
     pub deleted_column: Option<String>,
     /// How long after its time a change may become visible, in seconds, or how far a number may lag.
     pub overlap: f64,
+    /// The table that has a row for each change.
+    pub changes: Option<Log>,
+}
+
+/// A table of changes as it is used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// The table's name, after its schema's where that was given.
+    pub table: Vec<String>,
+    /// The column that holds the key of the row that changed.
+    pub key: String,
+    /// The column by which changes are in order.
+    pub order: String,
 }
 
 impl Settings {
@@ -122,6 +152,27 @@ impl Class {
         self.table.join(".")
     }
 
+    /// Whether the table tells what changed.
+    #[must_use]
+    pub fn tells_changes(&self) -> bool {
+        self.change_column.is_some() || self.changes.is_some()
+    }
+
+    /// The table of changes as a class of its own: its rows go by their place in the order.
+    #[must_use]
+    pub fn log(&self) -> Option<Self> {
+        let log = self.changes.as_ref()?;
+        Some(Self {
+            table: log.table.clone(),
+            key: log.order.clone(),
+            columns: Some(vec![log.key.clone()]),
+            change_column: Some(log.order.clone()),
+            deleted_column: None,
+            overlap: self.overlap,
+            changes: None,
+        })
+    }
+
     /// Whether Recant sees a column.
     #[must_use]
     pub fn sees(&self, column: &str) -> bool {
@@ -142,6 +193,11 @@ impl From<RawClass> for Class {
             change_column: raw.change_column,
             deleted_column: raw.deleted_column,
             overlap: raw.overlap,
+            changes: raw.changes.map(|log| Log {
+                table: log.table.split('.').map(str::to_owned).collect(),
+                key: log.key,
+                order: log.order,
+            }),
         }
     }
 }
@@ -152,6 +208,22 @@ fn class_problems(name: &str, class: &RawClass) -> Vec<Problem> {
     if class.table.split('.').any(bad) || class.table.split('.').count() > 2 {
         let message = "expected TABLE or SCHEMA.TABLE";
         problems.push(Problem::of_class(name, "table", message));
+    }
+    if let Some(log) = &class.changes {
+        if log.table.split('.').any(bad) || log.table.split('.').count() > 2 {
+            let message = "expected TABLE or SCHEMA.TABLE";
+            problems.push(Problem::of_class(name, "changes/table", message));
+        }
+        for (key, column) in [("changes/key", &log.key), ("changes/order", &log.order)] {
+            if bad(column) {
+                let message = "expected the name of a column of the table of changes";
+                problems.push(Problem::of_class(name, key, message));
+            }
+        }
+        if log.key == log.order {
+            let message = "expected another column than `key`: many changes may be of one row";
+            problems.push(Problem::of_class(name, "changes/order", message));
+        }
     }
     if bad(&class.key) {
         let message = "expected the name of the column that identifies a row";
@@ -279,7 +351,8 @@ mod tests {
     #[test]
     fn wrong_places_and_names_are_reported() {
         let problems = validate(json!({"url": "ftp://x/y", "objects": {
-            "a/b": {"table": "x.y.z", "key": ""}}}))
+            "a/b": {"table": "x.y.z", "key": "", "changes": {
+                "table": "", "key": "k", "order": "k"}}}}))
         .unwrap_err();
         let places: Vec<&str> = problems.iter().map(|it| it.pointer.as_str()).collect();
         assert_eq!(
@@ -287,6 +360,8 @@ mod tests {
             [
                 "/objects/a~1b",
                 "/objects/a~1b/table",
+                "/objects/a~1b/changes/table",
+                "/objects/a~1b/changes/order",
                 "/objects/a~1b/key",
                 "/url"
             ]

@@ -393,6 +393,27 @@ pub fn comparison(dialect: Dialect, column: &Column) -> (String, &'static str) {
     }
 }
 
+/// A column as rows are put in order by it. On PostgreSQL the plain name of a column would mean what
+/// is read of it, which is text, and the ninth row would come behind the tenth.
+pub fn ordering(table: &Table, column: &Column) -> String {
+    let (left, right) = comparison(table.dialect, column);
+    match table.dialect {
+        Dialect::Postgres if left == quoted(table.dialect, &column.name) => {
+            format!("{}.{left}", table.quoted)
+        }
+        _ => format!("{left}{right}"),
+    }
+}
+
+/// The key as rows are put in order by it.
+pub fn key_order(table: &Table) -> String {
+    let key = quoted(table.dialect, &table.key.name);
+    match table.dialect {
+        Dialect::Postgres => format!("{}.{key}", table.quoted),
+        Dialect::MySql | Dialect::Sqlite => key,
+    }
+}
+
 fn into_bytes(cell: Cell) -> Cell {
     match cell {
         Cell::Text(text) => Cell::Bytes(text.into_bytes()),

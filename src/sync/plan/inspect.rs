@@ -19,7 +19,7 @@ use crate::{
 use super::{
     super::{
         Engine,
-        calls::{cause, find, own_cause, read},
+        calls::{cause, find, own_cause, read, read_by_id},
         change::Context,
         fingerprint::{Fingerprint, fingerprint},
         hook::surroundings,
@@ -110,8 +110,21 @@ impl Engine {
         }
     }
 
-    /// An object as its system holds it; that of a managed type without `_rev`, which is its version.
+    /// The object with an id as its system holds it; that of a managed type without `_rev`, which is
+    /// its version.
     pub(in crate::sync) async fn take_down(
+        &self,
+        shelf: Shelf<'_>,
+        id: &str,
+    ) -> Result<Option<TargetObject>, Error> {
+        match shelf {
+            Shelf::System(target, class) => read_by_id(target, class, id).await,
+            Shelf::Managed(..) => self.take_down_named(shelf, id).await,
+        }
+    }
+
+    /// The same for whatever the system finds under this id or name.
+    async fn take_down_named(
         &self,
         shelf: Shelf<'_>,
         id: &str,
@@ -302,7 +315,7 @@ impl<'a> Examination<'a> {
             return self.told(decision, seen);
         }
         if let Some(id) = decision.unread.clone() {
-            match self.engine.take_down(shelf, &id).await {
+            match self.engine.take_down_named(shelf, &id).await {
                 Ok(None) => {}
                 Ok(Some(_)) => decision.taken(),
                 Err(error) => return self.unread(&case, &error),
@@ -359,7 +372,7 @@ impl<'a> Examination<'a> {
             Some(Candidates::Ids(ids)) => {
                 let mut found = Vec::new();
                 for id in ids {
-                    found.extend(self.engine.take_down(shelf, id).await?);
+                    found.extend(self.engine.take_down_named(shelf, id).await?);
                 }
                 found
             }

@@ -170,6 +170,122 @@ async fn a_mariadb_table_tells_what_changed() {
     tells(&sql_subject(&url)).await;
 }
 
+/// A table whose changes triggers write down in another one.
+async fn logged(url: &str, statements: &[&str]) -> Subject {
+    execute(url, statements).await;
+    let value = json!({"type": "sql", "url": url, "objects": {"account": {
+        "table": "people", "key": "login", "overlap": 100,
+        "changes": {"table": "people_changes", "key": "person", "order": "number"}}}});
+    let target = connector(&value, Path::new("/"));
+    target.test().await.expect("good settings");
+    Subject {
+        connector: target,
+        marks_deleted: false,
+        many: 520,
+    }
+}
+
+#[tokio::test]
+async fn a_table_of_changes_tells_deletions_too() {
+    let people = "create table people (login varchar(80) primary key, name varchar(80), \
+        changed varchar(40))";
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("sqlite://{}?mode=rwc", folder.path().join("a.db").display());
+    let mut sqlite = vec![
+        people.to_owned(),
+        "create table people_changes (number integer primary key autoincrement, person text)"
+            .into(),
+    ];
+    let mut mariadb = vec![
+        people.to_owned(),
+        "create table people_changes (number bigint primary key auto_increment, \
+            person varchar(80))"
+            .into(),
+    ];
+    for (event, row) in [("insert", "new"), ("update", "new"), ("delete", "old")] {
+        let note = format!("insert into people_changes (person) values ({row}.login)");
+        sqlite.push(format!(
+            "create trigger t_{event} after {event} on people begin {note}; end"
+        ));
+        let each = format!("create trigger t_{event} after {event} on people for each row {note}");
+        mariadb.push(each);
+    }
+    let postgres = [
+        people,
+        "create table people_changes (number bigserial primary key, person varchar(80))",
+        "create function note() returns trigger language plpgsql as $$ begin \
+            if tg_op = 'DELETE' then insert into people_changes (person) values (old.login); \
+            else insert into people_changes (person) values (new.login); end if; \
+            return null; end $$",
+        "create trigger note after insert or update or delete on people \
+            for each row execute function note()",
+    ];
+    fn texts(all: &[String]) -> Vec<&str> {
+        all.iter().map(String::as_str).collect()
+    }
+    tells(&logged(&file, &texts(&sqlite)).await).await;
+    if let Some(server) = servers::postgres_url() {
+        let url = servers::fresh_database(&server).await;
+        tells(&logged(&url, &postgres).await).await;
+    }
+    if let Some(server) = servers::mariadb_url() {
+        let url = servers::fresh_database(&server).await;
+        execute(&server, &["set global log_bin_trust_function_creators = 1"]).await;
+        tells(&logged(&url, &texts(&mariadb)).await).await;
+    }
+}
+
+#[tokio::test]
+async fn a_table_of_tombstones_completes_a_change_column() {
+    let table = "create table people (login text primary key, name text, changed text)";
+    let (_folder, url) = sqlite(table).await;
+    execute(
+        &url,
+        &[
+            "create table tombs (number integer primary key autoincrement, person text)",
+            "create trigger t after delete on people begin \
+                insert into tombs (person) values (old.login); end",
+        ],
+    )
+    .await;
+    let class = |changes: Value| {
+        json!({"type": "sql", "url": url, "objects": {"account": {"table": "people",
+            "key": "login", "changeColumn": "changed", "changes": changes}}})
+    };
+    let tombs = class(json!({"table": "tombs", "key": "person", "order": "number"}));
+    let subject = Subject {
+        connector: connector(&tombs, Path::new("/")),
+        marks_deleted: false,
+        many: 520,
+    };
+    tells(&subject).await;
+    // One that came back is there.
+    let mut token = subject.connector.changes(CLASS, None).await.unwrap().token;
+    subject.remove("a", "").await;
+    subject.put("a", "back", "2026-01-01T10:02:00Z").await;
+    let back = seen(&[("a", Some("back"))]);
+    assert_eq!(subject.drain(&mut token).await, back);
+    for (changes, part) in [
+        (
+            json!({"table": "graves", "key": "person", "order": "number"}),
+            "graves",
+        ),
+        (
+            json!({"table": "tombs", "key": "who", "order": "number"}),
+            "`who`",
+        ),
+        (
+            json!({"table": "tombs", "key": "number", "order": "person"}),
+            "`person`",
+        ),
+    ] {
+        let target = connector(&class(changes), Path::new("/"));
+        let error = target.test().await.unwrap_err();
+        assert_eq!(error.kind, CauseKind::Refused);
+        assert!(error.message.contains(part), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_number_that_only_grows_tells_what_changed_too() {
     let table = "create table people (login text primary key, name text, version integer)";

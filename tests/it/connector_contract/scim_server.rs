@@ -415,6 +415,45 @@ async fn who_is_deactivated_counts_as_deleted_until_created_again() {
 }
 
 #[tokio::test]
+async fn a_create_that_is_taken_back_leaves_no_account_but_the_one_it_found() {
+    let Some(server) = ScimServer::start(Options::default()).await else {
+        return;
+    };
+    let mut settings = settings(&server.url(), "User");
+    settings["objects"]["account"]["delete"] = json!("deactivate");
+    let subject = subject(&settings);
+    let target = &subject.connector;
+    let mut object = user("ann");
+    object.shift_remove("active");
+    assert_eq!(
+        target.dormant(CLASS, Some("ann"), &object).await.unwrap(),
+        None
+    );
+    let made = subject.create("ann", &object).await;
+    target.uncreate(CLASS, &made, None).await.unwrap();
+    assert!(server.dump("Users").await.is_empty(), "its own, removed");
+    target.uncreate(CLASS, &made, None).await.expect("again");
+    // What was out of use before goes out of use again, with what it held.
+    let made = subject.create("ann", &object).await;
+    subject.delete(&made).await.unwrap();
+    let before = server.dump("Users").await.remove(0);
+    let mut other = object.clone();
+    other.insert("title".into(), json!("Dr"));
+    other.insert("displayName".into(), json!("Anna"));
+    let dormant = target.dormant(CLASS, Some("ann"), &other).await.unwrap();
+    assert_eq!(dormant.as_ref(), Some(&object));
+    let made = subject.create("ann", &other).await;
+    assert_eq!(server.dump("Users").await[0]["active"], true);
+    target
+        .uncreate(CLASS, &made, dormant.as_ref())
+        .await
+        .unwrap();
+    let mut after = server.dump("Users").await.remove(0);
+    after["meta"] = before["meta"].clone();
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
 async fn changes_are_told_once_each() {
     let Some((_server, subject)) = users().await else {
         return;

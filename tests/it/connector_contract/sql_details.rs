@@ -371,3 +371,30 @@ async fn a_type_that_is_not_known_is_an_error_and_no_silence() {
     );
     subject.create("1", &map(json!({"name": "A"}))).await;
 }
+
+#[tokio::test]
+async fn rows_with_numbers_for_keys_are_listed_in_their_order() {
+    let (_folder, file) = sqlite("create table people (id integer primary key, name text)").await;
+    let mut urls = vec![file];
+    for server in [servers::postgres_url(), servers::mariadb_url()] {
+        let Some(server) = server else { continue };
+        let url = servers::fresh_database(&server).await;
+        execute(
+            &url,
+            &["create table people (id int primary key, name varchar(20))"],
+        )
+        .await;
+        urls.push(url);
+    }
+    for url in urls {
+        for id in 1..=25 {
+            let insert = format!("insert into people (id, name) values ({id}, 'x')");
+            execute(&url, &[&insert]).await;
+        }
+        let subject = table(&url, json!({"table": "people", "key": "id"}));
+        let all = subject.all("name eq \"x\"", 7).await;
+        let ids: Vec<String> = all.into_iter().map(|object| object.id).collect();
+        let expected: Vec<String> = (1..=25).map(|id| id.to_string()).collect();
+        assert_eq!(ids, expected, "{url}");
+    }
+}

@@ -1,6 +1,7 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each topic uses its part")]
 pub mod clock;
+pub mod databases;
 pub mod folder;
 pub mod hr;
 pub mod people;

@@ -3,6 +3,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use axum::{
@@ -12,6 +13,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -44,6 +46,21 @@ pub struct Shop {
     pub seen: Vec<String>,
     /// The bodies of the writes.
     pub bodies: Vec<Value>,
+    /// How many more writes are answered; those after them never are, and are not carried out.
+    pub stall: Option<usize>,
+    /// The same for one write only.
+    pub stall_once: Option<usize>,
+    /// Whether a write has stalled.
+    pub is_stalled: bool,
+    /// How long a write takes.
+    pub pause: Duration,
+    /// Whether it refuses DELETE.
+    pub no_delete: bool,
+    /// The client that gets tokens, and its secret; with one, every request needs a token.
+    pub client: Option<(String, String)>,
+    /// How many tokens were given.
+    pub tokens: usize,
+    revoked: usize,
     count: u64,
 }
 
@@ -128,7 +145,20 @@ async fn serve(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if method != Method::GET {
+        let (pause, stalls) = {
+            let mut shop = state.lock().expect("the shop");
+            (shop.pause, shop.stalls())
+        };
+        if stalls {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(pause).await;
+    }
     let mut shop = state.lock().expect("the shop");
+    if let Some(answer) = shop.authorize(&uri, &headers) {
+        return answer;
+    }
     shop.seen.push(format!("{method} {uri}"));
     let path = uri.path().trim_start_matches("/v2/");
     let (collection, id) = path.split_once('/').unwrap_or((path, ""));
@@ -183,6 +213,50 @@ fn bad(detail: &str) -> Refusal {
 }
 
 impl Shop {
+    /// No token that was given so far is good any more.
+    pub fn revoke(&mut self) {
+        self.revoked = self.tokens;
+    }
+
+    /// What the token service says, or who comes without a token.
+    fn authorize(&mut self, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
+        let (name, secret) = self.client.as_ref()?;
+        let said = headers.get("authorization").and_then(|it| it.to_str().ok());
+        if uri.path() == "/token" {
+            let expected = BASE64_STANDARD.encode(format!("{name}:{secret}"));
+            if said != Some(&format!("Basic {expected}")) {
+                return Some(answer(401, &json!({"error": "invalid_client"}), None));
+            }
+            self.tokens += 1;
+            let token = format!("token-{}", self.tokens);
+            let granted = json!({"access_token": token, "token_type": "Bearer"});
+            return Some(answer(200, &granted, None));
+        }
+        let number = said.and_then(|it| it.strip_prefix("Bearer token-")?.parse().ok());
+        let is_good = number.is_some_and(|number: usize| number > self.revoked);
+        (!is_good).then(|| refuse((StatusCode::UNAUTHORIZED, "no token".to_owned())))
+    }
+
+    fn stalls(&mut self) -> bool {
+        let stalls = match (&mut self.stall, self.stall_once) {
+            (Some(0), _) => true,
+            (Some(left), _) => {
+                *left -= 1;
+                false
+            }
+            (None, Some(0)) => {
+                self.stall_once = None;
+                true
+            }
+            (None, left) => {
+                self.stall_once = left.map(|left| left - 1);
+                false
+            }
+        };
+        self.is_stalled |= stalls;
+        stalls
+    }
+
     fn all(&mut self, collection: &str) -> &mut Vec<Value> {
         self.resources.entry(collection.to_owned()).or_default()
     }
@@ -292,6 +366,7 @@ impl Shop {
                 *self.find(collection, id)? = changed;
             }
             _ => {
+                put(self.no_delete, "DELETE")?;
                 self.find(collection, id)?;
                 self.all(collection).retain(|it| it["id"] != id);
                 return Ok(StatusCode::NO_CONTENT.into_response());
