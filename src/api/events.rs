@@ -1,10 +1,5 @@
 //! `/events`: the change feed by cursor, and live as server-sent events.
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    str::FromStr,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, convert::Infallible, str::FromStr, time::Duration};
 
 use axum::{
     body::Body,
@@ -43,8 +38,6 @@ const LIMIT: usize = 100;
 const LARGEST: usize = 1_000;
 /// How often a silent stream says that it is alive.
 const ALIVE: Duration = Duration::from_secs(15);
-/// How often a stream that always has something to tell asks whether its reader still may.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The routes of this resource.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -198,8 +191,6 @@ struct Live {
     /// Whether there may be more already.
     more: bool,
     ended: bool,
-    /// When it was asked last whether the reader still may.
-    asked: Instant,
 }
 
 /// Who reads a stream, and what it may see.
@@ -217,7 +208,6 @@ fn live(api: Api, search: EventSearch, reader: Reader, first: Events) -> impl In
         waiting: VecDeque::new(),
         more: false,
         ended: false,
-        asked: Instant::now(),
     };
     live.take(first);
     let events = stream::unfold(live, |mut live| async move {
@@ -244,7 +234,7 @@ impl Live {
             if self.ended || self.api.is_draining() {
                 return None;
             }
-            if self.is_to_ask_again() && !self.may_read().await {
+            if !self.may_read().await {
                 let why = "the bearer token is not valid any more";
                 return self.end_with(&Error::new(401, why));
             }
@@ -260,15 +250,6 @@ impl Live {
                 Err(error) => return self.end_with(&error),
             }
         }
-    }
-
-    /// Whether it is time to ask again who reads: before each page, and where a page lasts long.
-    fn is_to_ask_again(&mut self) -> bool {
-        let due = self.waiting.is_empty() || self.asked.elapsed() >= ASK_AGAIN;
-        if due {
-            self.asked = Instant::now();
-        }
-        due
     }
 
     /// A stream may last longer than its reader's right to it.
