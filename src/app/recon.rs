@@ -94,7 +94,12 @@ impl App {
     /// # Errors
     /// Where the store cannot be read.
     pub async fn syncables(&self) -> Result<Vec<Syncable>, Error> {
-        Ok(self.reconciler().syncables().await?)
+        let mut syncables = self.reconciler().syncables().await?;
+        // What a token holds is between Recant and the system.
+        for one in &mut syncables {
+            one.token = None;
+        }
+        Ok(syncables)
     }
 
     /// Moves back where partial syncs stand: of a mapping, of all mappings from or to `managed/TYPE`

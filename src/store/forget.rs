@@ -8,7 +8,11 @@ use sea_orm::{
 use super::{
     Error, Store,
     batch::padded,
-    entity::{integration_event as event, intent, lane, operation, recon_entry, recon_run},
+    entity::{
+        idempotency, integration_event as event, intent, lane, operation, recon_entry, recon_run,
+        recon_spill,
+    },
+    listed::met_by,
     rows::micros,
 };
 use crate::model::{
@@ -18,6 +22,8 @@ use crate::model::{
 
 /// How many rows one statement drops.
 const BATCH: u64 = 500;
+/// The same for what a target listed: small rows, and many.
+const SPILLED: u64 = 5_000;
 
 /// An intent and its change, as far as it matters here.
 struct Held {
@@ -161,6 +167,71 @@ impl Store {
                 return Ok(());
             }
         }
+    }
+
+    /// Forgets idempotency keys older than `before`; tells how many.
+    ///
+    /// # Errors
+    /// The database fails; what was dropped until then is dropped.
+    pub async fn forget_keys(&self, before: DateTime<Utc>) -> Result<u64, Error> {
+        use idempotency::Column;
+        let step = "forget idempotency keys";
+        let database = &self.core().database;
+        let mut dropped = 0;
+        loop {
+            let page = Query::select()
+                .column(Column::CreatedAt)
+                .from(idempotency::Entity)
+                .and_where(Expr::col(Column::CreatedAt).lt(micros(before)))
+                .order_by(Column::CreatedAt, Direction::Asc)
+                .limit(BATCH)
+                .to_owned();
+            let rows = database.fresh().query_all(&page).await;
+            let rows = rows.map_err(Error::at(step))?;
+            let Some(last) = rows.last() else {
+                return Ok(dropped);
+            };
+            let last: i64 = last.try_get_by_index(0).map_err(Error::at(step))?;
+            // With them go those of the very same moment: few.
+            let statement = Query::delete()
+                .from_table(idempotency::Entity)
+                .and_where(Expr::col(Column::CreatedAt).lte(last))
+                .to_owned();
+            let done = database.execute(&statement).await;
+            dropped += done.map_err(Error::at(step))?;
+        }
+    }
+
+    /// Drops what a run's target listed, and which target objects it met.
+    ///
+    /// # Errors
+    /// The database fails; what was dropped until then is dropped.
+    pub async fn forget_listed(&self, run: uuid::Uuid) -> Result<(), Error> {
+        use recon_spill::Column;
+        let step = "drop what a target listed";
+        let database = &self.core().database;
+        for list in [run, met_by(run)] {
+            let of_list = || Expr::col(Column::Run).eq(list.to_string());
+            loop {
+                let page = Query::select()
+                    .column(Column::Id)
+                    .from(recon_spill::Entity)
+                    .and_where(of_list())
+                    .order_by(Column::Id, Direction::Asc)
+                    .limit(SPILLED)
+                    .to_owned();
+                let ids = self.texts(&page).await.map_err(Error::at(step))?;
+                let Some(last) = ids.last() else { break };
+                let statement = Query::delete()
+                    .from_table(recon_spill::Entity)
+                    .and_where(of_list())
+                    .and_where(Expr::col(Column::Id).lte(last.as_str()))
+                    .to_owned();
+                let done = database.execute(&statement).await;
+                done.map_err(Error::at(step))?;
+            }
+        }
+        Ok(())
     }
 
     /// Drops integration events and deliveries that came to their end before a time; tells how many.

@@ -1,15 +1,7 @@
 //! What is known under callers' idempotency keys.
-use chrono::{DateTime, Utc};
-use sea_orm::{
-    EntityTrait as _,
-    sea_query::{Expr, ExprTrait as _, Query},
-};
+use sea_orm::EntityTrait as _;
 
-use super::{
-    Error, Refusal, Store, StoredKey,
-    entity::idempotency,
-    rows::{bounded, micros},
-};
+use super::{Error, Refusal, Store, StoredKey, entity::idempotency, rows::bounded};
 
 impl Store {
     /// What is known under a caller's key.
@@ -34,19 +26,5 @@ impl Store {
             operation: row.operation.parse().map_err(|_| damaged())?,
             answer,
         }))
-    }
-
-    /// Forgets keys older than `before`; tells how many.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn forget_keys(&self, before: DateTime<Utc>) -> Result<u64, Error> {
-        let statement = Query::delete()
-            .from_table(idempotency::Entity)
-            .and_where(Expr::col(idempotency::Column::CreatedAt).lt(micros(before)))
-            .to_owned();
-        let database = &self.core().database;
-        let forgotten = database.execute(&statement).await;
-        forgotten.map_err(Error::at("forget idempotency keys"))
     }
 }

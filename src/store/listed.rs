@@ -65,25 +65,6 @@ impl Store {
         Ok(found.into_keys().collect())
     }
 
-    /// Drops what a run's target listed, and which target objects it met.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn forget_listed(&self, run: uuid::Uuid) -> Result<(), Error> {
-        let statement = Query::delete()
-            .from_table(recon_spill::Entity)
-            .and_where(
-                Expr::col(recon_spill::Column::Run)
-                    .is_in([run, met_by(run)].map(|list| list.to_string())),
-            )
-            .to_owned();
-        let database = &self.core().database;
-        let dropped = database.execute(&statement).await;
-        dropped
-            .map(drop)
-            .map_err(Error::at("drop what a target listed"))
-    }
-
     async fn read_listed(&self, query: &SelectStatement) -> Result<Vec<Mark>, Error> {
         let step = "scan what a target listed";
         let rows = self.core().database.fresh().query_all(query).await;

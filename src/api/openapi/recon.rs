@@ -114,18 +114,22 @@ pub(crate) struct Syncs {
     syncs: Vec<Sync>,
 }
 
-/// Where the partial syncs of a mapping stand.
+/// Where the partial syncs of a mapping, or of an inbound object class, stand.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct Sync {
-    /// The mapping
+    /// The mapping, or `system/CONNECTOR/CLASS`
     name: String,
     /// Up to here everything is known to be in agreement
     data_synced_through: Option<DateTime<Utc>>,
     /// The version of the mapping that this holds for
     sync_version: String,
+    /// What the latest sync of an inbound class looked at: `windowStartDate`, `windowEndDate`
+    last_window: Option<BTreeMap<String, DateTime<Utc>>>,
     /// How often somebody moved it back
     resets: u32,
+    /// How many of these an inbound class has answered by reading everything again
+    answered_resets: u32,
     /// Its schedule
     schedule: Option<String>,
     /// When that fires next

@@ -91,6 +91,26 @@ fn records_are_imported_once_and_events_are_listed_and_moved() {
     assert_eq!(code(&run(&["integrations", "retry", "hr"])), 2, "which?");
     assert_eq!(code(&run(&["integrations", "list", "nobody"])), 1);
 
+    let syncs = json_of(&run(&["recon", "syncs", "--json"]), 0);
+    let class = &syncs["syncs"][0];
+    assert_eq!(class["name"], "system/hr/person");
+    assert!(
+        class["dataSyncedThrough"].is_string() && class["token"].is_null(),
+        "{class}"
+    );
+    let reset = ["recon", "--reset", "system/hr/person", "--json"];
+    assert_eq!(
+        json_of(&run(&reset), 0)["reset"],
+        json!(["in", "system/hr/person"])
+    );
+    let syncs = json_of(&run(&["recon", "syncs", "--json"]), 0);
+    let class = syncs["syncs"].as_array().unwrap().iter();
+    let class = class
+        .filter(|one| one["name"] == "system/hr/person")
+        .next()
+        .unwrap();
+    assert!(class["dataSyncedThrough"].is_null(), "{class}");
+
     // The subscription begins with the first command that sees it; nobody listens there.
     let changed = ["change", "patch", "user/1", "--data", "{\"name\": \"Ada\"}"];
     assert_eq!(code(&run(&changed)), 0);
