@@ -39,6 +39,7 @@ fn person(number: u64) -> Value {
 
 fn put(id: &str, number: u64) -> ChangeRequest {
     ChangeRequest {
+        unseen: Vec::new(),
         container: Container::managed("user"),
         requested: Requested::Replace {
             id: id.to_owned(),

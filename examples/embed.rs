@@ -56,6 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// The request to create `managed/user/ID` or to replace it.
 fn put(id: &str, content: &Value) -> ChangeRequest {
     ChangeRequest {
+        unseen: Vec::new(),
         container: Container::managed("user"),
         requested: Requested::Replace {
             id: id.to_owned(),

@@ -170,6 +170,7 @@ fn write_folder(folder: &Path) -> std::io::Result<()> {
 fn put(id: &str, name: &str) -> ChangeRequest {
     let content = json!({"name": name});
     ChangeRequest {
+        unseen: Vec::new(),
         container: Container::managed("person"),
         requested: Requested::Replace {
             id: id.to_owned(),

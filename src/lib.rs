@@ -32,6 +32,7 @@
 //! | [`managed`] | managed object types: schema, confidential attributes, hooks | `model`, `hooks` |
 //! | [`mapping`] | from a source object to what its targets should hold | the rooms above but `clock` |
 //! | [`connectors`] | target systems: SQL tables, directories, CSV files, REST and SCIM services | `model` |
+//! | [`oidc`] | who somebody is, by the word of an OpenID Connect provider | `model`, `clock` |
 //! | [`store`] | objects, links, journal and audit on disk; nothing else knows sea-orm | `model`, `clock` |
 //! | [`audit`] | audit entries and their masking | `model`, `clock`, `store` |
 //! | [`sync`] | the engine, a file per phase; only its `apply` writes to targets | everything above |
@@ -42,6 +43,7 @@
 //! | [`api`] | the HTTP API: JSON in and out | `app`, `model`, `clock` |
 //! | [`server`] | listening, draining, metrics | everything above |
 //! | [`cli`] | the command line | everything above |
+#![doc = include_str!("threats.md")]
 pub mod api;
 pub mod app;
 pub mod audit;
@@ -54,6 +56,7 @@ pub mod hooks;
 pub mod managed;
 pub mod mapping;
 pub mod model;
+pub mod oidc;
 pub mod recon;
 pub mod server;
 pub mod store;

@@ -197,6 +197,7 @@ async fn through_recant(people: &[Person], directory: &Slapd, service: &ScimServ
 
 async fn send(app: &App, requested: Requested) {
     let request = ChangeRequest {
+        unseen: Vec::new(),
         container: Container::managed("person"),
         requested,
         caller: "hr".to_owned(),

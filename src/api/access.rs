@@ -128,6 +128,11 @@ pub(super) const RULES: &[Rule] = &[
     get("/system/{name}/{class}/{id}", HOOK_ADMIN),
 
     get("/config/problems", HOOK_ADMIN),
+
+    get("/tokens", ADMIN),
+    post("/tokens", "create", ADMIN),
+    any("DELETE", "/tokens/{id}", ADMIN),
+    post("/sessions", "end", ADMIN),
 ];
 
 const fn get(route: &'static str, who: Who) -> Rule {
@@ -243,6 +248,18 @@ impl Rule {
             .ok_or_else(|| unknown_action(action, &actions_at("POST", route)))
     }
 
+    /// What a request at a route is, be it one that the table knows or not: where only some change
+    /// something, one that means none of them was an attempt at it.
+    pub(super) fn effect_at(method: &Method, route: &str) -> Effect {
+        let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let changes = |rule: &Rule| rule.route == route && rule.effect == Effect::Changes;
+        if !reads && RULES.iter().any(changes) {
+            Effect::Changes
+        } else {
+            Effect::Reads
+        }
+    }
+
     /// Whether nobody has to say who they are.
     pub(super) fn is_open(&self) -> bool {
         self.who == Who::World
@@ -289,18 +306,14 @@ fn unknown_action(found: Option<&str>, actions: &[&str]) -> Failure {
 /// have been revoked, or have ended, or one may be needed by now.
 pub(super) async fn still_admits(
     app: &App,
-    reach: Reach,
+    arrival: &Arrival<'_>,
     headers: &HeaderMap,
     rule: &Rule,
 ) -> bool {
     if !app.is_guarded() {
-        return reach == Reach::Loopback;
+        return arrival.reach == Reach::Loopback;
     }
-    let arrival = Arrival {
-        reach,
-        ..Arrival::default()
-    };
-    let found = app.identify(&arrival, bearer(headers)).await;
+    let found = app.identify(arrival, bearer(headers)).await;
     found.is_ok_and(|identity| rule.admits(&identity.into()))
 }
 

@@ -157,7 +157,7 @@ async fn entries(api: &Api, call: &Call, topic: Option<Topic>) -> Result<Respons
     let query = call.parameters().query_or_all()?;
     if let Some(format) = export::format(call)? {
         let source = Source::Audit(topic);
-        return export::stream(api.app.clone(), source, query, format).await;
+        return export::stream(api.app.clone(), call.veil(), source, query, format).await;
     }
     let found: Found<ChainedEntry> = api.app.audit(topic, &query.search).await?;
     let found: Found<Value> = page::values(found, |entry| entry.to_value());

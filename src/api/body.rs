@@ -156,7 +156,7 @@ async fn drain(body: Body, limits: &Limits) -> Result<Bytes> {
     Ok(if text.is_empty() { first } else { text.into() })
 }
 
-fn too_large(limits: &Limits) -> Failure {
+pub(super) fn too_large(limits: &Limits) -> Failure {
     Failure::new(
         413,
         format!("a body may have at most {} bytes", limits.body_bytes),

@@ -21,7 +21,10 @@ use super::{
     error::{Failure, Result},
     parameters::Parameters,
 };
-use crate::{app::By, model::Precondition};
+use crate::{
+    app::{By, ClientCertificate, Veil},
+    model::Precondition,
+};
 
 /// What the guard found out about a request before it let it through.
 #[derive(Debug, Clone)]
@@ -36,6 +39,10 @@ pub(super) struct Context {
     pub(super) parameters: Parameters,
     /// Whether to indent.
     pub(super) pretty: Option<Pretty>,
+    /// What the caller does not see.
+    pub(super) veil: Arc<Veil>,
+    /// The certificate that the caller showed.
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// A request that was let through.
@@ -46,6 +53,22 @@ pub(super) struct Call {
     pub(super) method: Method,
     /// The headers.
     pub(super) headers: HeaderMap,
+}
+
+impl Context {
+    /// The container whose objects the address names; none where it names something else.
+    fn container(&self) -> Option<String> {
+        container_of(&self.segments)
+    }
+}
+
+/// The container whose objects an address names; none where it names something else.
+pub(super) fn container_of(segments: &[String]) -> Option<String> {
+    match segments {
+        [first, name, ..] if first == "managed" => Some(format!("managed/{name}")),
+        [first, name, class, ..] if first == "system" => Some(format!("system/{name}/{class}")),
+        _ => None,
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Call {
@@ -157,9 +180,41 @@ impl Call {
             .any(|tag| tag.trim() == "*" || revision(tag) == Some(held))
     }
 
-    /// A JSON answer in the form that the caller wants.
+    /// A JSON answer in the form that the caller wants, without what it may not see.
     pub(super) fn answer(&self, status: StatusCode, value: &Value) -> Response {
-        answer::json(status, value, self.context.pretty)
+        if self.context.veil.is_thin() {
+            return answer::json(status, value, self.context.pretty);
+        }
+        answer::json(status, &self.seen(value.clone()), self.context.pretty)
+    }
+
+    /// What the caller sees of an answer.
+    pub(super) fn seen(&self, value: Value) -> Value {
+        if self.context.veil.is_thin() {
+            return value;
+        }
+        let container = self.context.container();
+        match &container {
+            Some(container) if self.action() != "plan" => {
+                self.context.veil.objects(container, value)
+            }
+            about => self.context.veil.document(about.as_deref(), value),
+        }
+    }
+
+    /// What the caller does not see.
+    pub(super) fn veil(&self) -> &Arc<Veil> {
+        &self.context.veil
+    }
+
+    /// The certificate that the caller showed.
+    pub(super) fn certificate(&self) -> Option<Arc<ClientCertificate>> {
+        self.context.certificate.clone()
+    }
+
+    /// The attributes of a container that the caller does not see.
+    pub(super) fn unseen(&self, container: &str) -> Vec<String> {
+        self.context.veil.of_container(container).to_vec()
     }
 
     /// A JSON answer with status 200.
@@ -208,6 +263,8 @@ mod tests {
                 segments: Vec::new(),
                 parameters: Parameters::default(),
                 pretty: None,
+                veil: Arc::default(),
+                certificate: None,
             }),
             method: Method::PUT,
             headers: map,

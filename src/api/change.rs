@@ -108,6 +108,7 @@ async fn joined<T>(
 fn request(call: &Call, asked: Asked) -> Result<ChangeRequest> {
     let idempotency = idempotency(call, &asked.text)?;
     let mut request = ChangeRequest {
+        unseen: call.unseen(&asked.container.to_string()),
         container: asked.container,
         requested: asked.requested,
         caller: call.caller().name.clone(),

@@ -182,9 +182,14 @@ impl Failure {
         self
     }
 
-    /// The finished HTTP answer.
-    pub(super) fn render(&self, pretty: Option<Pretty>) -> Response {
-        let mut response = Response::new(Body::from(rendered(&self.0.error.body(), pretty)));
+    /// The finished HTTP answer for somebody behind a veil.
+    pub(super) fn render(&self, pretty: Option<Pretty>, veil: Option<&app::Veil>) -> Response {
+        let body = self.0.error.body();
+        let body = match veil {
+            Some(veil) => veil.document(None, body),
+            None => body,
+        };
+        let mut response = Response::new(Body::from(rendered(&body, pretty)));
         *response.status_mut() =
             StatusCode::from_u16(self.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();

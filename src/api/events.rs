@@ -1,5 +1,5 @@
 //! `/events`: the change feed by cursor, and live as server-sent events.
-use std::{collections::VecDeque, convert::Infallible, str::FromStr, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -28,7 +28,7 @@ use super::{
     parameters::wrong,
 };
 use crate::{
-    app::{Audience, Error, EventSearch, Events, SideEffects},
+    app::{Arrival, Audience, ClientCertificate, Error, EventSearch, Events, SideEffects, Veil},
     model::{event::Shown, integration::rules::Request},
 };
 
@@ -84,6 +84,8 @@ async fn read(State(api): State<Api>, call: Call) -> Result<Response> {
     // What is wrong with the cursor is a proper error; only what comes later is told in the stream.
     let first = api.app.events(&search, shown).await?;
     let reader = Reader {
+        veil: Arc::clone(call.veil()),
+        certificate: call.certificate(),
         rule: Rule::find(&call.method, "/events", None)?,
         headers: call.headers,
         shown,
@@ -198,6 +200,8 @@ struct Reader {
     rule: &'static Rule,
     headers: HeaderMap,
     shown: Shown,
+    veil: Arc<Veil>,
+    certificate: Option<Arc<ClientCertificate>>,
 }
 
 fn live(api: Api, search: EventSearch, reader: Reader, first: Events) -> impl IntoResponse {
@@ -225,7 +229,10 @@ impl Live {
             // All up to the cursor was looked at; what comes counts, whatever its node's clock says.
             self.search.from = None;
         }
-        self.waiting.extend(page.events);
+        let veil = Arc::clone(&self.reader.veil);
+        let seen = page.events.into_iter();
+        self.waiting
+            .extend(seen.map(|event| veil.document(None, event)));
     }
 
     /// The next event; none once the server stops, or the stream has told why it cannot go on.
@@ -254,8 +261,13 @@ impl Live {
 
     /// A stream may last longer than its reader's right to it.
     async fn may_read(&self) -> bool {
-        let (app, reach) = (&self.api.app, self.api.settings.reach);
-        access::still_admits(app, reach, &self.reader.headers, self.reader.rule).await
+        let arrival = Arrival {
+            reach: self.api.settings.reach,
+            certificate: self.reader.certificate.as_deref(),
+            ..Arrival::default()
+        };
+        let reader = &self.reader;
+        access::still_admits(&self.api.app, &arrival, &reader.headers, reader.rule).await
     }
 
     fn end_with(&mut self, error: &Error) -> Option<Event> {

@@ -1,5 +1,7 @@
 //! Exports of the audit trail and of what reconciliations found: as many entries as there are, page
 //! by page, in bounded memory.
+use std::sync::Arc;
+
 use axum::{
     body::{Body, Bytes},
     http::{
@@ -19,7 +21,7 @@ use super::{
     parameters::{Query, wrong},
 };
 use crate::{
-    app::{App, Error, Found, Search},
+    app::{App, Error, Found, Search, Veil},
     model::{
         audit::{ChainedEntry, Topic},
         pointer::Pointer,
@@ -105,12 +107,15 @@ struct Export {
     format: Format,
     /// How many entries may still be sent (`_pageSize`); none: all.
     left: Option<usize>,
+    /// What the reader does not see.
+    veil: Arc<Veil>,
 }
 
 /// Sends every entry that the query finds. The first page is read before the answer begins, so
 /// that what is wrong with the query is a proper error.
 pub(super) async fn stream(
     app: App,
+    veil: &Arc<Veil>,
     source: Source,
     query: Query,
     format: Format,
@@ -122,6 +127,7 @@ pub(super) async fn stream(
         search: query.search,
         fields: query.fields,
         format,
+        veil: Arc::clone(veil),
     };
     let first = export.page().await?;
     let head = export.head();
@@ -187,6 +193,7 @@ impl Export {
 
     fn lines(&self, entries: Vec<Value>) -> Bytes {
         let entries = entries.into_iter();
+        let entries = entries.map(|entry| self.veil.document(None, entry));
         let columns = self.source.columns();
         match self.format {
             Format::JsonLines => json_lines(entries, &self.fields),

@@ -8,7 +8,7 @@ use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
     http::{
         HeaderMap, HeaderName, HeaderValue, Method, Uri,
-        header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS},
+        header::{CACHE_CONTROL, CONTENT_LENGTH, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -21,16 +21,17 @@ use governor::{
 };
 
 use super::{
-    Api, TransactionIds,
+    Api, Limits, TransactionIds,
     access::{self, Caller, Effect, Rule},
     address,
     answer::Pretty,
-    call::Context,
+    body::too_large,
+    call::{Context, container_of},
     error::{self, Failure, Origin, Result},
     parameters::Parameters,
 };
 use crate::{
-    app::{Arrival, Attempt, access::ANONYMOUS},
+    app::{Arrival, Attempt, ClientCertificate, Veil, access::ANONYMOUS},
     model::metrics,
 };
 
@@ -49,10 +50,12 @@ struct Visit {
     uri: Uri,
     route: Option<MatchedPath>,
     peer: Option<IpAddr>,
+    certificate: Option<Arc<ClientCertificate>>,
     transaction_id: String,
     caller: Cow<'static, str>,
     effect: Effect,
     pretty: Option<Pretty>,
+    veil: Option<Arc<Veil>>,
 }
 
 /// Lets a request through to its handler, or not, and completes its answer.
@@ -86,10 +89,16 @@ impl Visit {
                 .extensions()
                 .get::<ConnectInfo<std::net::SocketAddr>>()
                 .map(|ConnectInfo(address)| address.ip()),
+            certificate: request
+                .extensions()
+                .get::<Option<Arc<ClientCertificate>>>()
+                .cloned()
+                .flatten(),
             transaction_id: transaction_id(api, request.headers()),
             caller: Cow::Borrowed(ANONYMOUS),
             effect: Effect::Reads,
             pretty: None,
+            veil: None,
         }
     }
 
@@ -98,9 +107,10 @@ impl Visit {
     async fn admit(&mut self, api: &Api, headers: &HeaderMap) -> Result<Context> {
         let parameters = Parameters::parse(self.uri.query());
         let rule = self.rule(parameters.as_ref().ok());
-        if let Ok(rule) = &rule {
-            self.effect = rule.effect;
-        }
+        self.effect = match &rule {
+            Ok(rule) => rule.effect,
+            Err(_) => Rule::effect_at(&self.method, self.route()),
+        };
         let caller = match &rule {
             Ok(rule) if rule.is_open() => Caller::nobody(),
             _ => self.identify(api, headers).await?,
@@ -112,18 +122,25 @@ impl Visit {
         let parameters = parameters?;
         self.pretty = parameters.pretty()?;
         let rule = rule?;
+        check_length(headers, &api.settings.limits)?;
         if !rule.admits(&caller) {
             return Err(Failure::forbidden(format!(
                 "`{}` has no role that may do this",
                 caller.name
             )));
         }
+        let segments = address::segments(self.uri.path())?;
+        let veil = api.app.veil(caller.roles);
+        self.veil = Some(Arc::clone(&veil));
+        check_search(&veil, &segments, &parameters)?;
         Ok(Context {
             caller,
             transaction_id: self.transaction_id.clone(),
-            segments: address::segments(self.uri.path())?,
+            segments,
             parameters,
             pretty: self.pretty,
+            veil,
+            certificate: self.certificate.clone(),
         })
     }
 
@@ -141,8 +158,12 @@ impl Visit {
         }
     }
 
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("", MatchedPath::as_str)
+    }
+
     fn rule(&self, parameters: Option<&Parameters>) -> Result<&'static Rule> {
-        let route = self.route.as_ref().map_or("", MatchedPath::as_str);
+        let route = self.route();
         let action = parameters.and_then(|parameters| parameters.get("_action"));
         Rule::find(&self.method, route, action)
     }
@@ -153,6 +174,7 @@ impl Visit {
         let arrival = Arrival {
             reach: api.settings.reach,
             peer: self.peer,
+            certificate: self.certificate.as_deref(),
             transaction_id: &self.transaction_id,
             host: text(HOST).or(authority),
             origin: text(ORIGIN),
@@ -168,7 +190,8 @@ impl Visit {
     /// Turns a failure into its answer and records what the use-cases have not recorded.
     async fn complete(&self, api: &Api, mut response: Response) -> Response {
         if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-            response = self.recorded(api, failure).await.render(self.pretty);
+            let failure = self.recorded(api, failure).await;
+            response = failure.render(self.pretty, self.veil.as_deref());
         }
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -242,6 +265,36 @@ impl Visit {
             outcome = response.headers().get(error::OUTCOME).and_then(|word| word.to_str().ok()),
             "request answered"
         );
+    }
+}
+
+/// Refuses to seek or sort by what the caller does not see. What is wrong with the query itself is
+/// told by its handler.
+fn check_search(veil: &Veil, segments: &[String], parameters: &Parameters) -> Result<()> {
+    if veil.is_thin() {
+        return Ok(());
+    }
+    let Ok(query) = parameters.query_or_all() else {
+        return Ok(());
+    };
+    let sorted = query.search.sort.iter().map(|key| &key.field);
+    let fields = query.search.filter.fields().into_iter().chain(sorted);
+    match container_of(segments) {
+        Some(container) => veil.check_fields(&container, fields)?,
+        None => veil.check_document_fields(fields)?,
+    }
+    Ok(())
+}
+
+/// Refuses a body that is announced to be too long, whatever is at the address.
+fn check_length(headers: &HeaderMap, limits: &Limits) -> Result<()> {
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|text| text.to_str().ok());
+    let length: Option<u64> = announced.and_then(|text| text.parse().ok());
+    match length {
+        Some(length) if length > limits.body_bytes as u64 => Err(too_large(limits)),
+        _ => Ok(()),
     }
 }
 

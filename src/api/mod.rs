@@ -25,6 +25,7 @@ mod recon;
 mod script;
 mod sync;
 mod system;
+mod tokens;
 
 use std::{
     num::NonZeroU32,

@@ -1,4 +1,5 @@
 //! `/openapi.json`: the description of this API, made from its routes and its table of rights.
+mod access;
 mod parameters;
 mod recon;
 mod schemas;
@@ -24,6 +25,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use access::*;
 pub(super) use parameters::*;
 pub(super) use recon::*;
 pub(super) use schemas::*;
@@ -34,12 +36,12 @@ use super::{
     access::{Effect, RULES, actions_at},
     audit,
     call::Call,
-    config, events, health, integrations, managed, operations, script, sync, system,
+    config, events, health, integrations, managed, operations, script, sync, system, tokens,
 };
 
 const TOKEN: &str = "token";
 
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     (
         "managed",
         "Managed objects: every change of one goes to all targets, or to none.",
@@ -64,6 +66,7 @@ const TAGS: [(&str, &str); 10] = [
     ("script", "Trying scripts."),
     ("system", "Connectors and what their targets hold."),
     ("config", "The state of the project folder."),
+    ("access", "Bearer tokens and sessions."),
     ("health", "Probes and metrics."),
 ];
 
@@ -96,6 +99,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(script::routes())
         .merge(system::routes())
         .merge(config::routes())
+        .merge(tokens::routes())
         .merge(health::routes())
         .routes(routes!(describe))
 }
@@ -132,7 +136,9 @@ fn head() -> OpenApi {
         SecurityScheme::Http(
             HttpBuilder::new()
                 .scheme(HttpAuthScheme::Bearer)
-                .description(Some("A token made with `recant token`"))
+                .description(Some(
+                    "A token made with `recant token`, or one of the configured provider",
+                ))
                 .build(),
         ),
     );

@@ -16,7 +16,8 @@ pub(super) fn answered(call: &Call, query: &Query, found: Found<Value>) -> Respo
     let results: Vec<Value> = found
         .results
         .into_iter()
-        .map(|value| match value {
+        // Before parts of it are chosen: the rest tells what is hidden in them.
+        .map(|value| match call.seen(value) {
             Value::Object(object) => Value::Object(answer::select(object, &query.fields)),
             other => other,
         })

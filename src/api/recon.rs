@@ -123,7 +123,8 @@ async fn entries(State(api): State<Api>, call: Call) -> Result<Response> {
     let id = id(&call)?;
     let query = call.parameters().query_or_all()?;
     if let Some(format) = export::format(&call)? {
-        return export::stream(api.app.clone(), Source::Recon(id), query, format).await;
+        let app = api.app.clone();
+        return export::stream(app, call.veil(), Source::Recon(id), query, format).await;
     }
     let found = api.app.recon_entries(id, &query.search).await?;
     let found = page::values(found, |entry: Entry| entry.to_value());

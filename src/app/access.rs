@@ -55,7 +55,11 @@ pub struct NoRandomness;
 #[derive(Debug, Clone, Default)]
 pub struct TokenBook {
     tokens: Vec<Token>,
+    read_at: Option<tokio::time::Instant>,
 }
+
+/// How often the use of a token is noted.
+const NOTED: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
 /// A fresh token of 256 random bits, and the hash that is kept of it.
 ///
@@ -105,7 +109,24 @@ impl TokenBook {
     /// A book of all tokens of a store, revoked and ended ones too.
     #[must_use]
     pub fn new(tokens: Vec<Token>) -> Self {
-        Self { tokens }
+        Self {
+            tokens,
+            read_at: Some(tokio::time::Instant::now()),
+        }
+    }
+
+    /// How long ago it was read.
+    #[must_use]
+    pub fn age(&self) -> std::time::Duration {
+        self.read_at
+            .map_or(std::time::Duration::MAX, |at| at.elapsed())
+    }
+
+    /// Whether it is worth noting that a token is used now.
+    #[must_use]
+    pub fn is_use_news(&self, id: &str, now: DateTime<Utc>) -> bool {
+        let token = self.tokens.iter().find(|token| token.id == id);
+        token.is_none_or(|token| token.last_used_at.is_none_or(|last| now - last >= NOTED))
     }
 
     /// Whether there is any token, revoked and ended ones included: revoking the last one must not

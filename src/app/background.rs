@@ -101,7 +101,8 @@ impl App {
 
     async fn keep_tokens(self) {
         while !self.stopped_within(TOKENS).await {
-            if let Err(error) = self.refresh_tokens().await {
+            let noted = self.note_uses().await;
+            if let Err(error) = noted.and(self.refresh_tokens().await) {
                 tracing::error!(%error, "tokens cannot be read anew");
             }
         }
@@ -197,18 +198,22 @@ impl App {
             return;
         }
         let old_setup = self.engine().setup();
-        match setup(
+        let provider = self.provider_of(&state.configuration);
+        let setup = setup(
             &state.configuration,
             &self.parts.own,
             Some((&before, &old_setup)),
-        ) {
-            Ok(setup) => {
+        );
+        match setup.and_then(|setup| Ok((setup, provider?))) {
+            Ok((setup, provider)) => {
+                self.keep_provider(provider);
                 self.store()
                     .set_confidential(state.configuration.confidential());
                 self.engine().configure(setup);
                 self.parts
                     .configuration
                     .store(Arc::clone(&state.configuration));
+                self.parts.veils.store(Arc::default());
                 self.parts
                     .subscriptions
                     .store(subscriptions(&state.configuration));

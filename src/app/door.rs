@@ -1,10 +1,22 @@
 //! The door: who asks, and whether a request comes from where it may (API, SCIM service, pages).
-use std::net::IpAddr;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
 
 use super::{
     App, Error, Identity,
-    access::{self, NoRandomness},
+    access::{self, NoRandomness, PREFIX},
+    lockout::Lockout,
 };
+use crate::oidc::{Person, Provider, Rejection};
+
+/// How long to stay away while a provider cannot be asked.
+const UNREACHABLE: Duration = Duration::from_secs(10);
 
 /// Where the server can be reached from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +35,8 @@ pub struct Arrival<'a> {
     pub reach: Reach,
     /// The address that the request came from.
     pub peer: Option<IpAddr>,
+    /// The certificate that the client showed.
+    pub certificate: Option<&'a ClientCertificate>,
     /// What ties audit entries together.
     pub transaction_id: &'a str,
     /// The header `Host` (or `:authority`).
@@ -33,50 +47,196 @@ pub struct Arrival<'a> {
     pub fetch_site: Option<&'a str>,
 }
 
+/// A client's certificate, which leads to an authority that is trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClientCertificate {
+    /// Whom it names: `CN=NAME`, `DNS:NAME`, `URI:NAME`, `email:NAME`.
+    pub holders: Vec<String>,
+}
+
 /// What the door keeps while the program runs.
 #[derive(Debug)]
 pub(super) struct Door {
     /// Stands in for a session's secret where nobody signs in.
     open_secret: secrecy::SecretString,
+    /// Who failed lately.
+    lockout: Lockout,
+    /// Tokens that were used, and not noted yet.
+    uses: Mutex<HashMap<String, DateTime<Utc>>>,
+    /// Held while tokens are read anew.
+    pub(super) reading: tokio::sync::Mutex<()>,
+}
+
+/// Why somebody is not let in.
+enum Denial {
+    /// What was presented never was right: it may be a guess.
+    Guess(&'static str),
+    /// Anything else.
+    Other(Error),
 }
 
 impl Door {
     pub(super) fn new() -> Result<Self, NoRandomness> {
         Ok(Self {
             open_secret: access::fresh_secret()?,
+            lockout: Lockout::default(),
+            uses: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
         })
     }
 
     pub(super) fn open_secret(&self) -> &str {
         secrecy::ExposeSecret::expose_secret(&self.open_secret)
     }
+
+    /// Tokens that were used since this was asked last.
+    pub(super) fn take_uses(&self) -> HashMap<String, DateTime<Utc>> {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *uses)
+    }
+
+    fn note_use(&self, token: &str, now: DateTime<Utc>) {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.insert(token.to_owned(), now);
+    }
 }
 
 impl App {
-    /// Whether everybody has to say who they are: once a token was ever made. Where this is not so,
-    /// only this machine is answered.
+    /// Whether everybody has to say who they are: once a token was ever made, or a provider or client
+    /// certificates are configured. Where this is not so, only this machine is answered.
     #[must_use]
     pub fn is_guarded(&self) -> bool {
+        let configuration = self.configuration();
         !self.token_book().is_empty()
+            || configuration.auth.oidc.is_some()
+            || !configuration.auth.certificates.is_empty()
     }
 
-    /// Who asks, by the bearer token that is presented. A server that is not guarded takes everybody
-    /// on this machine for `anonymous` with every role, but no page of a browser from elsewhere.
+    /// Who asks, by the bearer token that is presented, else by the client's certificate. A server
+    /// that is not guarded takes everybody on this machine for `anonymous` with every role, but no
+    /// page of a browser from elsewhere.
     ///
     /// # Errors
-    /// 401 without a valid token, 403 for a foreign page.
+    /// 401 without a valid token, 403 for a foreign page, 429 for whoever has failed too often, 503
+    /// where it cannot be found out.
     pub async fn identify(
         &self,
         arrival: &Arrival<'_>,
         bearer: Option<&str>,
     ) -> Result<Identity, Error> {
+        self.fresh_tokens().await?;
         if !self.is_guarded() {
             arrival.check_unguarded()?;
             return Ok(Identity::anonymous());
         }
-        let bearer = bearer.ok_or_else(|| Error::new(401, "a bearer token is needed"))?;
-        self.authenticate(bearer)
-            .ok_or_else(|| Error::new(401, "the bearer token is not valid"))
+        let Some(bearer) = bearer else {
+            return self.by_certificate(arrival);
+        };
+        match self.by_bearer(arrival, bearer).await {
+            Ok(identity) => Ok(identity),
+            Err(Denial::Other(error)) => Err(error),
+            Err(Denial::Guess(message)) => Err(self.failed(arrival, bearer, message)),
+        }
+    }
+
+    /// Counts a failed sign-in; gives what is answered.
+    pub(super) fn failed(&self, arrival: &Arrival<'_>, credential: &str, message: &str) -> Error {
+        let lockout = &self.parts.door.lockout;
+        match lockout.failed(arrival.peer, credential, self.clock().now()) {
+            None => Error::new(401, message),
+            Some(pause) => {
+                let mut error = Error::new(429, "too many failed sign-ins from here; stay away");
+                error.retry_after = Some(pause);
+                error
+            }
+        }
+    }
+
+    async fn by_bearer(&self, arrival: &Arrival<'_>, bearer: &str) -> Result<Identity, Denial> {
+        let wrong = Denial::Guess("the bearer token is not valid");
+        let provider = self.provider().filter(|_| !bearer.starts_with(PREFIX));
+        if let Some(provider) = provider {
+            let person = provider.bearer(bearer).await.map_err(Denial::from)?;
+            return Ok(Identity::of_person(person));
+        }
+        let now = self.clock().now();
+        let mut found = self.token_book().identify(bearer, now);
+        let may_be_new = !self.parts.door.lockout.is_away(arrival.peer, now);
+        if found.is_none() && bearer.starts_with(PREFIX) && may_be_new {
+            found = self.newly_made(bearer).await.map_err(Denial::Other)?;
+        }
+        let identity = found.ok_or(wrong)?;
+        if let Some(token) = &identity.token
+            && self.token_book().is_use_news(token, now)
+        {
+            self.parts.door.note_use(token, now);
+        }
+        Ok(identity)
+    }
+
+    /// Whom the client's certificate stands for. A browser shows it whatever page asks, so pages of
+    /// other sites are refused.
+    pub(super) fn by_certificate(&self, arrival: &Arrival<'_>) -> Result<Identity, Error> {
+        let nobody = || Error::new(401, "a bearer token is needed");
+        let certificate = arrival.certificate.ok_or_else(nobody)?;
+        let configuration = self.configuration();
+        let known = configuration.auth.certificates.iter().find(|known| {
+            let held = certificate.holders.iter();
+            held.into_iter()
+                .any(|holder| same_holder(holder, &known.holder))
+        });
+        let known = known.ok_or_else(nobody)?;
+        arrival.check_same_origin()?;
+        Ok(Identity {
+            name: known.name.clone(),
+            roles: known.roles,
+            token: None,
+        })
+    }
+
+    pub(super) fn provider(&self) -> Option<Provider> {
+        let provider = self.parts.provider.load();
+        provider.as_deref().cloned()
+    }
+}
+
+impl Identity {
+    pub(super) fn of_person(person: Person) -> Self {
+        Self {
+            name: person.name,
+            roles: person.roles,
+            token: None,
+        }
+    }
+}
+
+impl From<Rejection> for Denial {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Invalid(message) => Self::Guess(message),
+            other => Self::Other(denied_by(&other)),
+        }
+    }
+}
+
+/// What is answered where a provider's word is not taken.
+pub(super) fn denied_by(rejection: &Rejection) -> Error {
+    match rejection {
+        Rejection::Invalid(message) | Rejection::Untimely(message) => Error::new(401, *message),
+        Rejection::Unreachable(_) => {
+            let mut error = Error::new(503, "the provider of sign-ins cannot be asked now");
+            error.retry_after = Some(UNREACHABLE);
+            error
+        }
+    }
+}
+
+/// Names of hosts and mail addresses do not differ by case, others do.
+fn same_holder(one: &str, other: &str) -> bool {
+    if one.starts_with("DNS:") || one.starts_with("email:") {
+        one.eq_ignore_ascii_case(other)
+    } else {
+        one == other
     }
 }
 

@@ -11,15 +11,18 @@ mod error;
 mod events;
 mod inbound;
 mod integrations;
+mod lockout;
 mod objects;
 mod open;
 mod operations;
+mod provider;
 mod recon;
 mod scripts;
 mod sessions;
 mod targets;
 mod tokens;
 mod trail;
+mod veil;
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,17 +43,20 @@ use crate::{
 pub use crate::audit::{By, Kind, Sentence, Story};
 pub use crate::feed::{Force, Received};
 pub use crate::model::signing::{Checkpoint, KeyProblem, Signer, Verifier};
+pub use crate::oidc::{Departure, Return};
 pub use crate::store::{
     Count, EventSearch, Found, Proof, RunSearch, Search, Signed, SortKey, Token, Verification,
 };
 pub use access::{Attempt, Identity};
 pub use deliveries::{Audience, SideEffects};
-pub use door::{Arrival, Reach};
+pub use door::{Arrival, ClientCertificate, Reach};
 pub use error::Error;
 pub use events::Events;
 pub use inbound::Posted;
 pub use open::{Builder, StartError};
 pub use sessions::{Session, SignedIn};
+pub use tokens::NewToken;
+pub use veil::Veil;
 
 /// Recant at work on one project folder. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -67,6 +73,10 @@ struct Parts {
     problems: ArcSwap<Vec<Problem>>,
     tokens: ArcSwap<access::TokenBook>,
     door: door::Door,
+    veils: ArcSwap<veil::Veils>,
+    provider: arc_swap::ArcSwapOption<crate::oidc::Provider>,
+    /// What keeps something else than the folder's latest edit out of force, by what it is about.
+    notices: std::sync::Mutex<std::collections::BTreeMap<&'static str, Problem>>,
     keys: changes::KeysAtWork,
     own: open::OwnConnectors,
     subscriptions: crate::feed::Subscriptions,
@@ -118,7 +128,27 @@ impl App {
     /// `{"problems": […]}`: what keeps the folder's latest edit out of force, and warnings.
     #[must_use]
     pub fn problems(&self) -> Value {
-        json!({"problems": self.parts.problems.load().as_ref()})
+        let notices = self.notices();
+        let folder = self.parts.problems.load();
+        let all: Vec<&Problem> = folder.iter().chain(notices.values()).collect();
+        json!({"problems": all})
+    }
+
+    /// Lists something about a file of the folder, or lists it no more, that is found while the
+    /// program runs: such as a certificate that cannot be taken up.
+    pub fn notice(&self, about: &'static str, problem: Option<(&str, String)>) {
+        let mut notices = self.notices();
+        match problem {
+            Some((file, message)) => notices.insert(about, Problem::of_file(file, message)),
+            None => notices.remove(about),
+        };
+    }
+
+    fn notices(
+        &self,
+    ) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<&'static str, Problem>> {
+        let notices = self.parts.notices.lock();
+        notices.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The engine.

@@ -62,6 +62,9 @@ pub enum StartError {
         #[source]
         source: Box<connectors::Error>,
     },
+    /// The provider of sign-ins cannot be used.
+    #[error("[auth.oidc] cannot be used")]
+    Provider(#[from] crate::oidc::FetchError),
     /// There is nothing to make secrets from.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -123,6 +126,9 @@ impl Builder {
                 problems: ArcSwap::from_pointee(problems.clone()),
                 tokens: ArcSwap::from_pointee(TokenBook::default()),
                 door: Door::new()?,
+                veils: ArcSwap::default(),
+                provider: arc_swap::ArcSwapOption::empty(),
+                notices: Mutex::default(),
                 keys: KeysAtWork::default(),
                 own: self.own,
                 subscriptions: Arc::new(ArcSwap::new(subscriptions(&configuration))),
@@ -135,6 +141,7 @@ impl Builder {
         };
         let tokens = Box::pin(app.store().tokens()).await?;
         app.keep_token_book(Arc::new(TokenBook::new(tokens)));
+        app.keep_provider(app.provider_of(&configuration)?);
         app.start(
             State {
                 configuration,

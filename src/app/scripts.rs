@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::{
     hooks::{Failure, Script, Variable},
-    model::Object,
+    model::{Object, Roles},
     sync::Refusal,
 };
 
@@ -27,11 +27,21 @@ impl App {
     /// # Errors
     /// A thrown code from 400 to 499, else 500; 400 for a script that does not compile.
     pub async fn eval_script(&self, script: &Value) -> Result<Value, Error> {
+        self.eval_script_for(Roles::ALL, script).await
+    }
+
+    /// As [`App::eval_script`], for somebody who may not see everything: their script reads no more
+    /// than they do.
+    ///
+    /// # Errors
+    /// As [`App::eval_script`].
+    pub async fn eval_script_for(&self, roles: Roles, script: &Value) -> Result<Value, Error> {
         let compiled = self.script(script)?;
+        let setup = self.setup_behind(&self.veil(roles));
         let runtime = self.engine().setup().scripts.clone();
         let variables: Vec<(&'static str, Variable)> = Vec::new();
         let run = runtime
-            .run(&compiled, variables, Some(self.engine().reader()))
+            .run(&compiled, variables, Some(self.engine().reader_of(setup)))
             .await;
         run.result.map_err(|failure| failed(&failure))
     }

@@ -8,10 +8,7 @@ use super::{
     cookies::Carrier,
     door::Arrival,
 };
-use crate::{
-    audit,
-    store::{BrowserSession, Settlement},
-};
+use crate::{audit::By, oidc, store::BrowserSession};
 
 /// How often it is noted that a session is in use.
 const NOTED: TimeDelta = TimeDelta::minutes(1);
@@ -42,10 +39,13 @@ impl App {
     /// How browsers reach the pages: what their cookies look like.
     #[must_use]
     pub fn carrier(&self) -> Carrier {
-        let settings = &self.configuration().server;
-        match &settings.tls {
-            Some(_) => Carrier::Encrypted,
-            None => Carrier::Plain,
+        let configuration = self.configuration();
+        let settings = &configuration.server;
+        let outside = settings.public_url.as_deref().unwrap_or_default();
+        if settings.tls.is_some() || outside.starts_with("https:") {
+            Carrier::Encrypted
+        } else {
+            Carrier::Plain
         }
     }
 
@@ -105,16 +105,14 @@ impl App {
         arrival: &Arrival<'_>,
         secret: Option<&str>,
     ) -> Result<Option<Session>, Error> {
+        self.fresh_tokens().await?;
         if !self.is_guarded() {
             arrival.check_unguarded()?;
-            return Ok(Some(Session {
-                identity: Identity::anonymous(),
-                form_token: derived(self.parts.door.open_secret(), FORMS),
-                ends_at: None,
-            }));
+            return Ok(Some(self.without_secret(Identity::anonymous())));
         }
         let Some(secret) = secret else {
-            return Ok(None);
+            let holder = self.by_certificate(arrival).ok();
+            return Ok(holder.map(|holder| self.without_secret(holder)));
         };
         let Some(kept) = self.store().session(&access::hash(secret)).await? else {
             return Ok(None);
@@ -133,36 +131,53 @@ impl App {
         }))
     }
 
-    /// Ends the session of a browser. Nothing happens where there is none.
+    /// Somebody who is at a page without having signed in there.
+    fn without_secret(&self, identity: Identity) -> Session {
+        let seed = derived(self.parts.door.open_secret(), &identity.name);
+        Session {
+            form_token: derived(&seed, FORMS),
+            identity,
+            ends_at: None,
+        }
+    }
+
+    /// Ends the session of a browser. Nothing happens where there is none. Gives where the browser
+    /// goes to sign out at the provider, too, that it signed in through.
     ///
     /// # Errors
     /// Where the store cannot be written.
-    pub async fn sign_out(&self, secret: &str, arrival: &Arrival<'_>) -> Result<(), Error> {
+    pub async fn sign_out(
+        &self,
+        secret: &str,
+        arrival: &Arrival<'_>,
+    ) -> Result<Option<String>, Error> {
         let hash = access::hash(secret);
         let Some(kept) = self.store().session(&hash).await? else {
-            return Ok(());
+            return Ok(None);
         };
         self.store().end_session(&hash).await?;
         self.note_sign_in(arrival, &kept.caller, "sign out", 200, "signed out")
             .await;
-        Ok(())
+        match self.provider() {
+            Some(provider) if kept.caller.starts_with(oidc::PREFIX) => {
+                let configuration = self.configuration();
+                let outside = configuration.server.public_url.as_deref();
+                let back = format!("{}/ui", outside.unwrap_or_default());
+                Ok(provider.leave(&back).await)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Ends every session of a caller; tells how many there were.
     ///
     /// # Errors
     /// Where the store cannot be written.
-    pub async fn end_sessions(
-        &self,
-        caller: &str,
-        by: &Identity,
-        arrival: &Arrival<'_>,
-    ) -> Result<u64, Error> {
+    pub async fn end_sessions(&self, caller: &str, by: By<'_>) -> Result<u64, Error> {
         let ended = self.store().end_sessions_of(caller).await?;
         let message = format!("{ended} sessions ended");
         let what = format!("end the sessions of {caller}");
-        self.note_sign_in(arrival, &by.name, &what, 200, &message)
-            .await;
+        self.note_keeping(by, &what, 200, &message).await;
         Ok(ended)
     }
 
@@ -182,7 +197,8 @@ impl App {
         }
         match &kept.token {
             Some(id) => self.token_book().identify_id(id, now),
-            None => Some(Identity {
+            // The provider's word counts as long as the provider does.
+            None => self.provider().map(|_| Identity {
                 name: kept.caller.clone(),
                 roles: kept.roles,
                 token: None,
@@ -203,17 +219,11 @@ impl App {
         status: u16,
         message: &str,
     ) {
-        let clock = self.clock();
-        let transaction = match arrival.transaction_id {
-            "" => clock.fresh_id().to_string(),
-            known => known.to_owned(),
+        let by = By {
+            caller,
+            transaction_id: arrival.transaction_id,
         };
-        let entry = audit::about_access(clock, &transaction, caller, what, status, message);
-        let settlement = Settlement {
-            audit: vec![entry],
-            ..Settlement::default()
-        };
-        self.engine().write_down(settlement).await;
+        self.note_keeping(by, what, status, message).await;
     }
 }
 

@@ -102,7 +102,7 @@ pub enum Verb {
     /// Look at target systems
     #[command(subcommand)]
     Connectors(Connectors),
-    /// Make, list and revoke bearer tokens of the folder's store
+    /// Make, list and revoke bearer tokens
     #[command(subcommand)]
     Token(Token),
     /// Bring the tables of the folder's store up or down
@@ -413,15 +413,15 @@ pub enum Connectors {
 #[derive(Debug, Subcommand)]
 pub enum Token {
     /// Make a token and print it, once
-    Make {
+    Create {
         /// Whom it is for
         name: String,
         /// What it may do
         #[arg(long = "role", value_name = "ROLE", value_parser = ["caller", "hook-admin", "auditor", "admin"], default_value = "caller")]
         roles: Vec<String>,
-        /// When it ends; never if left out
-        #[arg(long, value_name = "DAYS")]
-        days: Option<u32>,
+        /// When it ends: in 30d, 12h or 45m, or on a date or at a time; never if left out
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<super::token::Expiry>,
     },
     /// List tokens, without their secrets
     List,
@@ -429,6 +429,11 @@ pub enum Token {
     Revoke {
         /// Its id, as `token list` shows it
         id: String,
+    },
+    /// End the sessions of whoever signed in at the pages under a name
+    SignOut {
+        /// The name
+        caller: String,
     },
 }
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use super::{
     service::{Answer, Ask, EventAsk, Page, PatchForm, Place, Search, Service, Wish},
 };
 use crate::{
-    app::{self, App, Count, SortKey},
+    app::{self, App, Count, NewToken, SortKey},
     clock::{Clock, SystemClock},
     model::{
         ChangeRequest, Container, Filter, Object, OperationId, Precondition, Requested,
@@ -40,6 +41,10 @@ impl Local {
             caller: caller(),
         })
     }
+}
+
+fn token_value(token: &app::Token) -> Value {
+    serde_json::to_value(token).unwrap_or_default()
 }
 
 impl Local {
@@ -310,6 +315,42 @@ impl Service for Local {
         Ok(self.app.hook_runs(&search).await?)
     }
 
+    async fn tokens(&self) -> Result<Vec<Value>> {
+        let tokens = self.app.tokens().await?;
+        Ok(tokens.iter().map(token_value).collect())
+    }
+
+    async fn create_token(&self, wanted: &Value) -> Result<Value> {
+        let wrong = || Failure::Usage("a token needs a name and roles".to_owned());
+        let text = |key: &str| wanted.get(key).and_then(Value::as_str).map(str::to_owned);
+        let expires_at = text("expiresAt").map(|time| DateTime::parse_from_rfc3339(&time));
+        let wanted = NewToken {
+            name: text("name").ok_or_else(wrong)?,
+            roles: serde_json::from_value(wanted.get("roles").cloned().unwrap_or_default())
+                .map_err(|_| wrong())?,
+            expires_at: expires_at
+                .transpose()
+                .map_err(|_| wrong())?
+                .map(|time| time.to_utc()),
+        };
+        let (text, token) = self.app.create_token(&wanted, self.by("")).await?;
+        let mut value = token_value(&token);
+        if let Some(members) = value.as_object_mut() {
+            members.insert("token".into(), text.expose_secret().into());
+        }
+        Ok(value)
+    }
+
+    async fn revoke_token(&self, id: &str) -> Result<Value> {
+        let token = self.app.withdraw_token(id, self.by("")).await?;
+        Ok(token_value(&token))
+    }
+
+    async fn end_sessions(&self, caller: &str) -> Result<Value> {
+        let ended = self.app.end_sessions(caller, self.by("")).await?;
+        Ok(json!({"caller": caller, "ended": ended}))
+    }
+
     async fn close(&self) {
         self.app.close(PATIENCE).await;
     }
@@ -322,6 +363,7 @@ fn request(ask: &Ask, caller: &str) -> Result<ChangeRequest> {
         None => container.to_string(),
     };
     Ok(ChangeRequest {
+        unseen: Vec::new(),
         container,
         requested: requested(ask)?,
         caller: caller.to_owned(),

@@ -133,11 +133,10 @@ async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
             .await
         }
         Verb::Token(verb) => {
-            here_only(globals, "recant token")?;
-            let app = crate::app::App::open(&globals.dir).await?;
-            let ended = token::run(&app, verb, output).await;
-            app.close(local::PATIENCE).await;
-            ended
+            asking(globals, async |service| {
+                token::run(service, verb, output).await
+            })
+            .await
         }
         Verb::Migrate(verb) => {
             here_only(globals, "recant migrate")?;

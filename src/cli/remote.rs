@@ -354,6 +354,32 @@ impl Service for Remote {
         Ok(list_at(&body, "/result").to_vec())
     }
 
+    async fn tokens(&self) -> Result<Vec<Value>> {
+        let body = self.json(self.request(Method::GET, ["tokens"])).await?;
+        Ok(list_at(&body, "/tokens").to_vec())
+    }
+
+    async fn create_token(&self, wanted: &Value) -> Result<Value> {
+        let request = self
+            .request(Method::POST, ["tokens"])
+            .query(&[("_action", "create")])
+            .json(wanted);
+        self.json(request).await
+    }
+
+    async fn revoke_token(&self, id: &str) -> Result<Value> {
+        self.json(self.request(Method::DELETE, ["tokens", id]))
+            .await
+    }
+
+    async fn end_sessions(&self, caller: &str) -> Result<Value> {
+        let request = self
+            .request(Method::POST, ["sessions"])
+            .query(&[("_action", "end")])
+            .json(&serde_json::json!({"caller": caller}));
+        self.json(request).await
+    }
+
     async fn close(&self) {}
 }
 

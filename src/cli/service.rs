@@ -63,6 +63,14 @@ pub trait Service: Send + Sync {
     async fn ask_script(&self, action: &str, asked: &Value) -> Result<Value>;
     /// Kept runs of hooks that meet these parameters.
     async fn hook_runs(&self, wanted: &[(&str, String)]) -> Result<Vec<Value>>;
+    /// Bearer tokens, oldest first.
+    async fn tokens(&self) -> Result<Vec<Value>>;
+    /// Makes a token: `{name, roles, expiresAt}` in, the token with its text out.
+    async fn create_token(&self, wanted: &Value) -> Result<Value>;
+    /// Revokes a token; gives it.
+    async fn revoke_token(&self, id: &str) -> Result<Value>;
+    /// Ends the sessions of a caller: `{caller, ended}`.
+    async fn end_sessions(&self, caller: &str) -> Result<Value>;
     /// Waits for what is in flight.
     async fn close(&self);
 }

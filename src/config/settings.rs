@@ -10,14 +10,15 @@ use std::{
 
 use secrecy::SecretString;
 
-pub use super::written::project::LogFormat;
+pub use super::written::project::{ClientAuth, LogFormat};
 use crate::{
     audit::delivery::Destination,
     connectors,
     hooks::{Limits, Runtime, Script},
     managed::ManagedType,
     mapping::Mapping,
-    model::signing::Signer,
+    model::{Roles, signing::Signer},
+    oidc,
 };
 
 /// A valid project folder.
@@ -131,6 +132,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// With TLS, where there are a certificate and a key.
     pub tls: Option<Tls>,
+    /// Where browsers reach it, without a slash at its end; none: where it listens.
+    pub public_url: Option<String>,
     /// Whether a caller may name the transaction of a change.
     pub trust_transaction_header: bool,
     /// The largest body of a request, in bytes.
@@ -150,6 +153,10 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// The authorities of client certificates; none: nobody is asked for one.
+    pub clients: Option<PathBuf>,
+    /// Whether a client without a certificate is let in, where one is asked for.
+    pub client_auth: ClientAuth,
 }
 
 /// Where Recant keeps objects, journal and audit.
@@ -163,9 +170,11 @@ pub struct Store {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Auth {
     /// Bearer tokens that this provider signed.
-    pub oidc: Option<Oidc>,
+    pub oidc: Option<oidc::Settings>,
     /// Sessions of browsers.
     pub sessions: Sessions,
+    /// Who has which client certificate.
+    pub certificates: Vec<Certificate>,
 }
 
 /// Sessions of browsers.
@@ -186,15 +195,15 @@ impl Default for Sessions {
     }
 }
 
-/// An OpenID Connect provider.
+/// Who has a client certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Oidc {
-    /// Its address, as tokens name it.
-    pub issuer: String,
-    /// Whom a token must be made for.
-    pub audience: String,
-    /// The claim that lists roles.
-    pub roles_claim: String,
+pub struct Certificate {
+    /// What stands in it: `CN=NAME`, `DNS:NAME`, `URI:NAME` or `email:NAME`.
+    pub holder: String,
+    /// Whom that is.
+    pub name: String,
+    /// What they may be.
+    pub roles: Roles,
 }
 
 /// How long the journal keeps what, and when another node takes over.

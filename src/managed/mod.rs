@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{hooks::Script, model::Object};
+use crate::{
+    hooks::Script,
+    model::{Object, Role, Roles},
+};
 
 /// A type of managed objects, ready to use.
 #[derive(Debug, Clone)]
@@ -22,6 +25,8 @@ pub struct ManagedType {
     pub validator: Arc<jsonschema::Validator>,
     /// Names of the attributes that are encrypted at rest and never shown.
     pub confidential: Vec<String>,
+    /// Who may see an attribute, where not everybody may who may read the object.
+    pub viewable_by: BTreeMap<String, Roles>,
     /// The hooks.
     pub hooks: BTreeMap<HookPoint, Script>,
 }
@@ -125,6 +130,7 @@ impl ManagedType {
             schema,
             validator: Arc::new(compiled.validator),
             confidential: compiled.confidential,
+            viewable_by: compiled.viewable_by,
             hooks,
         };
         Ok((managed_type, compiled.warnings))
@@ -134,6 +140,17 @@ impl ManagedType {
     #[must_use]
     pub fn violations(&self, object: &Object) -> Vec<PolicyFailure> {
         violations::of(self, object)
+    }
+
+    /// The attributes that somebody with these roles may not see, beside the confidential ones. An
+    /// admin sees all.
+    #[must_use]
+    pub fn unseen_by(&self, roles: Roles) -> Vec<String> {
+        let unseen = self
+            .viewable_by
+            .iter()
+            .filter(|(_, viewers)| !roles.has(Role::Admin) && !roles.meets(**viewers));
+        unseen.map(|(name, _)| name.clone()).collect()
     }
 
     /// A copy of the object as callers may see it: without its confidential attributes.

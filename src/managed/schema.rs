@@ -1,8 +1,10 @@
 //! The schema of a type: JSON Schema with the attributes that identity admins know beside it.
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::SchemaProblem;
-use crate::model::{Object, object::is_meta};
+use crate::model::{Object, Role, Roles, object::is_meta};
 
 /// What a schema came to.
 pub(super) struct Compiled {
@@ -10,6 +12,8 @@ pub(super) struct Compiled {
     pub validator: jsonschema::Validator,
     /// Top-level attributes that are confidential, or hold something that is.
     pub confidential: Vec<String>,
+    /// Who may see which top-level attribute.
+    pub viewable_by: BTreeMap<String, Roles>,
     /// What has no effect.
     pub warnings: Vec<SchemaProblem>,
 }
@@ -26,7 +30,7 @@ const WITHOUT_EFFECT: [(&str, &str); 9] = [
     ),
     (
         "scope",
-        "\"confidential\": true keeps an attribute out of every answer",
+        "\"confidential\": true keeps an attribute out of every answer, \"viewableBy\": [ROLE, …] out of those to others",
     ),
     ("isProtected", "no second sign-in is asked for"),
     (
@@ -39,6 +43,8 @@ const WITHOUT_EFFECT: [(&str, &str); 9] = [
     ("reverseRelationship", "relationships are plain values"),
 ];
 
+/// The key that says who may see an attribute.
+const VIEWERS: &str = "viewableBy";
 /// Keywords whose value holds schemas by name.
 const NAMED: [&str; 5] = [
     "properties",
@@ -48,12 +54,13 @@ const NAMED: [&str; 5] = [
     "definitions",
 ];
 /// Keywords whose value is data, not a schema.
-const DATA: [&str; 5] = ["const", "default", "enum", "examples", "policies"];
+const DATA: [&str; 6] = ["const", "default", "enum", "examples", "policies", VIEWERS];
 
 /// Compiles a schema. References to other documents are refused, not fetched.
 pub(super) fn compile(schema: &Value) -> Result<Compiled, Vec<SchemaProblem>> {
     let mut reading = Reading::default();
     let confidential = reading.confidential(schema);
+    let viewable_by = reading.viewable_by(schema);
     let plain = reading.plain(schema, "");
     if reading.errors.is_empty() {
         reading.check(&plain);
@@ -66,6 +73,7 @@ pub(super) fn compile(schema: &Value) -> Result<Compiled, Vec<SchemaProblem>> {
         Ok(validator) if reading.errors.is_empty() => Ok(Compiled {
             validator,
             confidential,
+            viewable_by,
             warnings: reading.warnings,
         }),
         Err(error) if reading.errors.is_empty() => Err(vec![SchemaProblem {
@@ -119,6 +127,36 @@ impl Reading {
             place.is_some()
         });
         names.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Who may see which top-level attribute.
+    fn viewable_by(&mut self, schema: &Value) -> BTreeMap<String, Roles> {
+        let mut viewers = BTreeMap::new();
+        let properties = schema.get("properties").and_then(Value::as_object);
+        for (name, property) in properties.into_iter().flatten() {
+            let top = format!("/properties/{}", escaped(name));
+            if let Some(place) = inner_viewers(property, &top) {
+                let message = format!("only the whole attribute `{name}` can be hidden");
+                self.error(&place, &message);
+            }
+            let Some(words) = property.get(VIEWERS).filter(|words| !words.is_null()) else {
+                continue;
+            };
+            if is_meta(name) {
+                self.error(&top, "`_id` and `_rev` cannot be hidden");
+            }
+            match serde_json::from_value::<Roles>(words.clone()) {
+                Ok(roles) => {
+                    viewers.insert(name.clone(), roles);
+                }
+                Err(error) => {
+                    let known = Role::ALL.map(Role::as_str).join(", ");
+                    let message = format!("expected a list of the roles {known}: {error}");
+                    self.error(&format!("{top}/{VIEWERS}"), &message);
+                }
+            }
+        }
+        viewers
     }
 
     /// The first place in a schema that is marked as confidential.
@@ -178,7 +216,7 @@ impl Reading {
         };
         match (key, value) {
             ("const" | "enum" | "dependentRequired", _) => Some(value.clone()),
-            ("default" | "examples" | "id", _) | (_, Value::Null) => None,
+            ("default" | "examples" | "id" | VIEWERS, _) | (_, Value::Null) => None,
             // Whether a property is required is said in the object that it belongs to.
             ("required", Value::Bool(_)) => None,
             ("$schema", other) => other
@@ -285,6 +323,18 @@ fn subschemas<'a>(schema: &'a Value, place: &str) -> Vec<(String, &'a Value)> {
             .collect(),
         _ => Vec::new(),
     }
+}
+
+/// Where something inside an attribute says who may see it.
+fn inner_viewers(schema: &Value, place: &str) -> Option<String> {
+    subschemas(schema, place)
+        .into_iter()
+        .find_map(|(place, inner)| {
+            let marked = inner.get(VIEWERS).is_some();
+            marked
+                .then(|| format!("{place}/{VIEWERS}"))
+                .or_else(|| inner_viewers(inner, &place))
+        })
 }
 
 fn is_blank(value: &Value) -> bool {

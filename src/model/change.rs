@@ -161,6 +161,9 @@ pub struct ChangeRequest {
     /// The `request` variable of hooks: `method`, `resourcePath`, `content`, `additionalParameters`,
     /// `revision`.
     pub request: Value,
+    /// Names of attributes that the caller may not see: content that leaves one out is no wish to
+    /// remove it, and no patch may make something of it.
+    pub unseen: Vec<String>,
 }
 
 impl ChangeRequest {

@@ -87,6 +87,12 @@ impl Roles {
         self.0 & role.bit() != 0
     }
 
+    /// The set as a number below 16.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(self) -> bool {

@@ -10,7 +10,7 @@ use axum_server::{
 use hyper_util::rt::TokioTimer;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Error, metrics, signals::Stop, tls};
+use super::{Error, client::WithCertificate, metrics, signals::Stop, tls};
 use crate::{
     api::{Api, Limits, Settings, TransactionIds},
     app::{App, Reach},
@@ -117,7 +117,7 @@ impl Server {
             None => plain(self.listener, handle, service).await,
             Some(files) => {
                 let settings = tls::load(files).await?;
-                let follow = tls::follow(files.clone(), settings.clone());
+                let follow = tls::follow(files.clone(), settings.clone(), self.app.clone());
                 let _follow = AbortOnDropHandle::new(tokio::spawn(follow));
                 encrypted(self.listener, handle, settings, service).await
             }
@@ -160,7 +160,7 @@ async fn encrypted(
     let acceptor = RustlsAcceptor::new(settings).acceptor(NoDelayAcceptor::new());
     let mut server = axum_server::from_tcp(listener)
         .map_err(Error::Serve)?
-        .acceptor(acceptor)
+        .acceptor(WithCertificate(acceptor))
         .handle(handle);
     bound_heads(server.http_builder());
     server.serve(service).await.map_err(Error::Serve)

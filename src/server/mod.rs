@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows what a change is. A stopping server takes no new connections, lets those that
 //! are open end, and waits for what the engine has in flight.
+mod client;
 mod listener;
 mod logging;
 mod metrics;

@@ -109,13 +109,19 @@ impl Engine {
         let container = &attempt.object.container;
         let managed = queue::type_of(setup, &attempt.lineage, container)
             .ok_or_else(|| Refusal::new(404, format!("there is no {container}")))?;
+        let unseen: Vec<String> = managed
+            .confidential
+            .iter()
+            .chain(&attempt.request.unseen)
+            .cloned()
+            .collect();
         let (kind, old, new, notified) = match &attempt.request.requested {
             Requested::Notify { kind, old, new, .. } => {
                 let (old, new) = notified_values(*kind, old.as_ref(), new.as_ref())?;
                 (*kind, old, new, true)
             }
             requested => {
-                check_reads(requested, &managed.confidential)?;
+                check_reads(requested, &unseen)?;
                 let (kind, new) = requested_values(requested, stored.as_ref(), &attempt.object)?;
                 (kind, stored, new, false)
             }
@@ -123,7 +129,7 @@ impl Engine {
         let mut new = new;
         let replaces = matches!(attempt.request.requested, Requested::Replace { .. });
         if let (Some(new), Some(old), true) = (new.as_mut(), old.as_ref(), replaces) {
-            keep_confidential(&managed.confidential, old, new);
+            keep_confidential(&unseen, old, new);
         }
         Ok(Change {
             id: attempt.id,
@@ -404,7 +410,7 @@ fn check_reads(requested: &Requested, confidential: &[String]) -> Result<(), Ref
         Some(place) => Err(Refusal::new(
             400,
             format!(
-                "{place} is confidential: it can be set and removed, but not copied, moved, compared or counted up"
+                "{place} is confidential, or not shown to you: it can be set and removed, but not copied, moved, compared or counted up"
             ),
         )),
     }

@@ -121,6 +121,7 @@ impl Asked {
             },
         };
         Ok(ChangeRequest {
+            unseen: Vec::new(),
             container,
             requested,
             caller: parent.caller.clone(),

@@ -67,7 +67,7 @@ impl Engine {
             all
         };
         let place = format!("{}/{}", context.change.object.container, point.key());
-        let reader = Some(self.reader_of(context));
+        let reader = Some(self.reader_in(context));
         let scripts = &context.setup.scripts;
         let keep = scripts.keeper().begin(&place);
         let (run, keeping) = scripts
@@ -84,7 +84,7 @@ impl Engine {
         Some((run, report))
     }
 
-    fn reader_of(&self, context: &Context) -> Arc<dyn Reader> {
+    fn reader_in(&self, context: &Context) -> Arc<dyn Reader> {
         Arc::new(super::reader::HookReader::new(
             self.store().clone(),
             Arc::clone(&context.setup),

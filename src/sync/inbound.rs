@@ -169,6 +169,7 @@ fn meaning_of(row: PlannedRow, incoming: &Incoming) -> Result<Meaning, Refusal> 
         }
     };
     let request = requested.map(|requested| ChangeRequest {
+        unseen: Vec::new(),
         container: row.target.clone(),
         requested,
         caller: incoming.caller.clone(),

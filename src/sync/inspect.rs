@@ -404,6 +404,7 @@ impl Engine {
             ..row
         };
         let request = ChangeRequest {
+            unseen: Vec::new(),
             container: origin.target.clone(),
             requested,
             caller: context.change.caller.clone(),

@@ -122,7 +122,13 @@ impl Engine {
     /// What scripts may read, under the configuration in force.
     #[must_use]
     pub fn reader(&self) -> Arc<dyn Reader> {
-        Arc::new(reader::HookReader::new(self.store().clone(), self.setup()))
+        self.reader_of(self.setup())
+    }
+
+    /// As [`Engine::reader`], with what counts as confidential in another setup.
+    #[must_use]
+    pub fn reader_of(&self, setup: Arc<Setup>) -> Arc<dyn Reader> {
+        Arc::new(reader::HookReader::new(self.store().clone(), setup))
     }
 
     fn clock(&self) -> &dyn Clock {

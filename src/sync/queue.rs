@@ -112,6 +112,7 @@ impl Engine {
     pub async fn change_queued(&self, id: OperationId, queued: Queued) -> Answer {
         let name = place(&queued.mapping, &queued.id);
         let request = ChangeRequest {
+            unseen: Vec::new(),
             container: name.container.clone(),
             request: request_of(&name, queued.replay),
             requested: Requested::Notify {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::{
     connectors::health::{Health, State},
     hooks,
-    model::{Container, Filter, Object, ResourceName},
+    model::{Container, Filter, Object, ResourceName, pointer::Pointer},
     store::{Count, Search, Store},
 };
 
@@ -53,6 +53,16 @@ impl HookReader {
             .setup
             .managed(container)
             .ok_or_else(|| unknown(container))?;
+        // The store knows what is confidential by the folder's word; here more may be.
+        let hidden = |field: &&Pointer| match field.first() {
+            Some(name) => managed.confidential.iter().any(|one| one == name),
+            None => !managed.confidential.is_empty(),
+        };
+        if let Some(field) = filter.fields().into_iter().find(hidden) {
+            return Err(format!(
+                "`{field}` is confidential in {container}: nothing is sought by it"
+            ));
+        }
         let search = Search {
             filter: filter.clone(),
             sort: Vec::new(),

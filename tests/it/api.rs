@@ -1,7 +1,8 @@
 //! The HTTP API from outside: a server on a real folder with three real targets.
-mod access;
+pub mod access;
 mod bad_input;
 mod change;
+mod described;
 mod events;
 mod look;
 mod recon;

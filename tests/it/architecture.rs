@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("managed", &["model", "hooks"]),
     ("mapping", &["model", "hooks", "managed"]),
     ("connectors", &["model"]),
+    ("oidc", &["model", "clock"]),
     ("store", &["model", "clock"]),
     ("audit", &["model", "clock", "store"]),
     ("sync", ENGINE),
@@ -67,6 +68,7 @@ const CONFIG: &[&str] = &[
     "managed",
     "mapping",
     "connectors",
+    "oidc",
     "store",
     "audit",
     "sync",
@@ -78,6 +80,7 @@ const APP: &[&str] = &[
     "managed",
     "mapping",
     "connectors",
+    "oidc",
     "store",
     "audit",
     "sync",
@@ -92,6 +95,7 @@ const EVERYTHING: &[&str] = &[
     "managed",
     "mapping",
     "connectors",
+    "oidc",
     "store",
     "audit",
     "sync",
@@ -110,6 +114,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("sea_query", &["store"]),
     ("rhai", &["hooks"]),
     ("clap", &["cli"]),
+    ("jsonwebtoken", &["oidc"]),
+    ("x509_parser", &["server"]),
 ];
 
 /// The methods by which a connector writes, each with its number of arguments, and the one file

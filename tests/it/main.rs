@@ -41,3 +41,4 @@ mod stopped_servers;
 mod store;
 mod support;
 mod target_health;
+mod threats;

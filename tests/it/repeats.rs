@@ -13,6 +13,7 @@ use crate::support::{
 fn keyed(key: &str, content: Value) -> ChangeRequest {
     let digest = content.to_string();
     ChangeRequest {
+        unseen: Vec::new(),
         idempotency: Some(IdempotencyKey {
             key: key.to_owned(),
             request_digest: digest,

@@ -27,6 +27,13 @@ pub(crate) struct OperationPath {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
+pub(crate) struct TokenPath {
+    /// The token's id
+    id: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct TopicPath {
     /// `access`, `activity`, `sync`, `compensation`, `recon` or `config`
     topic: String,

@@ -89,6 +89,7 @@ impl Play<'_> {
     pub async fn change(&self, requested: Requested, why: &str) -> Ended {
         let fresh = SystemClock.fresh_id().simple();
         let request = ChangeRequest {
+            unseen: Vec::new(),
             container: Container::managed("user"),
             requested,
             caller: "demo".to_owned(),

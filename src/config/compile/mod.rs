@@ -1,5 +1,6 @@
 //! From what is written to what is used; every problem is reported, none stops the search for more.
 pub(crate) mod audit;
+pub(crate) mod auth;
 pub(crate) mod connectors;
 pub(crate) mod integrations;
 pub(crate) mod mappings;

@@ -10,8 +10,7 @@ use crate::{
         problem::Problems,
         read::{Document, shape},
         settings::{
-            Audit, Auth, Changes, Events, Hooks, Journal, Oidc, Server, Sessions, Store, Telemetry,
-            Tls,
+            Audit, Auth, Changes, Events, Hooks, Journal, Server, Store, Telemetry, Tls,
         },
         written::project as written,
     },
@@ -44,11 +43,13 @@ pub(crate) fn compile(document: &Document, folder: &Path, problems: &mut Problem
         problems,
     };
     let secrets = written.secrets.unwrap_or_default();
+    let server = work.server(written.server.unwrap_or_default());
+    let public_url = server.public_url.clone();
     Project {
         names_key: secrets.key.is_some(),
-        server: work.server(written.server.unwrap_or_default()),
+        server,
         store: work.store(written.store.unwrap_or_default()),
-        auth: work.auth(written.auth.unwrap_or_default()),
+        auth: work.auth(written.auth.unwrap_or_default(), public_url.as_deref()),
         secrets: work.secrets(&secrets),
         limits: limits(&written.limits.unwrap_or_default()),
         journal: journal(&written.journal.unwrap_or_default()),
@@ -67,7 +68,7 @@ pub(crate) fn compile(document: &Document, folder: &Path, problems: &mut Problem
     }
 }
 
-struct Work<'a> {
+pub(super) struct Work<'a> {
     document: &'a Document,
     folder: &'a Path,
     problems: &'a mut Problems,
@@ -77,7 +78,8 @@ impl Work<'_> {
     fn server(&mut self, written: written::Server) -> Server {
         Server {
             listen: self.listen(written.listen.as_deref().unwrap_or("127.0.0.1:8480")),
-            tls: self.tls(written.tls_cert.as_deref(), written.tls_key.as_deref()),
+            tls: self.tls(&written),
+            public_url: self.public_url(written.public_url.as_deref()),
             trust_transaction_header: written.trust_transaction_header.unwrap_or_default(),
             body_limit: written.body_limit_bytes.unwrap_or(1024 * 1024),
             rate_limit: Some(written.rate_limit_per_second.unwrap_or(50_000))
@@ -102,7 +104,9 @@ impl Work<'_> {
         SocketAddr::from(([127, 0, 0, 1], 8480))
     }
 
-    fn tls(&mut self, certificate: Option<&str>, key: Option<&str>) -> Option<Tls> {
+    fn tls(&mut self, written: &written::Server) -> Option<Tls> {
+        let (certificate, key) = (written.tls_cert.as_deref(), written.tls_key.as_deref());
+        self.client_certificates(written);
         match (certificate, key) {
             (None, None) => None,
             (Some(_), None) => {
@@ -123,14 +127,54 @@ impl Work<'_> {
                 let wanted = (certificate, "CERTIFICATE-----", "certificate");
                 let certificate = self.pem("/server/tls_cert", wanted);
                 let key = self.pem("/server/tls_key", (key, "PRIVATE KEY-----", "private key"));
-                certificate
-                    .zip(key)
-                    .map(|(certificate, key)| Tls { certificate, key })
+                let clients = written.tls_client_ca.as_deref().and_then(|file| {
+                    self.pem(
+                        "/server/tls_client_ca",
+                        (file, "CERTIFICATE-----", "certificate"),
+                    )
+                });
+                certificate.zip(key).map(|(certificate, key)| Tls {
+                    certificate,
+                    key,
+                    clients,
+                    client_auth: written.tls_client_auth.unwrap_or_default(),
+                })
             }
         }
     }
 
-    fn pem(
+    /// What is said of client certificates must have something to work on.
+    fn client_certificates(&mut self, written: &written::Server) {
+        if written.tls_client_ca.is_some() && written.tls_cert.is_none() {
+            let message = "clients can only be asked for certificates over TLS: name `tls_cert` and `tls_key`";
+            self.error("/server/tls_client_ca", message.into());
+        }
+        if written.tls_client_auth.is_some() && written.tls_client_ca.is_none() {
+            let message = "name the authorities of client certificates in `tls_client_ca`";
+            self.error("/server/tls_client_auth", message.into());
+        }
+    }
+
+    fn public_url(&mut self, written: Option<&str>) -> Option<String> {
+        let text = written?;
+        let url = url::Url::parse(text).ok().filter(|url| {
+            matches!(url.scheme(), "https" | "http")
+                && url.has_host()
+                && url.path() == "/"
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty()
+        });
+        if url.is_none() {
+            let message = format!(
+                "`{text}` is no address of a server: expected one like `https://recant.example`"
+            );
+            self.error("/server/public_url", message);
+        }
+        url.map(|url| url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    pub(super) fn pem(
         &mut self,
         pointer: &str,
         (file, marker, what): (&str, &str, &str),
@@ -153,37 +197,6 @@ impl Work<'_> {
                 self.error("/store/url", message);
                 Store { url: String::new() }
             }
-        }
-    }
-
-    fn auth(&mut self, written: written::Auth) -> Auth {
-        if written.oidc.is_some() {
-            let message =
-                "bearer tokens of a provider are not accepted yet; `recant token` makes tokens";
-            self.document.warning(self.problems, "/auth/oidc", message);
-        }
-        let oidc = written.oidc.and_then(|oidc| {
-            let issuer = oidc.issuer?;
-            if !url::Url::parse(&issuer).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {
-                let message = "expected an address that begins with https://".into();
-                self.error("/auth/oidc/issuer", message);
-                return None;
-            }
-            Some(Oidc {
-                issuer,
-                audience: oidc.audience?,
-                roles_claim: oidc.roles_claim.unwrap_or_else(|| "roles".into()),
-            })
-        });
-        let sessions = written.sessions.unwrap_or_default();
-        let default = Sessions::default();
-        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
-        Auth {
-            oidc,
-            sessions: Sessions {
-                idle: sessions.idle_minutes.map_or(default.idle, minutes),
-                longest: sessions.longest_minutes.map_or(default.longest, minutes),
-            },
         }
     }
 
@@ -231,7 +244,7 @@ impl Work<'_> {
         }
     }
 
-    fn error(&mut self, pointer: &str, message: String) {
+    pub(super) fn error(&mut self, pointer: &str, message: String) {
         self.document.error(self.problems, pointer, message);
     }
 }

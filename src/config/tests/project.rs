@@ -37,6 +37,9 @@ fn every_key_is_known() {
         listen = "0.0.0.0:9000"
         tls_cert = "tls/cert.pem"
         tls_key = "tls/key.pem"
+        tls_client_ca = "tls/cert.pem"
+        tls_client_auth = "required"
+        public_url = "https://recant.example/"
         trust_transaction_header = true
         body_limit_bytes = 2048
         rate_limit_per_second = 0
@@ -47,7 +50,25 @@ fn every_key_is_known() {
         [auth.oidc]
         issuer = "https://id.example"
         audience = "recant"
-        roles_claim = "groups"
+        name_claim = "email"
+        roles_claim = "/realm_access/roles"
+        algorithms = ["RS256", "EdDSA"]
+        clock_skew_seconds = 5
+        authorized_parties = ["hr"]
+        ca_file = "tls/cert.pem"
+        client_id = "recant"
+        client_secret = "secret"
+        scopes = ["openid"]
+        [auth.oidc.role_mapping]
+        "recant/admins" = ["admin"]
+        staff = ["caller", "auditor"]
+        [auth.sessions]
+        idle_minutes = 10
+        longest_minutes = 60
+        [[auth.certificates]]
+        holder = "DNS:hr.example"
+        name = "hr"
+        roles = ["caller"]
         [secrets]
         key = "${env:RECANT_KEY}"
         old_keys = ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
@@ -75,18 +96,26 @@ fn every_key_is_known() {
         .with("tls/key.pem", "-----BEGIN PRIVATE KEY-----\n")
         .with_variable("RECANT_KEY", "/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v4=");
     let loaded = folder.load();
-    assert_eq!(
-        lines(&loaded),
-        [
-            "warning recant.toml:13: bearer tokens of a provider are not accepted yet; `recant token` makes tokens"
-        ]
-    );
+    assert_eq!(lines(&loaded), [""; 0]);
     let configuration = loaded.configuration.unwrap();
     assert_eq!(configuration.server.rate_limit, None);
     assert_eq!(configuration.limits.operations, 5000);
     assert_eq!(configuration.changes.recovery_wait.as_secs(), 3);
     assert_eq!(configuration.secrets.len(), 2);
-    let shown = format!("{configuration:?}");
+    let oidc = configuration.auth.oidc.as_ref().unwrap();
+    let client = oidc.client.as_ref().unwrap();
+    assert_eq!(
+        client.redirect,
+        "https://recant.example/ui/sign-in/callback"
+    );
+    let mapping = oidc.role_mapping.as_ref().unwrap();
+    assert_eq!(
+        mapping["staff"],
+        crate::model::Roles::named(["caller", "auditor"])
+    );
+    assert_eq!(configuration.auth.certificates[0].name, "hr");
+    assert_eq!(configuration.auth.sessions.idle.as_secs(), 600);
+    let shown = format!("{configuration:?} {:?}", configuration.auth);
     assert!(
         !shown.contains("/v7+") && !shown.contains("secret"),
         "{shown}"
@@ -169,10 +198,51 @@ fn references_are_put_in_and_kept_out_of_messages() {
     assert_eq!(
         &told[1..],
         [
-            "warning recant.toml:3: bearer tokens of a provider are not accepted yet; `recant token` makes tokens",
             "error recant.toml:4: the environment variable `NO` is not set",
             "error recant.toml:5: the file `none` cannot be read: No such file or directory (os error 2)",
         ]
     );
     assert!(!told.join("").contains("hush"), "{told:?}");
+}
+
+#[test]
+fn what_would_open_a_door_too_far_is_refused() {
+    for (toml, expected) in [
+        (
+            "[auth.oidc]\nissuer = \"http://id.example\"\naudience = \"r\"",
+            "error recant.toml:2: expected an address that begins with https:// (http:// only on this machine)",
+        ),
+        (
+            "[auth.oidc]\nissuer = \"https://id.example\"\naudience = \"r\"\nalgorithms = [\"HS256\"]",
+            "error recant.toml:4: `HS256` is no signature that can be believed",
+        ),
+        (
+            "[auth.oidc]\nissuer = \"https://id.example\"\naudience = \"r\"\nclient_id = \"r\"",
+            "error recant.toml:4: signing in needs `public_url`",
+        ),
+        (
+            "[auth.oidc]\nissuer = \"https://id.example\"\naudience = \"r\"\n[auth.oidc.role_mapping]\nstaff = [\"root\"]",
+            "error recant.toml:5: there is no role `root`",
+        ),
+        (
+            "[[auth.certificates]]\nholder = \"hr\"\nname = \"hr\"\nroles = [\"caller\"]",
+            "error recant.toml:2: `hr` names nobody: expected CN=NAME, DNS:NAME, URI:NAME, email:NAME",
+        ),
+        (
+            "[[auth.certificates]]\nholder = \"CN=hr\"\nname = \"oidc:ann\"\nroles = [\"caller\"]",
+            "error recant.toml:3: expected a name that does not begin with `oidc:`",
+        ),
+        (
+            "[server]\ntls_client_auth = \"required\"",
+            "error recant.toml:2: name the authorities of client certificates",
+        ),
+        (
+            "[server]\npublic_url = \"https://recant.example/x\"",
+            "error recant.toml:2: `https://recant.example/x` is no address of a server",
+        ),
+    ] {
+        let told = told(toml);
+        let found = told.iter().any(|line| line.starts_with(expected));
+        assert!(found, "{toml}\n{told:?}");
+    }
 }

@@ -53,6 +53,15 @@ pub(crate) struct Server {
     pub(crate) tls_cert: Option<String>,
     /// A PEM file with the certificate's private key, relative to the folder.
     pub(crate) tls_key: Option<String>,
+    /// A PEM file with the authorities of client certificates, relative to the folder. Clients are
+    /// asked for a certificate then.
+    pub(crate) tls_client_ca: Option<String>,
+    /// Whether a client without a certificate is let in (`optional`) or not (`required`);
+    /// `optional` if left out.
+    pub(crate) tls_client_auth: Option<ClientAuth>,
+    /// Where browsers reach this server, such as `https://recant.example`; needed to sign in through
+    /// a provider, and behind a proxy that speaks TLS.
+    pub(crate) public_url: Option<String>,
     /// Whether a caller may name the transaction of a change in a header; false if left out.
     pub(crate) trust_transaction_header: Option<bool>,
     /// The largest body of a request, in bytes; 1 MiB if left out.
@@ -71,6 +80,17 @@ pub(crate) struct Server {
     pub(crate) shutdown_timeout_seconds: Option<u64>,
 }
 
+/// Whether clients must have a certificate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    /// Those who have one may show it.
+    #[default]
+    Optional,
+    /// Nobody is let in without one.
+    Required,
+}
+
 /// Where Recant keeps objects, journal and audit.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct Store {
@@ -80,7 +100,7 @@ pub(crate) struct Store {
 }
 
 /// Who may use Recant, beside the tokens that `recant token` makes.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub(crate) struct Auth {
     /// Accepts bearer tokens that an OpenID Connect provider signed.
     #[serde(default)]
@@ -88,6 +108,10 @@ pub(crate) struct Auth {
     /// Sessions of browsers that have signed in at the pages.
     #[serde(default)]
     pub(crate) sessions: Option<Sessions>,
+    /// Who has which client certificate (`tls_client_ca` of `[server]`).
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<Certificate>>")]
+    pub(crate) certificates: Option<Vec<Option<Certificate>>>,
 }
 
 /// Sessions of browsers that have signed in at the pages.
@@ -102,17 +126,63 @@ pub(crate) struct Sessions {
 }
 
 /// An OpenID Connect provider.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub(crate) struct Oidc {
     /// The provider's address, as its tokens name it (`iss`).
     #[schemars(required)]
     pub(crate) issuer: Option<String>,
-    /// Whom a token must be made for (`aud`).
+    /// Whom a bearer token must be made for (`aud`).
     #[schemars(required)]
     pub(crate) audience: Option<String>,
-    /// The claim that lists roles (`caller`, `hook-admin`, `auditor`, `admin`); `roles` if left
-    /// out.
+    /// The claim with somebody's name; `sub` if left out. A path begins with `/`.
+    pub(crate) name_claim: Option<String>,
+    /// The claim that lists roles; `roles` if left out. A path begins with `/`, such as
+    /// `/realm_access/roles`.
     pub(crate) roles_claim: Option<String>,
+    /// What words of that claim mean here, each a list of roles. If left out, the words are the
+    /// roles `caller`, `hook-admin`, `auditor` and `admin` themselves.
+    #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, Vec<String>>>")]
+    pub(crate) role_mapping: Option<BTreeMap<String, Vec<Option<String>>>>,
+    /// The signatures that are accepted; every one with a public key if left out.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(crate) algorithms: Option<Vec<Option<String>>>,
+    /// Seconds by which the provider's clock may differ; 60 if left out.
+    #[schemars(range(min = 0, max = 600))]
+    pub(crate) clock_skew_seconds: Option<u64>,
+    /// The clients whose bearer tokens are accepted (`azp`); all if left out.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(crate) authorized_parties: Option<Vec<Option<String>>>,
+    /// A PEM file with the certificates that the provider's must come from, relative to the folder;
+    /// those that this machine knows if left out.
+    pub(crate) ca_file: Option<String>,
+    /// What Recant is called at the provider: people may sign in at the pages through it then. Needs
+    /// `public_url` of `[server]`.
+    pub(crate) client_id: Option<String>,
+    /// Recant's secret at the provider; a public client has none.
+    pub(crate) client_secret: Option<String>,
+    /// What is asked for at a sign-in; `["openid", "profile"]` if left out.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(crate) scopes: Option<Vec<Option<String>>>,
+}
+
+/// Who has a certificate, and what they may be.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(crate) struct Certificate {
+    /// What stands in the certificate: `CN=` (its common name), `DNS:`, `URI:` or `email:` (its
+    /// alternative names), and the name.
+    #[schemars(required)]
+    pub(crate) holder: Option<String>,
+    /// Whom that is; the `caller` of changes and audit entries.
+    #[schemars(required)]
+    pub(crate) name: Option<String>,
+    /// Its roles: `caller`, `hook-admin`, `auditor`, `admin`.
+    #[serde(default)]
+    #[schemars(required, with = "Vec<String>")]
+    pub(crate) roles: Option<Vec<Option<String>>>,
 }
 
 /// Keys that encrypt confidential values at rest.

@@ -149,12 +149,10 @@ async fn complaint(client: &Client, case: &Case<'_>) -> Option<String> {
     if message.is_empty() || !message.contains(told) {
         wrong.push(format!("does not say `{told}`"));
     }
-    let by_action = ["create", "notifyCreate", "notifyDelete"];
-    let changes = ["PUT", "PATCH", "DELETE"].contains(&method)
-        || by_action
-            .iter()
-            .any(|action| path.contains(&format!("_action={action}")));
-    if changes && status != 405 && status != 404 {
+    // What means none of the changes that there are at an address was an attempt at one.
+    let at_changes = path.starts_with("/managed/") || path.starts_with("/sync?");
+    let changes = method != "GET" && at_changes && !path.contains("_action=plan");
+    if changes && status != 404 {
         let named = error["detail"]["operation"] == reply.header("recant-operation");
         if reply.header("recant-outcome") != "rejected" || !named {
             wrong.push("does not name a rejected change".to_owned());

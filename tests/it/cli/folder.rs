@@ -160,7 +160,14 @@ fn tokens_are_shown_once() {
     let folder = made();
     let run = |arguments: &[&str]| recant(folder.path(), arguments);
     let made = run(&[
-        "token", "make", "hr", "--role", "caller", "--days", "30", "--json",
+        "token",
+        "create",
+        "hr",
+        "--role",
+        "caller",
+        "--expires",
+        "30d",
+        "--json",
     ]);
     let made = json_of(&made, 0);
     let secret = made["token"].as_str().unwrap();
@@ -170,7 +177,7 @@ fn tokens_are_shown_once() {
     assert!(!text(&list.stdout).contains(secret));
     assert_eq!(code(&run(&["token", "revoke", id])), 0);
     assert_eq!(code(&run(&["token", "revoke", "nobody"])), 1);
-    assert_eq!(code(&run(&["token", "make", "hr", "--role", "king"])), 2);
+    assert_eq!(code(&run(&["token", "create", "hr", "--role", "king"])), 2);
 }
 
 #[test]

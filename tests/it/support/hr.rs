@@ -301,6 +301,7 @@ fn request(change: &HrChange) -> ChangeRequest {
         }
     };
     ChangeRequest {
+        unseen: Vec::new(),
         container: Container::managed("person"),
         requested,
         caller: "hr".to_owned(),

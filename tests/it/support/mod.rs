@@ -4,6 +4,7 @@ pub mod clock;
 pub mod databases;
 pub mod folder;
 pub mod hr;
+pub mod issuer;
 pub mod people;
 pub mod proxy;
 pub mod rest;

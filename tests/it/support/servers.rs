@@ -36,6 +36,14 @@ pub fn scim_server() -> Option<String> {
     server("RECANT_TEST_SCIM_SERVER", "SCIM server")
 }
 
+/// The program schemathesis, which tries an API against its description; none where it is left out.
+///
+/// # Panics
+/// Where `RECANT_TEST_REQUIRE=1` and there is none.
+pub fn schemathesis() -> Option<String> {
+    server("RECANT_TEST_SCHEMATHESIS", "schemathesis")
+}
+
 /// The URL of a new and empty database on the server at `url`.
 ///
 /// # Panics

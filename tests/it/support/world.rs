@@ -296,6 +296,7 @@ pub fn object(value: Value) -> Object {
 
 pub fn request(requested: Requested) -> ChangeRequest {
     ChangeRequest {
+        unseen: Vec::new(),
         container: Container::managed("user"),
         requested,
         caller: "test".to_owned(),
