@@ -152,6 +152,7 @@ impl Loading<'_> {
             hooks: project.hooks,
             telemetry: project.telemetry,
             mappings: mappings?,
+            scim: std::sync::Arc::new(types.as_ref()?.resources.clone()),
             types: types?.valid,
             connectors: connectors.valid,
             integrations: external.integrations,

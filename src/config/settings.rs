@@ -17,7 +17,7 @@ use crate::{
     hooks::{Limits, Runtime, Script},
     managed::ManagedType,
     mapping::Mapping,
-    model::signing::Signer,
+    model::{scim::Resources, signing::Signer},
 };
 
 /// A valid project folder.
@@ -49,6 +49,8 @@ pub struct Configuration {
     pub telemetry: Telemetry,
     /// Managed types by name.
     pub types: BTreeMap<String, Arc<ManagedType>>,
+    /// Which types the SCIM service has, and how.
+    pub scim: Arc<Resources>,
     /// Mappings in sync order.
     pub mappings: Vec<Arc<Mapping>>,
     /// Target systems by name.

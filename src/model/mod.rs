@@ -16,6 +16,7 @@ pub mod recon;
 pub mod record;
 pub mod role;
 pub mod saga;
+pub mod scim;
 pub mod secret;
 pub mod signing;
 pub mod situation;

@@ -3,7 +3,12 @@ use std::collections::BTreeSet;
 
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use recant::{
-    model::{Filter, Object, Outcome, audit::Topic, filter::Operator, pointer::Pointer},
+    model::{
+        Filter, Object, Outcome,
+        audit::Topic,
+        filter::{Operator, Texts},
+        pointer::Pointer,
+    },
     store::{Count, Found, Refusal, Search, SortKey, Store, StoredObject},
 };
 use serde_json::{Value, json};
@@ -343,8 +348,11 @@ fn filter() -> impl Strategy<Value = Filter> {
 }
 
 fn sort() -> impl Strategy<Value = Vec<SortKey>> {
-    let one =
-        (field(), any::<bool>()).prop_map(|(field, descending)| SortKey { field, descending });
+    let one = (field(), any::<bool>()).prop_map(|(field, descending)| SortKey {
+        field,
+        descending,
+        texts: Texts::Exact,
+    });
     prop::collection::vec(one, 0..3)
 }
 
@@ -352,6 +360,7 @@ fn key(name: &str, descending: bool) -> SortKey {
     SortKey {
         field: Pointer::attribute(name),
         descending,
+        texts: Texts::Exact,
     }
 }
 
