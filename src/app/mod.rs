@@ -49,6 +49,7 @@ pub use door::{Arrival, Reach};
 pub use error::Error;
 pub use events::Events;
 pub use inbound::Posted;
+pub use objects::Kept;
 pub use open::{Builder, StartError};
 pub use sessions::{Session, SignedIn};
 
