@@ -102,9 +102,7 @@ impl App {
         key: &IdempotencyKey,
     ) -> Result<Option<Changed>, Error> {
         let stored = self.store().key(caller, &key.key).await?;
-        stored
-            .and_then(|stored| known(key, stored))
-            .transpose()
+        stored.and_then(|stored| known(key, stored)).transpose()
     }
 
     /// Begins a change and comes back once its intent is on disk; its record tells how it goes on.

@@ -150,6 +150,7 @@ impl Loading<'_> {
             events: project.events,
             audit: project.audit,
             hooks: project.hooks,
+            scim_service: project.scim,
             telemetry: project.telemetry,
             mappings: mappings?,
             scim: std::sync::Arc::new(types.as_ref()?.resources.clone()),

@@ -5,6 +5,7 @@ pub mod event;
 pub mod filter;
 pub mod hook_run;
 pub mod integration;
+pub mod json;
 pub mod link;
 pub mod metrics;
 pub mod object;

@@ -62,7 +62,7 @@ pub(super) struct Failure {
     pub(super) outcome: Option<Outcome>,
     pub(super) retry_after: Option<Duration>,
     pub(super) origin: Origin,
-    allowed: Option<String>,
+    pub(super) allowed: Option<String>,
 }
 
 pub(super) type Result<T> = std::result::Result<T, Failure>;
@@ -297,8 +297,14 @@ mod tests {
             {"property": "mail", "policyRequirements": [{"policyRequirement": "FORMAT", "params": {}}]}
         ]}));
         let failure = Failure::from(error);
-        assert_eq!((failure.status, failure.scim_type), (400, Some(ScimType::InvalidValue)));
-        assert_eq!(failure.detail, "the object violates its schema: `mail` (FORMAT)");
+        assert_eq!(
+            (failure.status, failure.scim_type),
+            (400, Some(ScimType::InvalidValue))
+        );
+        assert_eq!(
+            failure.detail,
+            "the object violates its schema: `mail` (FORMAT)"
+        );
         assert_eq!(failure.body()["status"], "400");
         let forbidden = Failure::from(app::Error::new(403, "no"));
         assert_eq!((forbidden.status, forbidden.scim_type), (403, None));
@@ -309,7 +315,8 @@ mod tests {
         let mut error = app::Error::new(409, "refused");
         error.operation = Some(OperationId(uuid::Uuid::nil()));
         error.outcome = Some(Outcome::Compensated);
-        error.detail = Some(json!({"target": "system/payroll/account/1", "cause": {"message": "too long"}}));
+        error.detail =
+            Some(json!({"target": "system/payroll/account/1", "cause": {"message": "too long"}}));
         let failure = Failure::from(error);
         assert_eq!(
             failure.detail,

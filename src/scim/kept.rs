@@ -22,7 +22,13 @@ pub(super) fn shown(resources: &Resources, kind: &ResourceType, object: &Object)
         if bound.attribute.is_readable()
             && let Some(value) = shown_value(resources, bound, object)
         {
-            put(kind, schema, &bound.attribute.name, Some(value), &mut resource);
+            put(
+                kind,
+                schema,
+                &bound.attribute.name,
+                Some(value),
+                &mut resource,
+            );
         }
     }
     resource
@@ -90,7 +96,11 @@ fn whole(attribute: &Attribute, value: &Value) -> Option<Value> {
 }
 
 fn shown_parts(attribute: &Attribute, parts: &[Part], object: &Object) -> Object {
-    let readable = |part: &&Part| attribute.part(&part.name).is_none_or(Attribute::is_readable);
+    let readable = |part: &&Part| {
+        attribute
+            .part(&part.name)
+            .is_none_or(Attribute::is_readable)
+    };
     parts
         .iter()
         .filter(readable)
@@ -116,13 +126,20 @@ fn reference(
     form: Form,
     kept: &Value,
 ) -> Option<Value> {
-    let text = |value: &Value| value.as_str().filter(|it| !it.is_empty()).map(str::to_owned);
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .filter(|it| !it.is_empty())
+            .map(str::to_owned)
+    };
     let (id, kind) = match form {
         Form::Path => {
             let path = text(kept.get("_ref").unwrap_or(kept))?;
             let (container, id) = path.rsplit_once('/')?;
             let kinds = &resources.types;
-            let kind = kinds.iter().find(|it| it.container.to_string() == container);
+            let kind = kinds
+                .iter()
+                .find(|it| it.container.to_string() == container);
             (id.to_owned(), kind.map(|kind| kind.name.clone()))
         }
         Form::Value => {
@@ -153,9 +170,13 @@ pub(super) fn changes(
     let mut changes = Vec::new();
     for (schema, bound) in kind.attributes() {
         let name = &bound.attribute.name;
-        let (old, new) = (get(kind, schema, name, before), get(kind, schema, name, after));
+        let (old, new) = (
+            get(kind, schema, name, before),
+            get(kind, schema, name, after),
+        );
         let is_hidden = !bound.attribute.is_readable();
-        if same_value(old, new) || (is_hidden && new.is_none()) {
+        let is_ours = !bound.attribute.is_writable();
+        if is_ours || same_value(old, new) || (is_hidden && new.is_none()) {
             continue;
         }
         changes.extend(places(resources, bound, new));

@@ -187,7 +187,10 @@ pub(super) fn one(bound: &Bound, value: &Value) -> Result<Option<Value>> {
     let mut normal = parts(attribute, &members)?;
     if let Source::References(..) = bound.source {
         // What a reference is about is its id; an address without one names it too.
-        let by_address = normal.get("$ref").and_then(Value::as_str).and_then(last_segment);
+        let by_address = normal
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(last_segment);
         if !normal.contains_key("value") {
             let id = by_address.map(Value::from);
             normal.extend(id.map(|id| ("value".to_owned(), id)));

@@ -60,7 +60,10 @@ impl Patch {
                 urn.as_str()
                     .is_some_and(|urn| urn.eq_ignore_ascii_case(MESSAGE))
             };
-            if !schemas.as_array().is_some_and(|all| all.iter().any(is_patch)) {
+            if !schemas
+                .as_array()
+                .is_some_and(|all| all.iter().any(is_patch))
+            {
                 return Err(syntax(&format!("`schemas` must be [\"{MESSAGE}\"]")));
             }
         }
@@ -73,7 +76,9 @@ impl Patch {
             return Err(syntax("`Operations` is empty"));
         }
         if operations.len() > OPERATIONS {
-            return Err(syntax(&format!("one PATCH may have {OPERATIONS} operations")));
+            return Err(syntax(&format!(
+                "one PATCH may have {OPERATIONS} operations"
+            )));
         }
         let operations = operations.iter().map(Operation::parse);
         Ok(Self {
@@ -104,12 +109,18 @@ impl Operation {
         let members = operation
             .as_object()
             .ok_or_else(|| syntax("an operation must be an object {op, path, value}".into()))?;
-        let word = member(members, "op").and_then(Value::as_str).unwrap_or_default();
+        let word = member(members, "op")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let verb = match word.to_ascii_lowercase().as_str() {
             "add" => Verb::Add,
             "replace" => Verb::Replace,
             "remove" => Verb::Remove,
-            _ => return Err(syntax(format!("`op` must be add, replace or remove, found `{word}`"))),
+            _ => {
+                return Err(syntax(format!(
+                    "`op` must be add, replace or remove, found `{word}`"
+                )));
+            }
         };
         let path = match member(members, "path") {
             None | Some(Value::Null) => None,
@@ -239,9 +250,7 @@ fn writable<'a>(
     };
     let own = ["id", "meta", "schemas"];
     match kind.locate(&whole) {
-        Some(found) if found.bound.attribute.is_writable() => {
-            Ok(Some((found.schema, found.bound)))
-        }
+        Some(found) if found.bound.attribute.is_writable() => Ok(Some((found.schema, found.bound))),
         _ if manner == Manner::Whole => Ok(None),
         Some(_) => Err(read_only(&path.to_string())),
         // Some providers keep the list of schemas up to date.
@@ -291,7 +300,9 @@ fn check_slots(bound: &Bound, value: Option<&Value>) -> Result<()> {
         .iter()
         .map(|slot| {
             let said = slot.constants.iter();
-            let said: Vec<_> = said.map(|(name, value)| format!("{name} eq {value}")).collect();
+            let said: Vec<_> = said
+                .map(|(name, value)| format!("{name} eq {value}"))
+                .collect();
             format!("`{name}[{}]`", said.join(" and "))
         })
         .collect();
@@ -337,7 +348,10 @@ impl Change<'_> {
     fn single(&self, old: Option<Value>) -> Result<Option<Value>> {
         let attribute = self.attribute();
         if self.filter.is_some() {
-            let detail = format!("`{}` has one value: there is nothing to choose", attribute.name);
+            let detail = format!(
+                "`{}` has one value: there is nothing to choose",
+                attribute.name
+            );
             return Err(Failure::bad(ScimType::InvalidPath, detail));
         }
         let new = match (self.value, self.verb) {

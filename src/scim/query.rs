@@ -157,7 +157,8 @@ impl Query {
             None | Some("ascending" | "") => Direction::Ascending,
             Some("descending") => Direction::Descending,
             Some(other) => {
-                let detail = format!("`sortOrder`: expected ascending or descending, found `{other}`");
+                let detail =
+                    format!("`sortOrder`: expected ascending or descending, found `{other}`");
                 return Err(Failure::bad(ScimType::InvalidValue, detail));
             }
         };

@@ -53,7 +53,9 @@ fn field(base: &Pointer, more: &[&str]) -> Pointer {
 impl Translation<'_> {
     /// The store's filter.
     pub(super) fn filter(&self, filter: &Filter) -> Result<Stored> {
-        let all = |parts: &[Filter]| parts.iter().map(|part| self.filter(part)).collect();
+        let all = |parts: &[Filter]| -> Result<Vec<Stored>> {
+            parts.iter().map(|part| self.filter(part)).collect()
+        };
         Ok(match filter {
             Filter::And(parts) => Stored::And(all(parts)?),
             Filter::Or(parts) => Stored::Or(all(parts)?),
@@ -93,9 +95,10 @@ impl Translation<'_> {
     fn missing(&self, path: &Path) -> Result<Stored> {
         match self.unknown {
             Unknown::Absent => Ok(Stored::Literal(false)),
-            Unknown::Refused => {
-                Err(bad(format!("a {} has no attribute `{path}`", self.kind.name)))
-            }
+            Unknown::Refused => Err(bad(format!(
+                "a {} has no attribute `{path}`",
+                self.kind.name
+            ))),
         }
     }
 
@@ -150,13 +153,7 @@ impl Translation<'_> {
         Stored::Or(any)
     }
 
-    fn bound(
-        &self,
-        path: &Path,
-        bound: &Bound,
-        sub: Option<&str>,
-        ask: Ask<'_>,
-    ) -> Result<Stored> {
+    fn bound(&self, path: &Path, bound: &Bound, sub: Option<&str>, ask: Ask<'_>) -> Result<Stored> {
         let attribute = &bound.attribute;
         let is_complex = attribute.kind == Kind::Complex;
         // The value of a value is what is meant where nothing else is said.
@@ -170,7 +167,9 @@ impl Translation<'_> {
             }
             (None, _) => None,
         };
-        let meant = part.and_then(|part| attribute.part(part)).unwrap_or(attribute);
+        let meant = part
+            .and_then(|part| attribute.part(part))
+            .unwrap_or(attribute);
         check_readable(path, meant)?;
         check_relation(path, meant, ask)?;
         let texts = meant.texts();
@@ -184,7 +183,10 @@ impl Translation<'_> {
             Source::Slots(slots) => {
                 let each = slots.iter().map(|slot| {
                     let found = in_slot(slot, part, ask, texts);
-                    Stored::And(vec![in_parts(&slot.parts, None, Ask::Present, texts), found])
+                    Stored::And(vec![
+                        in_parts(&slot.parts, None, Ask::Present, texts),
+                        found,
+                    ])
                 });
                 Ok(Stored::Or(each.collect()))
             }
@@ -208,9 +210,7 @@ impl Translation<'_> {
     ) -> Result<Stored> {
         let part = part.unwrap_or("value").to_ascii_lowercase();
         match (part.as_str(), form, ask) {
-            (_, _, Ask::Present) if part == "value" => {
-                Ok(tested(place.clone(), ask, Texts::Exact))
-            }
+            (_, _, Ask::Present) if part == "value" => Ok(tested(place.clone(), ask, Texts::Exact)),
             ("value", Form::Id, _) => Ok(tested(place.clone(), ask, Texts::Exact)),
             ("value", Form::Value, _) => Ok(tested(field(place, &["value"]), ask, Texts::Exact)),
             ("type", Form::Value, _) => Ok(tested(field(place, &["type"]), ask, Texts::Folded)),
@@ -240,7 +240,7 @@ impl Translation<'_> {
         if attribute.kind != Kind::Complex {
             return Err(bad(format!("`{path}` has no parts to choose by")));
         }
-        let inside = |inner: &Path, ask: Ask<'_>| {
+        let inside = |inner: &Path, ask: Ask<'_>| -> Result<&Attribute> {
             let part = part_of(path, attribute, inner)?;
             check_readable(inner, part)?;
             check_relation(inner, part, ask)?;
@@ -277,7 +277,9 @@ impl Translation<'_> {
                     inside(inner, ask)?;
                     self.bound(path, found.bound, Some(&inner.name), ask)
                 }),
-                _ => Err(bad(format!("`{path}[…]` takes one condition, as `value eq \"ID\"`"))),
+                _ => Err(bad(format!(
+                    "`{path}[…]` takes one condition, as `value eq \"ID\"`"
+                ))),
             },
             Source::Groups => self.bound(path, found.bound, None, Ask::Present),
         }
@@ -285,8 +287,12 @@ impl Translation<'_> {
 
     /// The store's order.
     pub(super) fn sort(&self, path: &Path, descending: bool) -> Result<SortKey> {
-        let refused =
-            || Failure::bad(ScimType::InvalidPath, format!("`{path}` cannot be sorted by"));
+        let refused = || {
+            Failure::bad(
+                ScimType::InvalidPath,
+                format!("`{path}` cannot be sorted by"),
+            )
+        };
         let is = |name: &str| path.name.eq_ignore_ascii_case(name);
         let sub = path.sub.as_deref().unwrap_or_default();
         let key = |field: Pointer, texts: Texts| SortKey {
@@ -303,7 +309,10 @@ impl Translation<'_> {
                 "lastmodified" => UPDATED,
                 _ => return Err(refused()),
             };
-            return Ok(key(field(&Pointer::attribute(TIMES), &[time]), Texts::Exact));
+            return Ok(key(
+                field(&Pointer::attribute(TIMES), &[time]),
+                Texts::Exact,
+            ));
         }
         let found = self.kind.locate(path).ok_or_else(refused)?;
         let attribute = &found.bound.attribute;
@@ -334,11 +343,10 @@ impl Translation<'_> {
 }
 
 /// A filter within a value: only its leaves know where they lead.
-fn leaves(
-    filter: &Filter,
-    leaf: &dyn Fn(&Path, Ask<'_>) -> Result<Stored>,
-) -> Result<Stored> {
-    let all = |parts: &[Filter]| parts.iter().map(|part| leaves(part, leaf)).collect();
+fn leaves(filter: &Filter, leaf: &dyn Fn(&Path, Ask<'_>) -> Result<Stored>) -> Result<Stored> {
+    let all = |parts: &[Filter]| -> Result<Vec<Stored>> {
+        parts.iter().map(|part| leaves(part, leaf)).collect()
+    };
     Ok(match filter {
         Filter::And(parts) => Stored::And(all(parts)?),
         Filter::Or(parts) => Stored::Or(all(parts)?),

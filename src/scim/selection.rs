@@ -44,7 +44,12 @@ impl Selection {
     }
 
     /// Whether an attribute is shown at all, so that it is worth finding out.
-    pub(super) fn shows(&self, kind: &ResourceType, schema: &Schema, attribute: &Attribute) -> bool {
+    pub(super) fn shows(
+        &self,
+        kind: &ResourceType,
+        schema: &Schema,
+        attribute: &Attribute,
+    ) -> bool {
         let named = |wanted: &[Wanted], whole: bool| {
             wanted
                 .iter()
@@ -164,7 +169,10 @@ impl Wanted {
                 let in_schema = match &path.schema {
                     Some(urn) => is(urn, &schema.urn),
                     None => {
-                        kind.is_own(schema) || kind.locate(path).is_some_and(|it| it.schema.urn == schema.urn)
+                        kind.is_own(schema)
+                            || kind
+                                .locate(path)
+                                .is_some_and(|it| it.schema.urn == schema.urn)
                     }
                 };
                 in_schema && attribute.is(&path.name) && !(whole && path.sub.is_some())

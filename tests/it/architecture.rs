@@ -24,6 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", CONFIG),
     ("app", APP),
     ("api", &["model", "clock", "app"]),
+    ("scim", &["model", "clock", "app"]),
     ("server", EVERYTHING),
     ("cli", EVERYTHING),
 ];
@@ -100,6 +101,7 @@ const EVERYTHING: &[&str] = &[
     "config",
     "app",
     "api",
+    "scim",
     "server",
 ];
 
