@@ -316,7 +316,3 @@ pub(super) fn patch(changes: Vec<(Pointer, Option<Value>)>) -> Patch {
     });
     Patch::Crest(operations.collect())
 }
-
-#[cfg(test)]
-#[path = "tests/kept.rs"]
-mod tests;

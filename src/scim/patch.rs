@@ -566,7 +566,3 @@ impl Change<'_> {
 fn empty() -> Value {
     Value::Object(Object::new())
 }
-
-#[cfg(test)]
-#[path = "tests/patch.rs"]
-mod tests;

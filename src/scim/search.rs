@@ -471,7 +471,3 @@ fn at_time(time: &str, relation: Relation, value: &Value) -> Result<Stored> {
         value: json!(micros),
     })
 }
-
-#[cfg(test)]
-#[path = "tests/search.rs"]
-mod tests;

@@ -35,6 +35,7 @@ mod porting;
 mod queued;
 mod recon;
 mod repeats;
+mod scim_server;
 mod simulation;
 mod store;
 mod support;

@@ -36,6 +36,15 @@ pub fn scim_server() -> Option<String> {
     server("RECANT_TEST_SCIM_SERVER", "SCIM server")
 }
 
+/// The folder with the programs that check SCIM services (`scim2`, `scim-sanity`); none where they
+/// are left out.
+///
+/// # Panics
+/// Where `RECANT_TEST_REQUIRE=1` and there is none.
+pub fn scim_checkers() -> Option<String> {
+    server("RECANT_TEST_SCIM_CHECKERS", "SCIM checkers")
+}
+
 /// The URL of a new and empty database on the server at `url`.
 ///
 /// # Panics
