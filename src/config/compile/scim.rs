@@ -1,6 +1,7 @@
 //! From the key `scim` of managed types to the kinds of resources of the SCIM service.
 mod attribute;
 mod defaults;
+mod describe;
 mod property;
 
 use std::collections::BTreeSet;
