@@ -6,7 +6,7 @@ use recant::{
     model::{
         Filter, Object, Outcome,
         audit::Topic,
-        filter::{Operator, Texts},
+        filter::{Operator, Relation, Test, Texts, Within},
         pointer::Pointer,
     },
     store::{Count, Found, Refusal, Search, SortKey, Store, StoredObject},
@@ -337,6 +337,7 @@ fn filter() -> impl Strategy<Value = Filter> {
             operator: Operator::Equal,
             value: json!(format!("user{number:03}")),
         }),
+        6 => within(),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
@@ -345,6 +346,30 @@ fn filter() -> impl Strategy<Value = Filter> {
             inner.prop_map(|inner| Filter::Not(Box::new(inner))),
         ]
     })
+}
+
+/// A test of values through lists, as SCIM's filters make it.
+fn within() -> impl Strategy<Value = Filter> {
+    let relation = prop::sample::select(vec![
+        Relation::Equal,
+        Relation::Contains,
+        Relation::StartsWith,
+        Relation::EndsWith,
+        Relation::Less,
+        Relation::GreaterOrEqual,
+    ]);
+    let texts = prop::sample::select(vec![Texts::Exact, Texts::Folded, Texts::Moments]);
+    let words = prop_oneof![scalar(), Just(json!("True")), Just(json!("A\"É"))];
+    let compare = (relation, words, texts).prop_map(|(relation, value, texts)| Test::Compare {
+        relation,
+        value,
+        texts,
+    });
+    let test = prop_oneof![1 => Just(Test::Present), 5 => compare];
+    let element = (Just(Pointer::attribute("c")), test.clone())
+        .prop_map(|(field, test)| Test::Element(Box::new(Filter::Within(Within { field, test }))));
+    (field(), prop_oneof![3 => test, 1 => element])
+        .prop_map(|(field, test)| Filter::Within(Within { field, test }))
 }
 
 fn sort() -> impl Strategy<Value = Vec<SortKey>> {
