@@ -135,12 +135,12 @@ fn reference(
     let (id, kind) = match form {
         Form::Path => {
             let path = text(kept.get("_ref").unwrap_or(kept))?;
-            let (container, id) = path.rsplit_once('/')?;
-            let kinds = &resources.types;
-            let kind = kinds
-                .iter()
-                .find(|it| it.container.to_string() == container);
-            (id.to_owned(), kind.map(|kind| kind.name.clone()))
+            let mut kinds = resources.types.iter();
+            let known = kinds.find_map(|kind| {
+                let id = path.strip_prefix(&format!("{}/", kind.container))?;
+                Some((id.to_owned(), Some(kind.name.clone())))
+            });
+            known.or_else(|| Some((path.rsplit('/').next()?.to_owned(), None)))?
         }
         Form::Value => {
             let id = text(kept.get("value").unwrap_or(kept))?;

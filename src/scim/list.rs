@@ -14,7 +14,7 @@ use super::{
     answer::{self, Listed, tag},
     call::Call,
     error::{Failure, Result, ScimType},
-    query::{Direction, Query},
+    query::Query,
     related::Related,
     search::{Translation, Unknown},
 };
@@ -194,10 +194,7 @@ impl Listing<'_> {
             None => Filter::Literal(true),
         };
         let sort = match &self.query.sort {
-            Some((path, direction)) => {
-                let descending = *direction == Direction::Descending;
-                vec![translation.sort(path, descending)?]
-            }
+            Some((path, direction)) => vec![translation.sort(path, *direction)?],
             None => Vec::new(),
         };
         check_depth(&sort, offset, size)?;

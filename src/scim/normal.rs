@@ -162,11 +162,25 @@ pub(super) fn value(bound: &Bound, value: &Value) -> Result<Option<Value>> {
     for item in items {
         list.extend(one(bound, item)?);
     }
+    list = without_doubles(bound, list);
     if list.iter().filter(|item| is_primary(item)).count() > 1 {
         let detail = format!("only one of `{}` can be primary", attribute.name);
         return Err(Failure::bad(ScimType::InvalidValue, detail));
     }
     Ok((!list.is_empty()).then_some(Value::Array(list)))
+}
+
+/// Each value once; the first one stays. Other resources are the same where their ids are.
+pub(super) fn without_doubles(bound: &Bound, mut items: Vec<Value>) -> Vec<Value> {
+    let mut seen = std::collections::HashSet::new();
+    let is_reference = matches!(bound.source, Source::References(..));
+    items.retain(|item| {
+        seen.insert(match item.get("value").filter(|_| is_reference) {
+            Some(id) => id.to_string(),
+            None => item.to_string(),
+        })
+    });
+    items
 }
 
 /// One value of an attribute; none where it says nothing.

@@ -430,11 +430,11 @@ impl Change<'_> {
             _ => Vec::new(),
         };
         match (self.verb, self.value) {
-            (Verb::Replace, _) => Ok(self.without_doubles(given)),
+            (Verb::Replace, _) => Ok(given),
             (Verb::Add, _) => {
                 self.make_room_for_primary(&mut items, &given);
                 items.extend(given);
-                Ok(self.without_doubles(items))
+                Ok(normal::without_doubles(self.bound, items))
             }
             (Verb::Remove, None) => Ok(Vec::new()),
             // An empty list of what is to be removed removes nothing.
@@ -461,19 +461,6 @@ impl Change<'_> {
             }
             plain => same(item, plain),
         }
-    }
-
-    /// Each value once; the first one stays.
-    fn without_doubles(&self, items: Vec<Value>) -> Vec<Value> {
-        let mut seen = std::collections::HashSet::new();
-        let is_reference = self.is_reference();
-        let key = |item: &Value| match item.get("value").filter(|_| is_reference) {
-            Some(id) => id.to_string(),
-            None => item.to_string(),
-        };
-        let mut kept = items;
-        kept.retain(|item| seen.insert(key(item)));
-        kept
     }
 
     /// A new preferred value takes the place of the old one.

@@ -1,7 +1,10 @@
 //! SCIM's filters and orders as those of the store, exactly: nothing is looked at again.
 use serde_json::{Value, json};
 
-use super::error::{Failure, Result, ScimType};
+use super::{
+    error::{Failure, Result, ScimType},
+    query::Direction,
+};
 use crate::{
     app::SortKey,
     model::{
@@ -286,7 +289,8 @@ impl Translation<'_> {
     }
 
     /// The store's order.
-    pub(super) fn sort(&self, path: &Path, descending: bool) -> Result<SortKey> {
+    pub(super) fn sort(&self, path: &Path, direction: Direction) -> Result<SortKey> {
+        let descending = direction == Direction::Descending;
         let refused = || {
             Failure::bad(
                 ScimType::InvalidPath,

@@ -218,7 +218,8 @@ fn mistakes_are_told_with_their_place() {
             "already",
         ),
         (
-            json!([{"name": "group", "schema": {"properties": {"name": {"type": "string"}, "members": {"type": "array"}}}, "scim": {}}]),
+            json!([{"name": "team", "schema": {"properties": {"members": {"type": "array"}}}, "scim": {
+                "attributes": {"members": {"property": "members", "references": ["User"]}}}}]),
             "scim",
             "refers to User",
         ),
