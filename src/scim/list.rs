@@ -137,7 +137,11 @@ impl Listing<'_> {
 
     async fn of_kind(&self, kind: &ResourceType) -> Result<Listed> {
         let by_cursor = self.query.cursor.is_some();
-        let offset = if by_cursor { 0 } else { self.query.start - 1 };
+        let offset = if by_cursor {
+            0
+        } else {
+            self.query.start.saturating_sub(1)
+        };
         let found = self
             .page(kind, Unknown::Refused, offset, self.size())
             .await?;
@@ -159,7 +163,7 @@ impl Listing<'_> {
             let detail = "resources of all kinds at once have no common order: search one kind";
             return Err(Failure::bad(ScimType::InvalidPath, detail));
         }
-        let (mut skip, mut left) = (self.query.start - 1, self.size());
+        let (mut skip, mut left) = (self.query.start.saturating_sub(1), self.size());
         let (mut total, mut resources) = (0, Vec::new());
         for kind in &self.resources.types {
             let found = self.page(kind, Unknown::Absent, skip, left).await?;
