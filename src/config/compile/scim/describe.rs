@@ -137,7 +137,7 @@ pub(super) fn complete(bound: &mut Bound) {
     }
     let all = |holds: fn(&Attribute) -> bool| attribute.sub.iter().all(holds);
     let (read_only, hidden) = (all(super::is_read_only), all(|part| !part.is_readable()));
-    if read_only {
+    if read_only && !attribute.sub.is_empty() {
         attribute.mutability = Mutability::ReadOnly;
     }
     if hidden && !attribute.sub.is_empty() {
