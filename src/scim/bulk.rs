@@ -250,7 +250,7 @@ impl Operation {
             ..call.clone()
         };
         if method == Method::DELETE {
-            return write::delete(scim, &call).await;
+            return write::remove(scim, &call).await;
         }
         let mut data = self.data.clone();
         resolve(&mut data, known);

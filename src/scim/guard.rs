@@ -256,7 +256,7 @@ async fn handle(scim: &Scim, call: Call, headers: HeaderMap, body: Body) -> Resu
         }
         (Address::Resource(..), "GET") => list::read(scim, &call).await,
         (Address::Resource(..), "DELETE") => {
-            write::delete(scim, &call).await.map(write::Written::answer)
+            write::remove(scim, &call).await.map(write::Written::answer)
         }
         (Address::Bulk, _) => {
             let (_, body) = json(body).await?;

@@ -69,9 +69,16 @@ impl Related<'_> {
         let mut room = NAMES;
         for (schema, bound) in &wanted {
             let attribute = &bound.attribute;
+            let names = selection.shows_names(kind, schema, attribute);
             for resource in shown.iter() {
                 let value = get(kind, schema, &attribute.name, resource);
-                for reference in value.into_iter().flat_map(items) {
+                let references = value.into_iter().flat_map(items);
+                // What a reference leads to is looked up where that is asked for or not known.
+                let is_open = |reference: &&Value| {
+                    let typed = reference.get("type").is_some() || attribute.references.len() == 1;
+                    names || !typed
+                };
+                for reference in references.filter(is_open) {
                     self.note(attribute, reference, &mut ids, &mut room);
                 }
             }

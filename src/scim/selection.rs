@@ -91,15 +91,37 @@ impl Selection {
             }
             let parts = self.parts(kind, schema, attribute);
             let value = match parts {
-                Parts::All => Some(value.clone()),
+                Parts::All => cut(value, &|name| {
+                    let part = attribute.part(name);
+                    part.is_none_or(|part| part.returned != Returned::Request)
+                }),
                 Parts::Only(names) => cut(value, &|name| names.iter().any(|it| is(it, name))),
-                Parts::Without(names) => cut(value, &|name| !names.iter().any(|it| is(it, name))),
+                Parts::Without(names) => cut(value, &|name| {
+                    let part = attribute.part(name);
+                    let default = part.is_none_or(|part| part.returned != Returned::Request);
+                    default && !names.iter().any(|it| is(it, name))
+                }),
             };
             if value.is_some() {
                 put(kind, schema, &attribute.name, value, &mut left);
             }
         }
         left
+    }
+
+    /// Whether names of other resources are asked for in an attribute.
+    pub(super) fn shows_names(
+        &self,
+        kind: &ResourceType,
+        schema: &Schema,
+        attribute: &Attribute,
+    ) -> bool {
+        match self.parts(kind, schema, attribute) {
+            Parts::Only(names) => names
+                .iter()
+                .any(|name| is(name, "display") || is(name, "displayName")),
+            Parts::All | Parts::Without(_) => false,
+        }
     }
 
     fn parts(&self, kind: &ResourceType, schema: &Schema, attribute: &Attribute) -> Parts {

@@ -107,7 +107,7 @@ pub(super) async fn write(scim: &Scim, call: &Call, body: &Value) -> Result<Writ
 }
 
 /// DELETE of a resource.
-pub(super) async fn delete(scim: &Scim, call: &Call) -> Result<Written> {
+pub(super) async fn remove(scim: &Scim, call: &Call) -> Result<Written> {
     let Address::Resource(endpoint, id) = &call.address else {
         return Err(Failure::fault());
     };

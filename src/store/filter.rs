@@ -183,7 +183,7 @@ fn within_bound(within: &Within, table: &impl Columns, backend: DbBackend) -> Bo
     match &within.test {
         Test::Present => {}
         // What holds of one element holds of the text that all of them are in.
-        Test::Element(inner) => conditions.push(bound(inner, &InElement(table), backend)),
+        Test::Element(inner) => conditions.push(bound(inner, &InElement(table.body()), backend)),
         Test::Compare {
             relation,
             value: Value::String(text),
@@ -201,14 +201,14 @@ fn within_bound(within: &Within, table: &impl Columns, backend: DbBackend) -> Bo
 }
 
 /// A part of a body: it has no columns of its own.
-struct InElement<'a, T>(&'a T);
+struct InElement(DynIden);
 
-impl<T: Columns> Columns for InElement<'_, T> {
+impl Columns for InElement {
     fn bound(&self, _: &Fact<'_>) -> Option<Bound> {
         None
     }
     fn body(&self) -> DynIden {
-        self.0.body()
+        self.0.clone()
     }
     fn in_body(&self, _: &str) -> bool {
         true

@@ -5,7 +5,8 @@ use super::{
 };
 
 /// An attribute: name, kind, letters, and what it is. The letters say `r` required, `u` unique, `x`
-/// case counts, `m` multi-valued, `o` read-only, `w` write-only, `i` immutable.
+/// case counts, `m` multi-valued, `o` read-only, `w` write-only, `i` immutable,
+/// `q` shown where it is asked for.
 type Line = (&'static str, Kind, &'static str, &'static str);
 
 const NAME: &[Line] = &[
@@ -130,7 +131,7 @@ const MEMBER: &[Line] = &[
     ("value", Kind::String, "ix", "The id of the member"),
     ("$ref", Kind::Reference, "ix", "The address of the member"),
     ("type", Kind::String, "i", "What the member is"),
-    ("display", Kind::String, "o", "The member's name to show"),
+    ("display", Kind::String, "oq", "The member's name to show"),
 ];
 
 const IN_GROUP: &[Line] = &[
@@ -279,6 +280,11 @@ fn made((name, kind, letters, description): &Line) -> Attribute {
     if has('w') {
         attribute.mutability = Mutability::WriteOnly;
         attribute.returned = Returned::Never;
+    }
+    // What stands in another resource is looked up; and a client that compares what it wrote with what
+    // comes back finds it unchanged.
+    if has('q') {
+        attribute.returned = Returned::Request;
     }
     if *name == "profileUrl" {
         attribute.references = vec!["external".to_owned()];

@@ -54,7 +54,13 @@ fn types() -> Vec<Value> {
             "manager": "manager",
         }}}
     });
-    vec![user, super::service::groups(), super::service::devices()]
+    // scim2-tester sends texts where a schema says `decimal`, so the devices have no weight.
+    let mut device = super::service::devices();
+    device["scim"]["attributes"]
+        .as_object_mut()
+        .unwrap()
+        .shift_remove("weight");
+    vec![user, super::service::groups(), device]
 }
 
 /// Runs a checker against the service; none where it is left out.

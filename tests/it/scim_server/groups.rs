@@ -39,11 +39,21 @@ async fn members_are_users_and_groups_with_names_and_addresses() {
     assert_eq!(
         shown["members"],
         json!([
-            {"value": inner, "type": "Group", "$ref": format!("{base}/Groups/{inner}"), "display": "inner"},
-            {"value": bob, "type": "User", "$ref": format!("{base}/Users/{bob}"), "display": "bob"},
+            {"value": inner, "type": "Group", "$ref": format!("{base}/Groups/{inner}")},
+            {"value": bob, "type": "User", "$ref": format!("{base}/Users/{bob}")},
             {"value": "nobody"},
             // Told by its id alone, it is the same member.
         ])
+    );
+    let named = service
+        .get(&format!(
+            "/Groups/{outer}?attributes=members.display,members.value"
+        ))
+        .await
+        .json();
+    assert_eq!(
+        named["members"],
+        json!([{"value": inner, "display": "inner"}, {"value": bob, "display": "bob"}, {"value": "nobody"}])
     );
     let user = service
         .get(&format!("/Users/{ada}?attributes=groups"))

@@ -18,9 +18,8 @@ use crate::{
     managed::ManagedType,
     model::{
         object::is_meta,
-        pointer::Pointer,
         scim::{
-            Attribute, Bound, Kind, Mutability, Part, Path, Schema, Slot, Source, Target,
+            Attribute, Bound, Kind, Mutability, Part, Path, Returned, Schema, Slot, Source, Target,
             attribute_of,
         },
     },
@@ -436,6 +435,7 @@ fn reference_parts() -> Vec<Attribute> {
     };
     let mut display = Attribute::new("display", Kind::String);
     display.mutability = Mutability::ReadOnly;
+    display.returned = Returned::Request;
     vec![
         exact("value", Kind::String),
         exact("$ref", Kind::Reference),
