@@ -363,7 +363,7 @@ impl Change<'_> {
             if self.is_reference() && part.is("value") {
                 return normal::one(self.bound, new);
             }
-            return Ok(self.with_part(old.unwrap_or_else(empty), part, Some(new))?);
+            return self.with_part(old.unwrap_or_else(empty), part, Some(new));
         }
         let is_merged = attribute.kind == Kind::Complex && !self.is_reference();
         match (old, new) {
