@@ -41,6 +41,7 @@
 //! | [`config`] | the project folder, from text to values, gathering every problem | everything above but `feed` and `recon` |
 //! | [`app`] | the use-cases; the one place that wires | everything above |
 //! | [`api`] | the HTTP API: JSON in and out | `app`, `model`, `clock` |
+//! | [`scim`] | the SCIM service over managed objects | `app`, `model`, `clock` |
 //! | [`server`] | listening, draining, metrics | everything above |
 //! | [`cli`] | the command line | everything above |
 #![doc = include_str!("threats.md")]
@@ -58,6 +59,7 @@ pub mod mapping;
 pub mod model;
 pub mod oidc;
 pub mod recon;
+pub mod scim;
 pub mod server;
 pub mod store;
 pub mod sync;

@@ -1,6 +1,4 @@
 //! Request bodies: read within bounds, parsed strictly, told apart by content type.
-use std::fmt;
-
 use axum::{
     body::{Body, Bytes},
     http::{
@@ -9,17 +7,13 @@ use axum::{
     },
 };
 use futures::StreamExt;
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, MapAccess, SeqAccess, Visitor},
-};
-use serde_json::{Number, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     Limits,
     error::{Failure, Result},
 };
-use crate::model::{Object, patch::Patch};
+use crate::model::{Object, json, patch::Patch};
 
 /// What a `Content-Type` says about a JSON body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,13 +163,10 @@ pub(super) fn parse(text: &[u8]) -> Result<Value> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(Failure::bad("the body is empty, expected JSON"));
     }
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    Strict::deserialize(&mut reader)
-        .and_then(|Strict(value)| reader.end().map(|()| value))
-        .map_err(|error| {
-            Failure::bad(format!("the body is not JSON: {error}"))
-                .detail(json!({"line": error.line(), "column": error.column()}))
-        })
+    json::parse(text).map_err(|error| {
+        Failure::bad(format!("the body is not JSON: {error}"))
+            .detail(json!({"line": error.line(), "column": error.column()}))
+    })
 }
 
 /// The kind of a JSON value in words.
@@ -187,74 +178,6 @@ pub(super) fn kind(value: &Value) -> &'static str {
         Value::String(_) => "a text",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
-    }
-}
-
-struct Strict(Value);
-
-struct StrictVisitor;
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> std::result::Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> std::result::Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> std::result::Result<Value, A::Error> {
-        let mut object = Object::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if object.contains_key(&name) {
-                return Err(de::Error::custom(format_args!(
-                    "member `{name}` is given twice"
-                )));
-            }
-            let Strict(value) = members.next_value()?;
-            object.insert(name, value);
-        }
-        Ok(Value::Object(object))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     app::{Count, Search, SortKey},
-    model::{Filter, pointer::Pointer},
+    model::{Filter, filter::Texts, pointer::Pointer},
 };
 
 /// Parameters that mean something somewhere. Each may be given once; whatever else is given reaches
@@ -238,7 +238,11 @@ impl Parameters {
                 if field.is_whole() {
                     return Err(wrong("_sortKeys", "attributes, each after + or -", key));
                 }
-                Ok(SortKey { field, descending })
+                Ok(SortKey {
+                    field,
+                    descending,
+                    texts: Texts::Exact,
+                })
             })
             .collect()
     }

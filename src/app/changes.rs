@@ -91,6 +91,20 @@ impl App {
         }
     }
 
+    /// What was answered before under a caller's idempotency key; none: nothing yet.
+    ///
+    /// # Errors
+    /// The answer, where it was an error; 422 where the key was used for another request; the store
+    /// cannot be read.
+    pub async fn answered(
+        &self,
+        caller: &str,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Changed>, Error> {
+        let stored = self.store().key(caller, &key.key).await?;
+        stored.and_then(|stored| known(key, stored)).transpose()
+    }
+
     /// Begins a change and comes back once its intent is on disk; its record tells how it goes on.
     ///
     /// # Errors

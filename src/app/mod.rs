@@ -53,6 +53,7 @@ pub use door::{Arrival, ClientCertificate, Reach};
 pub use error::Error;
 pub use events::Events;
 pub use inbound::Posted;
+pub use objects::Kept;
 pub use open::{Builder, StartError};
 pub use sessions::{Session, SignedIn};
 pub use tokens::NewToken;

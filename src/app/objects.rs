@@ -1,17 +1,29 @@
 //! Reading managed objects: what callers see of them, after the hooks of their type.
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::{
     hooks::{Failure, Variable},
     managed::{HookPoint, ManagedType},
-    model::{Container, Object, ResourceName, secret::Redactor},
-    store::{Found, Search},
+    model::{Container, Object, ResourceName, scim::Resources, secret::Redactor},
+    store::{Found, Search, StoredObject},
     sync::Refusal,
 };
 
 use super::{App, Error};
+
+/// A managed object as callers see it, with its times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// With `_id` and `_rev`, without what is confidential.
+    pub object: Object,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it was last written.
+    pub updated_at: DateTime<Utc>,
+}
 
 impl App {
     /// A managed object as callers see it: after `onRetrieve` and `onRead`, without what is
@@ -20,6 +32,14 @@ impl App {
     /// # Errors
     /// 404 where it is not there, a hook's own code where one throws.
     pub async fn read(&self, name: &ResourceName, caller: &str) -> Result<Object, Error> {
+        Ok(self.read_kept(name, caller).await?.object)
+    }
+
+    /// As [`App::read`], with the object's times.
+    ///
+    /// # Errors
+    /// As [`App::read`].
+    pub async fn read_kept(&self, name: &ResourceName, caller: &str) -> Result<Kept, Error> {
         let managed = self.managed(&name.container)?;
         let stored = self
             .store()
@@ -30,7 +50,11 @@ impl App {
         for point in [HookPoint::OnRetrieve, HookPoint::OnRead] {
             object = self.shown_by(&managed, point, object, name, caller).await?;
         }
-        Ok(managed.visible(&object))
+        Ok(Kept {
+            object: managed.visible(&object),
+            created_at: stored.created_at,
+            updated_at: stored.updated_at,
+        })
     }
 
     /// Managed objects of a type. Their hooks run on reads by id only.
@@ -41,19 +65,44 @@ impl App {
         &self,
         container: &Container,
         search: &Search,
-        _caller: &str,
+        caller: &str,
     ) -> Result<Found<Object>, Error> {
-        let managed = self.managed(container)?;
-        let found = self.store().objects(&managed.name, search).await?;
+        let found = self.query_kept(container, search, caller).await?;
         Ok(Found {
-            results: found
-                .results
-                .iter()
-                .map(|stored| managed.visible(&stored.object))
-                .collect(),
+            results: found.results.into_iter().map(|kept| kept.object).collect(),
             cookie: found.cookie,
             total: found.total,
         })
+    }
+
+    /// As [`App::query`], with the objects' times.
+    ///
+    /// # Errors
+    /// As [`App::query`].
+    pub async fn query_kept(
+        &self,
+        container: &Container,
+        search: &Search,
+        _caller: &str,
+    ) -> Result<Found<Kept>, Error> {
+        let managed = self.managed(container)?;
+        let found = self.store().objects(&managed.name, search).await?;
+        let kept = |stored: &StoredObject| Kept {
+            object: managed.visible(&stored.object),
+            created_at: stored.created_at,
+            updated_at: stored.updated_at,
+        };
+        Ok(Found {
+            results: found.results.iter().map(kept).collect(),
+            cookie: found.cookie,
+            total: found.total,
+        })
+    }
+
+    /// The managed types as kinds of resources of the SCIM service.
+    #[must_use]
+    pub fn resources(&self) -> Arc<Resources> {
+        Arc::clone(&self.configuration().scim)
     }
 
     pub(super) fn managed(&self, container: &Container) -> Result<Arc<ManagedType>, Error> {

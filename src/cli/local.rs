@@ -16,7 +16,8 @@ use crate::{
     clock::{Clock, SystemClock},
     model::{
         ChangeRequest, Container, Filter, Object, OperationId, Precondition, Requested,
-        audit::Topic, event::Shown, integration::rules::Request, patch::Patch, pointer::Pointer,
+        audit::Topic, event::Shown, filter::Texts, integration::rules::Request, patch::Patch,
+        pointer::Pointer,
     },
 };
 
@@ -446,5 +447,9 @@ fn stored(search: &Search) -> Result<app::Search> {
 fn sort_key(text: &str) -> Option<SortKey> {
     let descending = text.starts_with('-');
     let field = Pointer::parse(text.trim_start_matches('-')).ok()?;
-    Some(SortKey { field, descending })
+    Some(SortKey {
+        field,
+        descending,
+        texts: Texts::Exact,
+    })
 }

@@ -17,7 +17,7 @@ use crate::{
     hooks::{Limits, Runtime, Script},
     managed::ManagedType,
     mapping::Mapping,
-    model::{Roles, signing::Signer},
+    model::{Roles, scim::Resources, signing::Signer},
     oidc,
 };
 
@@ -46,10 +46,14 @@ pub struct Configuration {
     pub changes: Changes,
     /// How long the change feed is kept.
     pub events: Events,
+    /// How the SCIM service answers.
+    pub scim_service: Scim,
     /// Logs and traces.
     pub telemetry: Telemetry,
     /// Managed types by name.
     pub types: BTreeMap<String, Arc<ManagedType>>,
+    /// Which types the SCIM service has, and how.
+    pub scim: Arc<Resources>,
     /// Mappings in sync order.
     pub mappings: Vec<Arc<Mapping>>,
     /// Target systems by name.
@@ -257,6 +261,17 @@ pub struct Events {
     pub count: u64,
     /// For how long integration events and deliveries are kept that came to their end.
     pub keep_settled: Duration,
+}
+
+/// How the SCIM service answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scim {
+    /// Its address as callers reach it; none: the one that each request names.
+    pub base_url: Option<String>,
+    /// Resources on one page, at most.
+    pub page_size: usize,
+    /// Operations in one bulk request, at most.
+    pub bulk_operations: usize,
 }
 
 /// Logs and traces.

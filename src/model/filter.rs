@@ -2,6 +2,7 @@
 mod parse;
 #[cfg(test)]
 mod tests;
+mod within;
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
@@ -11,6 +12,7 @@ use super::{
     object::{ID, Object, same},
     pointer::Pointer,
 };
+pub use within::{Relation, Test, Texts, Within, folded, moment, says_something};
 
 /// A condition on an object.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,9 @@ pub enum Filter {
     Or(Vec<Filter>),
     /// It does not hold.
     Not(Box<Filter>),
+    /// A value that a field leads to passes a test, by the rules of SCIM. The reader of query filters
+    /// knows no such condition.
+    Within(Within),
 }
 
 /// How an attribute compares to a value. Comparisons of text ignore no case.
@@ -103,6 +108,7 @@ impl Filter {
             Self::And(parts) => parts.iter().all(|part| part.holds(read)),
             Self::Or(parts) => parts.iter().any(|part| part.holds(read)),
             Self::Not(part) => !part.holds(read),
+            Self::Within(within) => within.holds(read),
         }
     }
 
@@ -128,6 +134,7 @@ impl Filter {
             Self::Present(field) | Self::Compare { field, .. } => vec![field],
             Self::And(parts) | Self::Or(parts) => parts.iter().flat_map(Self::fields).collect(),
             Self::Not(part) => part.fields(),
+            Self::Within(within) => vec![&within.field],
         }
     }
 }
@@ -214,6 +221,7 @@ impl fmt::Display for Filter {
             Self::And(parts) => joined(formatter, parts, " and ", true),
             Self::Or(parts) => joined(formatter, parts, " or ", false),
             Self::Not(part) => write!(formatter, "!({part})"),
+            Self::Within(within) => write!(formatter, "{} {:?}", Field(&within.field), within.test),
         }
     }
 }

@@ -8,6 +8,13 @@ pub type Object = Map<String, Value>;
 pub const ID: &str = "_id";
 /// The attribute that holds an object's revision (CREST).
 pub const REV: &str = "_rev";
+/// What queries of managed objects see beside the object: when it was created and last written, in
+/// microseconds since 1970. No answer shows it.
+pub const TIMES: &str = "_recant";
+/// When an object was created, in [`TIMES`].
+pub const CREATED: &str = "created";
+/// When an object was last written, in [`TIMES`].
+pub const UPDATED: &str = "updated";
 
 /// What turns one object into another, top-level attribute by attribute.
 #[derive(Debug, Clone, Default, PartialEq)]

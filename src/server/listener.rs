@@ -16,6 +16,7 @@ use crate::{
     app::{App, Reach},
     clock::SharedClock,
     config,
+    scim::{self, Scim},
 };
 
 /// How long the head of a request may take to arrive.
@@ -94,9 +95,19 @@ impl Server {
         self.announce();
         let patience = self.settings.shutdown_timeout;
         let handle = Handle::new();
+        let scim = Scim::new(
+            self.app.clone(),
+            self.clock.clone(),
+            scim_settings(
+                &self.settings,
+                &self.app.configuration().scim_service,
+                self.address,
+            ),
+        );
         let service = api
             .clone()
             .into_router()
+            .merge(scim.into_router())
             .into_make_service_with_connect_info::<SocketAddr>();
         let mut serving = Box::pin(self.answer(service, handle.clone()));
         tokio::select! {
@@ -182,6 +193,27 @@ fn reach(address: SocketAddr) -> Reach {
         Reach::Loopback
     } else {
         Reach::Network
+    }
+}
+
+fn scim_settings(
+    settings: &config::Server,
+    service: &config::Scim,
+    address: SocketAddr,
+) -> scim::Settings {
+    scim::Settings {
+        reach: reach(address),
+        scheme: match settings.tls {
+            Some(_) => "https",
+            None => "http",
+        },
+        base_url: service.base_url.clone(),
+        trusts_transaction_header: settings.trust_transaction_header,
+        body_bytes: settings.body_limit,
+        request_time: settings.request_timeout,
+        requests_per_second: settings.rate_limit.and_then(NonZeroU32::new),
+        page_size: service.page_size,
+        bulk_operations: service.bulk_operations,
     }
 }
 

@@ -9,7 +9,11 @@ use sea_orm::{
 };
 use serde_json::Value;
 
-use crate::model::{Filter, filter::Operator, pointer::Pointer};
+use crate::model::{
+    Filter,
+    filter::{Operator, Relation, Test, Texts, Within},
+    pointer::Pointer,
+};
 
 /// One thing that a filter says of one attribute.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +37,10 @@ pub(super) struct Bound {
 pub(super) trait Columns {
     /// What a fact means for a column.
     fn bound(&self, fact: &Fact<'_>) -> Option<Bound>;
+    /// What a test of values means for a column.
+    fn within(&self, _within: &Within) -> Option<Bound> {
+        None
+    }
     /// The column that holds the rest as JSON.
     fn body(&self) -> DynIden;
     /// Whether the top-level attribute of this name is found in the body.
@@ -160,7 +168,123 @@ pub(super) fn bound(filter: &Filter, table: &impl Columns, backend: DbBackend) -
             .reduce(Bound::or)
             .unwrap_or_else(|| Bound::literal(false)),
         Filter::Not(part) => bound(part, table, backend).not(),
+        Filter::Within(within) => within_bound(within, table, backend),
     }
+}
+
+fn within_bound(within: &Within, table: &impl Columns, backend: DbBackend) -> Bound {
+    if let Some(bound) = table.within(within) {
+        return bound;
+    }
+    if !within.field.first().is_some_and(|name| table.in_body(name)) {
+        return Bound::open();
+    }
+    let mut conditions = members(&within.field, table, backend);
+    match &within.test {
+        Test::Present => {}
+        // What holds of one element holds of the text that all of them are in.
+        Test::Element(inner) => conditions.push(bound(inner, &InElement(table.body()), backend)),
+        Test::Compare {
+            relation,
+            value: Value::String(text),
+            texts,
+        } => conditions.extend(text_bound(*relation, text, *texts, table, backend)),
+        Test::Compare { .. } => {}
+    }
+    Bound {
+        exact: false,
+        ..conditions
+            .into_iter()
+            .reduce(Bound::and)
+            .unwrap_or_else(Bound::open)
+    }
+}
+
+/// A part of a body: it has no columns of its own.
+struct InElement(DynIden);
+
+impl Columns for InElement {
+    fn bound(&self, _: &Fact<'_>) -> Option<Bound> {
+        None
+    }
+    fn body(&self) -> DynIden {
+        self.0.clone()
+    }
+    fn in_body(&self, _: &str) -> bool {
+        true
+    }
+}
+
+fn members(field: &Pointer, table: &impl Columns, backend: DbBackend) -> Vec<Bound> {
+    let needles = field.tokens().iter().filter_map(|token| member(token));
+    needles
+        .map(|needle| Bound::wider(holds(table.body(), &needle, backend)))
+        .collect()
+}
+
+/// What the stored JSON holds where a text is compared: the text, or what of it is plain letters in
+/// whatever case.
+fn text_bound(
+    relation: Relation,
+    text: &str,
+    texts: Texts,
+    table: &impl Columns,
+    backend: DbBackend,
+) -> Option<Bound> {
+    let ordered = !matches!(
+        relation,
+        Relation::Equal | Relation::Contains | Relation::StartsWith | Relation::EndsWith
+    );
+    // A truth value may be meant.
+    let is_word = text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
+    if ordered || (is_word && relation == Relation::Equal) {
+        return None;
+    }
+    match texts {
+        Texts::Exact => {
+            let quoted = Value::from(text).to_string();
+            let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+            let needle = match relation {
+                Relation::Equal => quoted.clone(),
+                Relation::StartsWith => format!("\"{inner}"),
+                Relation::EndsWith => format!("{inner}\""),
+                _ => inner.to_owned(),
+            };
+            (!needle.is_empty()).then(|| Bound::wider(holds(table.body(), &needle, backend)))
+        }
+        Texts::Folded => {
+            let needle = longest_plain(text)?.to_ascii_lowercase();
+            Some(Bound::wider(holds_folded(table.body(), &needle, backend)))
+        }
+        Texts::Moments => None,
+    }
+}
+
+/// The longest piece of a text that JSON and lower case leave as it is but for the case of its
+/// letters.
+fn longest_plain(text: &str) -> Option<&str> {
+    let is_plain = |character: char| {
+        character == ' ' || (character.is_ascii_graphic() && !matches!(character, '"' | '\\'))
+    };
+    text.split(|character| !is_plain(character))
+        .max_by_key(|piece| piece.len())
+        .filter(|piece| !piece.is_empty())
+}
+
+/// Whether a text column holds a text of plain characters in lower case, whatever its own case. In
+/// PostgreSQL the rules of no language take part.
+fn holds_folded(column: DynIden, needle: &str, backend: DbBackend) -> Expr {
+    let lower = match backend {
+        DbBackend::Postgres => {
+            Expr::cust_with_exprs("lower($1 COLLATE \"C\")", [Expr::col(column)])
+        }
+        _ => Expr::expr(Func::lower(Expr::col(column))),
+    };
+    let function = match backend {
+        DbBackend::Postgres => "strpos",
+        _ => "instr",
+    };
+    Expr::expr(Func::cust(function).arg(lower).arg(Expr::val(needle))).gt(0)
 }
 
 fn fact(fact: &Fact<'_>, table: &impl Columns, backend: DbBackend) -> Bound {

@@ -1,19 +1,24 @@
 //! Managed objects: one, and many.
 use sea_orm::{
     EntityTrait as _,
-    sea_query::{Expr, ExprTrait as _, SelectStatement},
+    sea_query::{Expr, ExprTrait as _, IntoIden, SelectStatement},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Core, Error, Found, Refusal, Search, Store, StoredObject,
     decode::stored_object,
     entity::managed_object,
     filter::{Bound, Fact},
-    page::{Key, Listed, Order, page},
+    page::{Key, Listed, Order, Sorted, page},
     rows::type_name,
 };
-use crate::model::{Object, ResourceName, object::ID, pointer::Pointer};
+use crate::model::{
+    Object, ResourceName,
+    filter::{Operator, Relation, Test, Texts, Within},
+    object::{CREATED, ID, TIMES, UPDATED},
+    pointer::Pointer,
+};
 
 impl Store {
     /// One object.
@@ -96,20 +101,84 @@ impl Listed for Objects<'_> {
     }
 
     fn bound(&self, fact: &Fact<'_>) -> Option<Bound> {
+        if let Some(bound) = time_bound(fact) {
+            return Some(bound);
+        }
         match (fact.name()?, fact.equal_text()?) {
             (ID, id) => Some(Bound::exact(Expr::col(managed_object::Column::Id).eq(id))),
             _ => None,
         }
     }
 
-    fn view(&self, row: &Self::Row) -> Result<Object, Error> {
-        match serde_json::from_str(&row.body) {
-            Ok(Value::Object(object)) => Ok(object),
-            _ => Err(Error::at("read an object")(Refusal::Damaged("an object"))),
+    fn within(&self, within: &Within) -> Option<Bound> {
+        match (within.field.tokens(), &within.test) {
+            (
+                [name],
+                Test::Compare {
+                    relation: Relation::Equal,
+                    value: Value::String(id),
+                    texts: Texts::Exact,
+                },
+            ) if name == ID => Some(Bound::exact(
+                Expr::col(managed_object::Column::Id).eq(id.as_str()),
+            )),
+            _ => None,
         }
+    }
+
+    fn column(&self, field: &Pointer) -> Option<Sorted<Self::Row>> {
+        let column = IntoIden::into_iden(time_column(field)?);
+        Some(match field.tokens().get(1).map(String::as_str) {
+            Some(CREATED) => (column, |row| row.created_at),
+            _ => (column, |row| row.updated_at),
+        })
+    }
+
+    fn in_body(&self, name: &str) -> bool {
+        name != TIMES
+    }
+
+    fn view(&self, row: &Self::Row) -> Result<Object, Error> {
+        let Ok(Value::Object(mut object)) = serde_json::from_str(&row.body) else {
+            return Err(Error::at("read an object")(Refusal::Damaged("an object")));
+        };
+        object.insert(
+            TIMES.to_owned(),
+            json!({CREATED: row.created_at, UPDATED: row.updated_at}),
+        );
+        Ok(object)
     }
 
     fn word(&self, core: &Core, row: Self::Row) -> Result<StoredObject, Error> {
         stored_object(&core.keys, row)
     }
+}
+
+/// The column of one of an object's times.
+fn time_column(field: &Pointer) -> Option<managed_object::Column> {
+    match field.tokens() {
+        [times, time] if times == TIMES => match time.as_str() {
+            CREATED => Some(managed_object::Column::CreatedAt),
+            UPDATED => Some(managed_object::Column::UpdatedAt),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What a comparison with one of an object's times means.
+fn time_bound(fact: &Fact<'_>) -> Option<Bound> {
+    let Fact::Compare(field, operator, value) = fact else {
+        return None;
+    };
+    let column = Expr::col(time_column(field)?);
+    let micros = value.as_i64()?;
+    Some(Bound::exact(match operator {
+        Operator::Equal => column.eq(micros),
+        Operator::Less => column.lt(micros),
+        Operator::LessOrEqual => column.lte(micros),
+        Operator::Greater => column.gt(micros),
+        Operator::GreaterOrEqual => column.gte(micros),
+        Operator::Contains | Operator::StartsWith => return None,
+    }))
 }

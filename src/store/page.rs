@@ -19,7 +19,11 @@ use super::{
     cookie::Cookie,
     filter::{self, Bound, Columns, Fact},
 };
-use crate::model::{Object, pointer::Pointer};
+use crate::model::{
+    Object,
+    filter::{Texts, Within, folded},
+    pointer::Pointer,
+};
 
 /// How many rows are read at a time.
 const BATCH: u64 = 500;
@@ -79,6 +83,10 @@ pub(super) trait Listed {
     }
     /// See [`Columns::bound`].
     fn bound(&self, fact: &Fact<'_>) -> Option<Bound>;
+    /// See [`Columns::within`].
+    fn within(&self, _within: &Within) -> Option<Bound> {
+        None
+    }
     /// See [`Columns::body`].
     fn body(&self) -> DynIden;
     /// See [`Columns::in_body`].
@@ -96,6 +104,9 @@ struct ColumnsOf<'a, L>(&'a L);
 impl<L: Listed> Columns for ColumnsOf<'_, L> {
     fn bound(&self, fact: &Fact<'_>) -> Option<Bound> {
         self.0.bound(fact)
+    }
+    fn within(&self, within: &Within) -> Option<Bound> {
+        self.0.within(within)
     }
     fn body(&self) -> DynIden {
         self.0.body()
@@ -189,11 +200,14 @@ pub(super) async fn page<L: Listed>(
     let scope = listed.scope();
     let cookie = Cookie::of(&scope, search).map_err(Error::at(step))?;
     let run = Run::new(core, listed, search);
-    let skip = if cookie.is_some() { 0 } else { search.offset };
+    let offset = if cookie.is_some() { 0 } else { search.offset };
+    // Where the order is that of columns, what is skipped is not kept.
+    let in_order = run.in_column_order();
+    let skip = if in_order { 0 } else { offset };
     let wanted = search.page_size.map(|size| size.saturating_add(skip));
-    let mut matches = match (run.in_column_order(), search.page_size) {
+    let mut matches = match (in_order, search.page_size) {
         (_, Some(0)) => Vec::new(),
-        (true, _) => run.in_order(cookie.as_ref(), wanted).await?,
+        (true, _) => run.in_order(cookie.as_ref(), offset, wanted).await?,
         (false, _) => run.sorted_here(cookie.as_ref(), wanted).await?,
     };
     let more = wanted.is_some_and(|wanted| matches.len() > wanted);
@@ -250,10 +264,12 @@ impl<'a, L: Listed> Run<'a, L> {
         self.search.sort.is_empty() || self.sorted.is_some()
     }
 
-    /// The first matching rows after the cookie, one more than wanted; the database sorts.
+    /// The first matching rows after the cookie and those to skip, one more than wanted; the database
+    /// sorts.
     async fn in_order(
         &self,
         cookie: Option<&Cookie>,
+        mut skip: usize,
         wanted: Option<usize>,
     ) -> Result<Vec<Match<L::Row>>, Error> {
         let limit = wanted.map(|wanted| wanted.saturating_add(1));
@@ -264,14 +280,23 @@ impl<'a, L: Listed> Run<'a, L> {
             Some(limit) if self.bound.is_exact() => Ord::min(BATCH, limit as u64),
             _ => BATCH,
         };
+        // And it can skip them itself.
+        let mut skipped_there = 0;
+        if self.bound.is_exact() {
+            skipped_there = std::mem::take(&mut skip) as u64;
+        }
         loop {
-            let rows = self.batch(after.as_ref(), batch).await?;
+            let skipped = std::mem::take(&mut skipped_there);
+            let rows = self.batch(after.as_ref(), skipped, batch).await?;
             let last = (rows.len() as u64) < batch;
             for row in rows {
                 let one = self.sorted_match(row);
                 after = Some((one.values.clone(), one.key.clone()));
                 if self.matches(&one.row)? {
-                    found.push(one);
+                    match skip.checked_sub(1) {
+                        Some(left) => skip = left,
+                        None => found.push(one),
+                    }
                 }
                 if limit.is_some_and(|limit| found.len() >= limit) {
                     return Ok(found);
@@ -293,7 +318,7 @@ impl<'a, L: Listed> Run<'a, L> {
         let mut kept: Vec<Match<L::Row>> = Vec::new();
         let mut after = None;
         loop {
-            let rows = self.batch(after.as_ref(), BATCH).await?;
+            let rows = self.batch(after.as_ref(), 0, BATCH).await?;
             let last = (rows.len() as u64) < BATCH;
             for row in rows {
                 let key = self.listed.key(&row);
@@ -331,7 +356,7 @@ impl<'a, L: Listed> Run<'a, L> {
         }
         let (mut count, mut after) = (0, None);
         loop {
-            let rows = self.batch(after.as_ref(), BATCH).await?;
+            let rows = self.batch(after.as_ref(), 0, BATCH).await?;
             let last = (rows.len() as u64) < BATCH;
             for row in rows {
                 count += u64::from(self.matches(&row)?);
@@ -358,6 +383,7 @@ impl<'a, L: Listed> Run<'a, L> {
     async fn batch(
         &self,
         after: Option<&(Vec<Value>, Key)>,
+        skipped: u64,
         limit: u64,
     ) -> Result<Vec<L::Row>, Error> {
         let mut query = Query::select();
@@ -367,6 +393,9 @@ impl<'a, L: Listed> Run<'a, L> {
             .limit(limit);
         for column in self.listed.unread() {
             query.expr_as(Expr::cust("NULL"), *column);
+        }
+        if skipped > 0 {
+            query.offset(skipped);
         }
         self.narrow(&mut query);
         if let Some((values, key)) = after {
@@ -420,8 +449,14 @@ impl<'a, L: Listed> Run<'a, L> {
 
     fn values(&self, view: &Object) -> Vec<Value> {
         let sort = self.search.sort.iter();
-        sort.map(|sort| sort.field.get(view).cloned().unwrap_or_default())
-            .collect()
+        sort.map(|sort| {
+            let value = sort.field.get(view).cloned().unwrap_or_default();
+            match (sort.texts, value) {
+                (Texts::Folded, Value::String(text)) => Value::String(folded(&text)),
+                (_, value) => value,
+            }
+        })
+        .collect()
     }
 
     fn compare(&self, left: (&[Value], &Key), right: (&[Value], &Key)) -> Ordering {

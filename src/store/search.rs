@@ -1,5 +1,5 @@
 //! Queries over stored things: what is asked, and a page of what was found.
-use crate::model::Filter;
+use crate::model::{Filter, filter::Texts, pointer::Pointer};
 
 /// What a query over stored things asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,9 +32,11 @@ pub enum Count {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SortKey {
     /// Which attribute.
-    pub field: crate::model::pointer::Pointer,
+    pub field: Pointer,
     /// Whether from the largest to the smallest.
     pub descending: bool,
+    /// What texts stand for; moments are sorted as they are written.
+    pub texts: Texts,
 }
 
 /// A page of what a query found.

@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", CONFIG),
     ("app", APP),
     ("api", &["model", "clock", "app"]),
+    ("scim", &["model", "clock", "app"]),
     ("server", EVERYTHING),
     ("cli", EVERYTHING),
 ];
@@ -104,6 +105,7 @@ const EVERYTHING: &[&str] = &[
     "config",
     "app",
     "api",
+    "scim",
     "server",
 ];
 

@@ -36,6 +36,7 @@ mod porting;
 mod queued;
 mod recon;
 mod repeats;
+mod scim_server;
 mod simulation;
 mod stopped_servers;
 mod store;

@@ -7,6 +7,8 @@ mod config;
 mod filter;
 #[path = "../../fuzz/checks/patch.rs"]
 mod patch;
+#[path = "../../fuzz/checks/scim.rs"]
+mod scim;
 #[path = "../../fuzz/checks/script.rs"]
 mod script;
 
@@ -46,6 +48,30 @@ fn values() -> impl Strategy<Value = Value> {
 const FILTER: &[&str] = &[
     "a", "/a/b", "~", "%20", " eq ", " pr", " and ", " or ", "!", "(", ")", "'x'", "\"", "\\", "1",
     "-1e9", "null", "true", "\\u12", "/",
+];
+const SCIM: &[&str] = &[
+    "a",
+    "name.givenName",
+    "urn:a:b:1.0:c",
+    ".value",
+    " eq ",
+    " ne ",
+    " pr",
+    " and ",
+    " or ",
+    "not ",
+    "(",
+    ")",
+    "[",
+    "]",
+    "\"x\"",
+    "\"",
+    "\\",
+    "1",
+    "-1e9",
+    "null",
+    "True",
+    "$ref",
 ];
 const PATCH: &[&str] = &[
     "[{\"a\":[1,2],\"_id\":\"7\"},[",
@@ -119,6 +145,9 @@ const SCRIPT: &[&str] = &[
 const FOLDER: [&str; 5] = [
     "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite://recant.db\"\n",
     r#"{"objects": [{"name": "user", "schema": {"properties": {"mail": {"type": "string"}}},
+        "scim": {"resourceType": "User", "attributes": {"userName": "mail",
+            "emails[type eq \"work\"].value": {"property": "mail", "required": false}},
+            "extensions": {"urn:x:y": {"nick": "mail"}}},
         "onSync": {"type": "text/rhai", "file": "hook.rhai"}}]}"#,
     r#"{"mappings": [{"name": "crm", "source": "managed/user", "target": "system/crm/account",
         "properties": [{"source": "mail", "target": "_id", "condition": "/object/mail pr"}],
@@ -143,6 +172,11 @@ proptest! {
     #[test]
     fn filters(text in from_fragments(FILTER, 30)) {
         filter::check(text.as_bytes());
+    }
+
+    #[test]
+    fn scim_filters_and_paths(text in from_fragments(SCIM, 30)) {
+        scim::check(text.as_bytes());
     }
 
     #[test]

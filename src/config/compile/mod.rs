@@ -6,6 +6,7 @@ pub(crate) mod integrations;
 pub(crate) mod mappings;
 pub(crate) mod parts;
 pub(crate) mod project;
+pub(crate) mod scim;
 pub(crate) mod scripts;
 pub(crate) mod store_url;
 pub(crate) mod types;

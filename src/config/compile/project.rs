@@ -10,7 +10,7 @@ use crate::{
         problem::Problems,
         read::{Document, shape},
         settings::{
-            Audit, Auth, Changes, Events, Hooks, Journal, Server, Store, Telemetry, Tls,
+            Audit, Auth, Changes, Events, Hooks, Journal, Scim, Server, Store, Telemetry, Tls,
         },
         written::project as written,
     },
@@ -31,6 +31,7 @@ pub(crate) struct Project {
     pub(crate) hooks: Hooks,
     pub(crate) changes: Changes,
     pub(crate) events: Events,
+    pub(crate) scim: Scim,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -63,6 +64,7 @@ pub(crate) fn compile(document: &Document, folder: &Path, problems: &mut Problem
             keep_runs: written.hooks.unwrap_or_default().keep_runs.unwrap_or(100),
         },
         changes: changes(&written.changes.unwrap_or_default()),
+        scim: work.scim(written.scim.unwrap_or_default()),
         events: events(&written.events.unwrap_or_default()),
         telemetry: work.telemetry(written.telemetry.unwrap_or_default()),
     }
@@ -86,6 +88,24 @@ impl Work<'_> {
                 .filter(|limit| *limit > 0),
             request_timeout: seconds(written.request_timeout_seconds, 120),
             shutdown_timeout: seconds(written.shutdown_timeout_seconds, 30),
+        }
+    }
+
+    fn scim(&mut self, written: written::Scim) -> Scim {
+        let base = written.base_url.as_deref();
+        if let Some(base) = base {
+            let parsed = url::Url::parse(base);
+            let fits = parsed.is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
+            if !fits {
+                let message =
+                    format!("`{base}` is no address: expected one as `https://id.example/scim/v2`");
+                self.error("/scim/base_url", message);
+            }
+        }
+        Scim {
+            base_url: base.map(str::to_owned),
+            page_size: written.page_size.unwrap_or(200),
+            bulk_operations: written.bulk_operations.unwrap_or(1000),
         }
     }
 

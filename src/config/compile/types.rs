@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::{Context, name_problem, scripts::Owner};
+use super::{Context, name_problem, scim, scripts::Owner};
 use crate::{
     config::{
         read::{
@@ -13,6 +13,7 @@ use crate::{
         written::managed as written,
     },
     managed::{HookPoint, ManagedType, SchemaProblem},
+    model::scim::Resources,
 };
 
 /// The managed types, and what mappings may name.
@@ -24,6 +25,10 @@ pub(crate) struct Types {
     pub(crate) places: BTreeMap<String, String>,
     /// Whether all names are known: not so where the file cannot be read.
     pub(crate) complete: bool,
+    /// How types show in the SCIM service, in the order of the file.
+    pub(crate) scim: Vec<(String, crate::config::written::scim::Scim)>,
+    /// What became of that.
+    pub(crate) resources: Resources,
 }
 
 /// Compiles the document.
@@ -41,6 +46,7 @@ pub(crate) fn compile(context: &mut Context<'_>) -> Types {
             None => types.complete = false,
         }
     }
+    types.resources = scim::compile(context, &types);
     types
 }
 
@@ -63,6 +69,8 @@ fn one(
         return;
     }
     types.places.insert(name.clone(), pointer.to_owned());
+    let scim = written.scim.clone();
+    types.scim.extend(scim.map(|scim| (name.clone(), scim)));
     let hooks = hooks(context, written, name, pointer);
     let Some(schema) = written.schema.clone() else {
         return;

@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::script::Script;
+use super::{scim::Scim, script::Script};
 use crate::managed::HookPoint;
 
 /// conf/managed.json: the types of objects that Recant keeps.
@@ -56,6 +56,8 @@ pub(crate) struct ManagedType {
     pub(crate) post_delete: Option<Script>,
     /// Runs after all targets have been tried; may ask for a revert (`compensate.rhai`).
     pub(crate) on_sync: Option<Script>,
+    /// Makes the type a kind of resource of the SCIM service.
+    pub(crate) scim: Option<Scim>,
 }
 
 impl ManagedType {

@@ -3,5 +3,6 @@
 pub(crate) mod integrations;
 pub(crate) mod managed;
 pub(crate) mod project;
+pub(crate) mod scim;
 pub(crate) mod script;
 pub(crate) mod sync;

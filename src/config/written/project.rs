@@ -38,9 +38,26 @@ pub(crate) struct Project {
     /// How long the change feed is kept.
     #[serde(default)]
     pub(crate) events: Option<Events>,
+    /// The SCIM service at `/scim/v2`; what it has is said in `conf/managed.json`.
+    #[serde(default)]
+    pub(crate) scim: Option<Scim>,
     /// Logs and traces.
     #[serde(default)]
     pub(crate) telemetry: Option<Telemetry>,
+}
+
+/// The SCIM service at `/scim/v2`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(crate) struct Scim {
+    /// The address of the service as its callers reach it, `https://id.example/scim/v2`, where a
+    /// proxy stands before Recant; left out: the one that each request names.
+    pub(crate) base_url: Option<String>,
+    /// Resources on one page, at most; 200 if left out.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) page_size: Option<usize>,
+    /// Operations in one bulk request, at most; 1000 if left out.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) bulk_operations: Option<usize>,
 }
 
 /// How Recant listens.

@@ -35,6 +35,7 @@ pub fn wider(view: &View<'_>, filter: &Filter) -> Wider {
             Wider { text, exact: true } => exactly(format!("(!{text})")),
             _ => more(ALL.to_owned()),
         },
+        Filter::Within(_) => more(ALL.to_owned()),
     }
 }
 

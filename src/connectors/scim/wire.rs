@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     connectors::Error,
-    model::{Object, TargetObject},
+    model::{Object, TargetObject, scim::truth},
 };
 
 /// What stands before the service's own id where a resource has no key.
@@ -318,16 +318,6 @@ pub fn members(value: &Value) -> Vec<String> {
 /// Members as the service wants them.
 pub fn member_values<T: AsRef<str>>(ids: &[T]) -> Value {
     ids.iter().map(|id| json!({"value": id.as_ref()})).collect()
-}
-
-/// A truth value, as such or as text: some services write `"True"`.
-fn truth(value: &Value) -> Option<bool> {
-    match value {
-        Value::Bool(truth) => Some(*truth),
-        Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
-        Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
-        _ => None,
-    }
 }
 
 fn no_resource() -> Error {

@@ -54,6 +54,7 @@ fn translate(statement: &mut Statement, table: &Table, filter: &Filter) -> Optio
             translate(statement, table, part)?;
             statement.push(")");
         }
+        Filter::Within(_) => return None,
     }
     Some(())
 }

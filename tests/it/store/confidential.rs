@@ -181,6 +181,7 @@ async fn nobody_filters_or_sorts_by_a_secret() {
         sorted.sort = vec![SortKey {
             field: recant::model::pointer::Pointer::attribute("password"),
             descending: false,
+            texts: recant::model::filter::Texts::Exact,
         }];
         let error = store.objects("user", &sorted).await.unwrap_err();
         assert_eq!(error.refusal().cloned(), refusal);

@@ -3,7 +3,12 @@ use std::collections::BTreeSet;
 
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use recant::{
-    model::{Filter, Object, Outcome, audit::Topic, filter::Operator, pointer::Pointer},
+    model::{
+        Filter, Object, Outcome,
+        audit::Topic,
+        filter::{Operator, Relation, Test, Texts, Within},
+        pointer::Pointer,
+    },
     store::{Count, Found, Refusal, Search, SortKey, Store, StoredObject},
 };
 use serde_json::{Value, json};
@@ -332,6 +337,7 @@ fn filter() -> impl Strategy<Value = Filter> {
             operator: Operator::Equal,
             value: json!(format!("user{number:03}")),
         }),
+        6 => within(),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
@@ -342,9 +348,36 @@ fn filter() -> impl Strategy<Value = Filter> {
     })
 }
 
+/// A test of values through lists, as SCIM's filters make it.
+fn within() -> impl Strategy<Value = Filter> {
+    let relation = prop::sample::select(vec![
+        Relation::Equal,
+        Relation::Contains,
+        Relation::StartsWith,
+        Relation::EndsWith,
+        Relation::Less,
+        Relation::GreaterOrEqual,
+    ]);
+    let texts = prop::sample::select(vec![Texts::Exact, Texts::Folded, Texts::Moments]);
+    let words = prop_oneof![scalar(), Just(json!("True")), Just(json!("A\"É"))];
+    let compare = (relation, words, texts).prop_map(|(relation, value, texts)| Test::Compare {
+        relation,
+        value,
+        texts,
+    });
+    let test = prop_oneof![1 => Just(Test::Present), 5 => compare];
+    let element = (Just(Pointer::attribute("c")), test.clone())
+        .prop_map(|(field, test)| Test::Element(Box::new(Filter::Within(Within { field, test }))));
+    (field(), prop_oneof![3 => test, 1 => element])
+        .prop_map(|(field, test)| Filter::Within(Within { field, test }))
+}
+
 fn sort() -> impl Strategy<Value = Vec<SortKey>> {
-    let one =
-        (field(), any::<bool>()).prop_map(|(field, descending)| SortKey { field, descending });
+    let one = (field(), any::<bool>()).prop_map(|(field, descending)| SortKey {
+        field,
+        descending,
+        texts: Texts::Exact,
+    });
     prop::collection::vec(one, 0..3)
 }
 
@@ -352,6 +385,7 @@ fn key(name: &str, descending: bool) -> SortKey {
     SortKey {
         field: Pointer::attribute(name),
         descending,
+        texts: Texts::Exact,
     }
 }
 

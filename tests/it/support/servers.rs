@@ -44,6 +44,15 @@ pub fn schemathesis() -> Option<String> {
     server("RECANT_TEST_SCHEMATHESIS", "schemathesis")
 }
 
+/// The folder with the programs that check SCIM services (`scim2`, `scim-sanity`); none where they
+/// are left out.
+///
+/// # Panics
+/// Where `RECANT_TEST_REQUIRE=1` and there is none.
+pub fn scim_checkers() -> Option<String> {
+    server("RECANT_TEST_SCIM_CHECKERS", "SCIM checkers")
+}
+
 /// The URL of a new and empty database on the server at `url`.
 ///
 /// # Panics
