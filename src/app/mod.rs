@@ -8,6 +8,7 @@ mod door;
 mod error;
 mod events;
 mod inbound;
+mod insight;
 mod integrations;
 mod objects;
 mod open;
@@ -36,13 +37,17 @@ use crate::{
 
 pub use crate::audit::By;
 pub use crate::feed::{Force, Received};
-pub use crate::store::{Count, EventSearch, Found, Search, SortKey, Token, Verification};
+pub use crate::store::{
+    AuditLook, ChangeLook, Count, EventSearch, Found, HookVersion, Looked, OutcomeIs, SavedSearch, Search, SortKey,
+    StuckEvents, Token, Verification,
+};
 pub use access::{Attempt, Identity};
 pub use deliveries::{Audience, SideEffects};
 pub use door::{Arrival, Reach};
 pub use error::Error;
 pub use events::Events;
 pub use inbound::Posted;
+pub use insight::{HOOK_SAMPLE, ScriptRuns, Span, Trend};
 pub use open::{Builder, StartError};
 pub use sessions::{Session, SignedIn};
 
@@ -62,6 +67,7 @@ struct Parts {
     tokens: ArcSwap<access::TokenBook>,
     door: door::Door,
     keys: changes::KeysAtWork,
+    counted: insight::Counted,
     own: open::OwnConnectors,
     subscriptions: crate::feed::Subscriptions,
     policies: crate::feed::retry::Policies,

@@ -124,6 +124,7 @@ impl Builder {
                 tokens: ArcSwap::from_pointee(TokenBook::default()),
                 door: Door::new()?,
                 keys: KeysAtWork::default(),
+                counted: super::insight::Counted::default(),
                 own: self.own,
                 subscriptions: Arc::new(ArcSwap::new(subscriptions(&configuration))),
                 policies: Arc::new(ArcSwap::new(policies(&configuration))),
