@@ -40,6 +40,7 @@
 //! | [`config`] | the project folder, from text to values, gathering every problem | everything above but `audit`, `feed` and `recon` |
 //! | [`app`] | the use-cases; the one place that wires | everything above |
 //! | [`api`] | the HTTP API: JSON in and out | `app`, `model`, `clock` |
+//! | [`web`] | pages for auditors and admins: HTML out, forms in | `app`, `model`, `clock` |
 //! | [`server`] | listening, draining, metrics | everything above |
 //! | [`cli`] | the command line | everything above |
 pub mod api;
@@ -58,3 +59,4 @@ pub mod recon;
 pub mod server;
 pub mod store;
 pub mod sync;
+pub mod web;

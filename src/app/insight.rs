@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::{
     model::{
-        OperationId, OperationRecord, Outcome, audit::ChainedEntry, record::HookRun,
-        recon::Syncable,
+        OperationId, OperationRecord, Outcome, audit::ChainedEntry, recon::Syncable,
+        record::HookRun,
     },
     store::{AuditLook, ChangeLook, Looked, SPEEDS, SavedSearch, StuckEvents, Tally},
     sync::shown,
@@ -112,7 +112,10 @@ impl App {
         let mut scripts: BTreeMap<String, ScriptRuns> = BTreeMap::new();
         for record in &records {
             for run in &record.hook_runs {
-                scripts.entry(run.name.clone()).or_default().take(run, record.id);
+                scripts
+                    .entry(run.name.clone())
+                    .or_default()
+                    .take(run, record.id);
             }
         }
         let scripts = Arc::new(scripts);
@@ -219,7 +222,10 @@ impl App {
     ) -> Result<(), Error> {
         let name = name.trim();
         if name.is_empty() || name.chars().count() > 100 || query.len() > 4_000 {
-            return Err(Error::new(400, "a kept search needs a name of at most 100 characters"));
+            return Err(Error::new(
+                400,
+                "a kept search needs a name of at most 100 characters",
+            ));
         }
         let search = SavedSearch {
             id: self.clock().fresh_id().to_string(),
@@ -272,12 +278,7 @@ impl ScriptRuns {
 }
 
 impl Trend {
-    fn of(
-        tallies: &[Tally],
-        begin: DateTime<Utc>,
-        now: DateTime<Utc>,
-        width: TimeDelta,
-    ) -> Self {
+    fn of(tallies: &[Tally], begin: DateTime<Utc>, now: DateTime<Utc>, width: TimeDelta) -> Self {
         let starts = std::iter::successors(Some(begin), |at| at.checked_add_signed(width));
         let spans = starts
             .take_while(|at| *at <= now)
@@ -300,9 +301,9 @@ impl Span {
         let mut running = 0;
         let mut speeds = [0_u64; SPEEDS.len() + 1];
         for tally in tallies {
-            let place = tally.outcome.and_then(|outcome| {
-                Outcome::ALL.into_iter().position(|other| other == outcome)
-            });
+            let place = tally
+                .outcome
+                .and_then(|outcome| Outcome::ALL.into_iter().position(|other| other == outcome));
             match place.and_then(|place| outcomes.get_mut(place)) {
                 Some(count) => {
                     *count += tally.count;
@@ -332,7 +333,10 @@ impl Span {
     #[must_use]
     pub fn ended(&self, outcome: Outcome) -> u64 {
         let pairs = Outcome::ALL.into_iter().zip(self.outcomes);
-        pairs.filter(|(other, _)| *other == outcome).map(|(_, count)| count).sum()
+        pairs
+            .filter(|(other, _)| *other == outcome)
+            .map(|(_, count)| count)
+            .sum()
     }
 }
 

@@ -38,8 +38,8 @@ use crate::{
 pub use crate::audit::By;
 pub use crate::feed::{Force, Received};
 pub use crate::store::{
-    AuditLook, ChangeLook, Count, EventSearch, Found, HookVersion, Looked, OutcomeIs, SavedSearch, Search, SortKey,
-    StuckEvents, Token, Verification,
+    AuditLook, ChangeLook, Count, EventSearch, Found, HookVersion, Looked, OutcomeIs, SavedSearch,
+    Search, SortKey, StuckEvents, Token, Verification,
 };
 pub use access::{Attempt, Identity};
 pub use deliveries::{Audience, SideEffects};

@@ -16,6 +16,7 @@ use crate::{
     app::{App, Reach},
     clock::SharedClock,
     config,
+    web::{Pages, Settings as PageSettings},
 };
 
 /// How long the head of a request may take to arrive.
@@ -91,12 +92,21 @@ impl Server {
             recorder,
             api_settings(&self.settings, self.address),
         );
+        let pages = Pages::new(
+            self.app.clone(),
+            self.clock.clone(),
+            PageSettings {
+                reach: reach(self.address),
+                body_bytes: self.settings.body_limit,
+            },
+        );
         self.announce();
         let patience = self.settings.shutdown_timeout;
         let handle = Handle::new();
         let service = api
             .clone()
             .into_router()
+            .merge(pages.clone().into_router())
             .into_make_service_with_connect_info::<SocketAddr>();
         let mut serving = Box::pin(self.answer(service, handle.clone()));
         tokio::select! {
@@ -105,6 +115,7 @@ impl Server {
         }
         tracing::info!("stopping: no new connections, waiting for what is in flight");
         api.drain();
+        pages.drain();
         handle.graceful_shutdown(Some(patience));
         tokio::select! {
             ended = serving => ended.map(|()| Ended::Settled),

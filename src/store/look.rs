@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ConnectionTrait as _, DbBackend, EntityTrait as _, QueryResult,
-    sea_query::{Expr, ExprTrait as _, Func, IntoIden as _, Order as Direction, Query, SelectStatement},
+    sea_query::{
+        Expr, ExprTrait as _, Func, IntoIden as _, Order as Direction, Query, SelectStatement,
+    },
 };
 use serde_json::Value;
 
@@ -199,7 +201,10 @@ impl Store {
                 false => Ord::max(oldest, upper.saturating_sub(window + 1)),
             };
             let wanted = count.saturating_sub(looked.results.len()) + 1;
-            let found = look.query(core, upper, lower, wanted).all(core.database.reader()).await;
+            let found = look
+                .query(core, upper, lower, wanted)
+                .all(core.database.reader())
+                .await;
             let found = found.map_err(Error::at("look for audit entries"))?;
             let full = found.len() >= wanted;
             for row in found {
@@ -327,11 +332,16 @@ impl ChangeLook {
 
     /// Texts that the record's JSON must hold: records are written without spaces.
     fn needles(&self) -> Vec<String> {
-        let member = |name: &str, value: &String| format!("\"{name}\":{}", Value::from(value.as_str()));
+        let member =
+            |name: &str, value: &String| format!("\"{name}\":{}", Value::from(value.as_str()));
         let mut needles: Vec<String> = Vec::new();
         needles.extend(self.mapping.as_ref().map(|name| member("mapping", name)));
         needles.extend(self.caller.as_ref().map(|name| member("caller", name)));
-        needles.extend(self.hook.as_ref().map(|name| Value::from(name.as_str()).to_string()));
+        needles.extend(
+            self.hook
+                .as_ref()
+                .map(|name| Value::from(name.as_str()).to_string()),
+        );
         if let Some(target) = &self.target {
             needles.push(member("target", target).trim_end_matches('"').to_owned());
         }
@@ -347,8 +357,9 @@ impl ChangeLook {
             let mut writes = record.writes.iter();
             writes.any(|write| write.target == name || write.target.starts_with(&below))
         };
-        of(&self.mapping, &|name| record.writes.iter().any(|write| write.mapping == name))
-            && of(&self.target, &target)
+        of(&self.mapping, &|name| {
+            record.writes.iter().any(|write| write.mapping == name)
+        }) && of(&self.target, &target)
             && of(&self.caller, &|name| record.caller == name)
             && of(&self.hook, &|name| {
                 let mut runs = record.hook_runs.iter();
@@ -396,7 +407,8 @@ impl AuditLook {
     }
 
     fn needles(&self) -> Vec<String> {
-        let member = |name: &str, value: &String| format!("\"{name}\":{}", Value::from(value.as_str()));
+        let member =
+            |name: &str, value: &String| format!("\"{name}\":{}", Value::from(value.as_str()));
         let mut needles: Vec<String> = Vec::new();
         needles.extend(self.event.as_ref().map(|name| member("eventName", name)));
         needles.extend(self.user.as_ref().map(|name| member("userId", name)));
@@ -465,7 +477,8 @@ async fn rows(core: &Core, query: &SelectStatement) -> Result<Vec<QueryResult>, 
 }
 
 fn text(row: &QueryResult, at: usize) -> Result<String, Error> {
-    row.try_get_by_index(at).map_err(Error::at("look for changes"))
+    row.try_get_by_index(at)
+        .map_err(Error::at("look for changes"))
 }
 
 #[cfg(test)]

@@ -16,9 +16,7 @@ use super::{
 use crate::model::{OperationRecord, Outcome, integration::State};
 
 /// Bounds of the classes of duration, in milliseconds; what takes longer is a class of its own.
-pub const SPEEDS: [i64; 12] = [
-    2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000,
-];
+pub const SPEEDS: [i64; 12] = [2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 
 /// How many changes began in one span of time, ended one way and took about as long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +57,10 @@ impl Store {
         let query = tally_query(micros(since), width.unwrap_or(1));
         let rows = self.core().database.reader().query_all(&query).await;
         let rows = rows.map_err(Error::at(step))?;
-        rows.iter().map(tallied).collect::<Result<_, _>>().map_err(Error::at(step))
+        rows.iter()
+            .map(tallied)
+            .collect::<Result<_, _>>()
+            .map_err(Error::at(step))
     }
 
     /// Changes whose divergence waits for somebody, newest first, at most `count`.
@@ -120,9 +121,9 @@ impl Store {
         let mut found: Vec<StuckEvents> = Vec::new();
         for row in rows.map_err(Error::at(step))? {
             let (one, dead) = stuck(&row).map_err(Error::at(step))?;
-            let known = found.iter_mut().find(|known| {
-                known.connector == one.connector && known.direction == one.direction
-            });
+            let known = found
+                .iter_mut()
+                .find(|known| known.connector == one.connector && known.direction == one.direction);
             let dead_count = if dead == 0 { 0 } else { one.errored };
             match known {
                 Some(known) => {

@@ -24,9 +24,11 @@ pub(super) fn change(id: OperationId) -> String {
 pub(super) fn object(name: &str) -> Option<String> {
     let name: ResourceName = name.parse().ok()?;
     match &name.container {
-        crate::model::Container::Managed(kind) => {
-            Some(format!("/ui/objects/{}/{}", encoded(kind), encoded(&name.id)))
-        }
+        crate::model::Container::Managed(kind) => Some(format!(
+            "/ui/objects/{}/{}",
+            encoded(kind),
+            encoded(&name.id)
+        )),
         crate::model::Container::System { .. } => None,
     }
 }
@@ -55,7 +57,15 @@ mod tests {
         for own in ["/ui", "/ui/changes?outcome=synced", "/ui?x=1"] {
             assert!(is_own(own), "{own}");
         }
-        for other in ["", "/", "//evil.example", "/uix", "https://x/ui", "/ui/\r\nx", "/ui\\x"] {
+        for other in [
+            "",
+            "/",
+            "//evil.example",
+            "/uix",
+            "https://x/ui",
+            "/ui/\r\nx",
+            "/ui\\x",
+        ] {
             assert!(!is_own(other), "{other}");
         }
     }

@@ -89,8 +89,8 @@ impl askama::filters::HtmlSafe for Story {}
 struct Write {
     mapping: String,
     target: String,
-    situation: &'static str,
-    action: &'static str,
+    situation: String,
+    action: String,
     operation: String,
     result: Markup,
     attempts: u32,
@@ -141,11 +141,18 @@ pub(super) async fn page(
     let app = &pages.app;
     let record = app.operation(known(&id)?).await?;
     if !visit.is_auditor() && record.caller != visit.caller() {
-        let message = format!("`{}` may only see changes that it asked for.", visit.caller());
+        let message = format!(
+            "`{}` may only see changes that it asked for.",
+            visit.caller()
+        );
         return Err(Trouble::denied(403, message));
     }
     let mut room = ROOM;
-    let divergences = record.diverged.iter().map(|one| differs(one, &mut room)).collect();
+    let divergences = record
+        .diverged
+        .iter()
+        .map(|one| differs(one, &mut room))
+        .collect();
     let story = story(app, &record, 0, &mut room).await;
     let layout = Layout::new(&visit, format!("{} {}", record.kind, record.object));
     rendered(&Change {
@@ -198,7 +205,8 @@ fn end_of<T>(
 }
 
 fn known(id: &str) -> Result<OperationId> {
-    id.parse().map_err(|_| Trouble::new(404, format!("There is no change `{id}`.")))
+    id.parse()
+        .map_err(|_| Trouble::new(404, format!("There is no change `{id}`.")))
 }
 
 fn head(record: &OperationRecord) -> Head {
@@ -265,19 +273,31 @@ async fn story(app: &App, record: &OperationRecord, depth: usize, room: &mut usi
     let purpose = changes::purpose(record.purpose);
     Story {
         request: match purpose {
-            "" => format!("{} asked to {} {}", record.caller, record.kind, record.object),
+            "" => format!(
+                "{} asked to {} {}",
+                record.caller, record.kind, record.object
+            ),
             purpose => format!("{} {} ({purpose})", record.kind, record.object),
         },
         revision: record.revision_before.clone(),
         began: markup::time(record.started_at),
         before: before.into_iter().map(hook).collect(),
-        planned: record.writes.iter().filter(|write| write.operation.is_some()).count(),
+        planned: record
+            .writes
+            .iter()
+            .filter(|write| write.operation.is_some())
+            .count(),
         writes,
         attempt: record.attempt,
         after: after.into_iter().map(hook).collect(),
         nested,
         others,
-        follow_ups: record.follow_ups.iter().take(NAMED).map(follow_up).collect(),
+        follow_ups: record
+            .follow_ups
+            .iter()
+            .take(NAMED)
+            .map(follow_up)
+            .collect(),
         end: end(record),
     }
 }
@@ -300,15 +320,23 @@ fn write(record: &WriteRecord, room: &mut usize) -> Write {
             qualifier => format!("{} ({qualifier})", record.mapping),
         },
         target: target(&record.target, record.target_id.as_deref()),
-        situation: record.situation.map_or("", |situation| situation.as_str()),
-        action: record.action.map_or("", |action| action.as_str()),
-        operation: record.operation.clone().unwrap_or_else(|| "nothing to write".to_owned()),
+        situation: record.situation.map(markup::word).unwrap_or_default(),
+        action: record.action.map(markup::word).unwrap_or_default(),
+        operation: record
+            .operation
+            .clone()
+            .unwrap_or_else(|| "nothing to write".to_owned()),
         result: markup::result(record.result),
         attempts: record.attempts,
         took: markup::milliseconds(i64::try_from(record.duration_ms).unwrap_or(i64::MAX)),
         cause: record.cause.as_ref().map(|cause| {
             let code = markup::value(&cause.code, 40);
-            format!("{} {}: {}", code, cause.reason, markup::cut(&cause.message, 600))
+            format!(
+                "{} {}: {}",
+                code,
+                cause.reason,
+                markup::cut(&cause.message, 600)
+            )
         }),
         sides: sides.and_then(|sides| fitted(&sides, room)),
     }
@@ -341,7 +369,12 @@ fn hook(run: &HookRun) -> Hook {
         digest: markup::short(&run.digest).to_owned(),
         verdict: markup::badge(tone, &run.verdict),
         error: run.error.as_deref().map(|text| markup::cut(text, 1_000)),
-        log: run.log.iter().take(LOGGED).map(|line| markup::cut(line, 300)).collect(),
+        log: run
+            .log
+            .iter()
+            .take(LOGGED)
+            .map(|line| markup::cut(line, 300))
+            .collect(),
         took: markup::milliseconds(i64::try_from(run.duration_ms).unwrap_or(i64::MAX)),
         compensating: run.compensating,
     }
@@ -351,8 +384,14 @@ fn follow_up(record: &FollowUpRecord) -> FollowUp {
     FollowUp {
         what: format!("{} {}", record.method, record.path),
         id: markup::change(record.id),
-        outcome: record.outcome.map_or("not yet", |outcome| outcome.as_str()).to_owned(),
-        error: record.error.as_ref().map(|error| markup::cut(&error.message, 600)),
+        outcome: record
+            .outcome
+            .map_or("not yet", |outcome| outcome.as_str())
+            .to_owned(),
+        error: record
+            .error
+            .as_ref()
+            .map(|error| markup::cut(&error.message, 600)),
     }
 }
 
@@ -365,8 +404,14 @@ fn end(record: &OperationRecord) -> End {
         notes.push(format!("Healed at {}", at.format("%Y-%m-%d %H:%M:%S")));
     }
     if let Some(one) = &record.resolution {
-        let by = one.by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
-        let why = one.reason.as_deref().map_or_else(String::new, |why| format!(": {why}"));
+        let by = one
+            .by
+            .as_deref()
+            .map_or_else(String::new, |by| format!(" by {by}"));
+        let why = one
+            .reason
+            .as_deref()
+            .map_or_else(String::new, |why| format!(": {why}"));
         let at = one.at.format("%Y-%m-%d %H:%M:%S");
         notes.push(format!("Divergence {}{by} at {at}{why}", one.kind));
     }

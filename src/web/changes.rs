@@ -82,11 +82,19 @@ pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
     let layout = Layout::new(&visit, "Changes");
     rendered(&Changes {
         // A page further back does not move under its reader.
-        layout: if look.before.is_none() { layout.live() } else { layout },
+        layout: if look.before.is_none() {
+            layout.live()
+        } else {
+            layout
+        },
         kept: searches::kept(app, &visit, "changes").await?,
         outcomes: outcome_choices(query.get("outcome")),
         mappings: mapping_choices(app, query.get("mapping")),
-        connectors: app.connectors().iter().map(|name| format!("system/{name}")).collect(),
+        connectors: app
+            .connectors()
+            .iter()
+            .map(|name| format!("system/{name}"))
+            .collect(),
         hooks: configuration.scripts.keys().cloned().collect(),
         fields: Shown {
             object: query.shown("object"),
@@ -100,7 +108,9 @@ pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
         is_filtered: !filter.is_empty(),
         rows: looked.results.iter().map(row).collect(),
         next: looked.next.map(|id| page_at(&id.0.to_string())),
-        first: look.before.map(|_| address::with_query("/ui/changes", &filter)),
+        first: look
+            .before
+            .map(|_| address::with_query("/ui/changes", &filter)),
         broke_off: looked.broke_off,
     })
 }
@@ -108,8 +118,15 @@ pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
 /// The list's row of a change.
 pub(super) fn row(record: &OperationRecord) -> Row {
     let mut targets: Vec<&str> = Vec::new();
-    for write in record.writes.iter().filter(|write| write.operation.is_some()) {
-        let name = write.target.strip_prefix("system/").unwrap_or(&write.target);
+    for write in record
+        .writes
+        .iter()
+        .filter(|write| write.operation.is_some())
+    {
+        let name = write
+            .target
+            .strip_prefix("system/")
+            .unwrap_or(&write.target);
         let name = name.split('/').next().unwrap_or(name);
         if !targets.contains(&name) {
             targets.push(name);
@@ -155,7 +172,9 @@ pub(super) fn mapping_choices(app: &App, chosen: Option<&str>) -> Vec<Choice> {
 }
 
 fn outcome_choices(chosen: Option<&str>) -> Vec<Choice> {
-    let ended = Outcome::ALL.into_iter().map(|one| (one.as_str(), one.as_str()));
+    let ended = Outcome::ALL
+        .into_iter()
+        .map(|one| (one.as_str(), one.as_str()));
     let others = [("open", "diverged, still open"), ("running", "running")];
     ended
         .chain(others)
@@ -184,21 +203,31 @@ fn look(app: &App, query: &Fields) -> Result<ChangeLook> {
         Some("running") => Some(OutcomeIs::Running),
         Some(word) => {
             let known = Outcome::ALL.into_iter().find(|one| one.as_str() == word);
-            Some(OutcomeIs::Ended(known.ok_or_else(|| wrong("outcome", "an outcome"))?))
+            Some(OutcomeIs::Ended(
+                known.ok_or_else(|| wrong("outcome", "an outcome"))?,
+            ))
         }
     };
     let before = match query.get("before") {
         None => None,
-        Some(text) => Some(text.parse().map_err(|_| wrong("before", "the id of a change"))?),
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| wrong("before", "the id of a change"))?,
+        ),
     };
     Ok(ChangeLook {
         outcome,
-        objects: query.get("object").map(|text| objects(app, text)).unwrap_or_default(),
+        objects: query
+            .get("object")
+            .map(|text| objects(app, text))
+            .unwrap_or_default(),
         mapping: query.text("mapping"),
-        target: query.get("target").map(|name| match name.strip_prefix("system/") {
-            Some(_) => name.trim_end_matches('/').to_owned(),
-            None => format!("system/{name}"),
-        }),
+        target: query
+            .get("target")
+            .map(|name| match name.strip_prefix("system/") {
+                Some(_) => name.trim_end_matches('/').to_owned(),
+                None => format!("system/{name}"),
+            }),
         hook: query.text("hook"),
         caller: query.text("caller"),
         nested: query.get("nested").is_some(),
@@ -221,5 +250,8 @@ fn objects(app: &App, text: &str) -> Vec<String> {
             sources.push(mapping.source.clone());
         }
     }
-    sources.iter().map(|source| source.object(text).to_string()).collect()
+    sources
+        .iter()
+        .map(|source| source.object(text).to_string())
+        .collect()
 }

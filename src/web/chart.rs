@@ -18,8 +18,18 @@ const LEFT: usize = 44;
 /// Outcomes over time. Every bar tells its figures where somebody points at it; the same figures
 /// stand in a table beside it.
 pub(super) fn outcomes(trend: &Trend) -> Markup {
-    let highest = trend.spans.iter().map(Span::total).max().unwrap_or_default();
-    let mut svg = begin("outcomes-chart", "Changes over time by outcome", highest, &markup::count);
+    let highest = trend
+        .spans
+        .iter()
+        .map(Span::total)
+        .max()
+        .unwrap_or_default();
+    let mut svg = begin(
+        "outcomes-chart",
+        "Changes over time by outcome",
+        highest,
+        &markup::count,
+    );
     for (at, span) in trend.spans.iter().enumerate() {
         let (x, width) = place(at, trend.spans.len());
         let _ = write!(svg, "<g><title>{}</title>", escaped(&told(span)));
@@ -42,7 +52,10 @@ pub(super) fn latency(trend: &Trend) -> Markup {
     let label = |number: u64| markup::milliseconds(i64::try_from(number).unwrap_or(i64::MAX));
     let mut svg = begin("latency-chart", name, highest, &label);
     for (class, of) in [
-        ("slow", (|span: &Span| span.slow_ms) as fn(&Span) -> Option<i64>),
+        (
+            "slow",
+            (|span: &Span| span.slow_ms) as fn(&Span) -> Option<i64>,
+        ),
         ("median", |span| span.median_ms),
     ] {
         for (at, span) in trend.spans.iter().enumerate() {
@@ -68,7 +81,11 @@ fn begin(id: &str, name: &str, highest: u64, label: &dyn Fn(u64) -> String) -> S
         escaped(name)
     );
     let middle = highest / 2;
-    let marks = if middle > 0 { vec![highest, middle] } else { vec![highest] };
+    let marks = if middle > 0 {
+        vec![highest, middle]
+    } else {
+        vec![highest]
+    };
     for mark in marks {
         let y = HEIGHT - BOTTOM - height(mark, highest);
         let _ = write!(
@@ -80,7 +97,10 @@ fn begin(id: &str, name: &str, highest: u64, label: &dyn Fn(u64) -> String) -> S
         );
     }
     let base = HEIGHT - BOTTOM;
-    let _ = write!(svg, "<line class=\"base\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{base}\" y2=\"{base}\"/>");
+    let _ = write!(
+        svg,
+        "<line class=\"base\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{base}\" y2=\"{base}\"/>"
+    );
     svg
 }
 
@@ -88,8 +108,14 @@ fn end(mut svg: String, trend: &Trend) -> Markup {
     let count = trend.spans.len();
     let long = trend.width.num_hours() >= 3;
     for at in [0, count / 4, count / 2, count * 3 / 4] {
-        let Some(span) = trend.spans.get(at) else { continue };
-        let shown = if long { span.at.format("%m-%d") } else { span.at.format("%H:%M") };
+        let Some(span) = trend.spans.get(at) else {
+            continue;
+        };
+        let shown = if long {
+            span.at.format("%m-%d")
+        } else {
+            span.at.format("%H:%M")
+        };
         let _ = write!(
             svg,
             "<text class=\"axis\" x=\"{}\" y=\"{}\">{shown}</text>",
@@ -124,7 +150,10 @@ fn bar(
 
 fn height(value: u64, highest: u64) -> usize {
     let room = (HEIGHT - TOP - BOTTOM) as u64;
-    let height = value.saturating_mul(room).checked_div(highest).unwrap_or_default();
+    let height = value
+        .saturating_mul(room)
+        .checked_div(highest)
+        .unwrap_or_default();
     usize::try_from(height).unwrap_or_default()
 }
 
@@ -138,7 +167,11 @@ fn place(at: usize, count: usize) -> (usize, usize) {
 
 /// One span in words.
 fn told(span: &Span) -> String {
-    let mut text = format!("{}: {} changes", span.at.format("%m-%d %H:%M"), span.total());
+    let mut text = format!(
+        "{}: {} changes",
+        span.at.format("%m-%d %H:%M"),
+        span.total()
+    );
     for outcome in Outcome::ALL {
         match span.ended(outcome) {
             0 => {}

@@ -19,12 +19,16 @@ impl Fields {
     /// The first value of a field, as it was sent.
     pub(super) fn raw(&self, name: &str) -> Option<&str> {
         let mut pairs = self.0.iter();
-        pairs.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        pairs
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The first value of a field without the spaces around it; none where nothing is left.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.raw(name).map(str::trim).filter(|value| !value.is_empty())
+        self.raw(name)
+            .map(str::trim)
+            .filter(|value| !value.is_empty())
     }
 
     /// The same as a text of its own.
@@ -45,9 +49,10 @@ impl Fields {
 
     /// Those that say something, without some of them, as the query part of an address.
     pub(super) fn query_without(&self, left_out: &[&str]) -> String {
-        let kept = self.0.iter().filter(|(name, value)| {
-            !value.trim().is_empty() && !left_out.contains(&name.as_str())
-        });
+        let kept = self
+            .0
+            .iter()
+            .filter(|(name, value)| !value.trim().is_empty() && !left_out.contains(&name.as_str()));
         let pairs = kept.map(|(name, value)| {
             let value = super::address::encoded(value.trim());
             format!("{}={value}", super::address::encoded(name))

@@ -79,12 +79,16 @@ impl Visit {
 
     /// Their name.
     pub(super) fn caller(&self) -> &str {
-        self.session().map_or(crate::app::access::ANONYMOUS, |session| &session.identity.name)
+        self.session()
+            .map_or(crate::app::access::ANONYMOUS, |session| {
+                &session.identity.name
+            })
     }
 
     /// Whether they have one of these roles.
     pub(super) fn may(&self, roles: Roles) -> bool {
-        self.session().is_some_and(|session| session.identity.roles.meets(roles))
+        self.session()
+            .is_some_and(|session| session.identity.roles.meets(roles))
     }
 
     /// Whether they may read what others did.
@@ -192,7 +196,10 @@ async fn admit(
     match (&session, rule.roles) {
         (_, None) => {}
         (None, Some(_)) if is_post => {
-            return Err(Trouble::denied(401, "Your session has ended; sign in again."));
+            return Err(Trouble::denied(
+                401,
+                "Your session has ended; sign in again.",
+            ));
         }
         (None, Some(_)) => return Ok(Admitted::SignInFirst),
         (Some(session), Some(roles)) if !session.identity.roles.meets(roles) => {
@@ -209,14 +216,18 @@ async fn admit(
         return Ok(Admitted::Request(Box::new(request)));
     }
     let (parts, body) = request.into_parts();
-    let text = to_bytes(body, pages.settings.body_bytes).await.map_err(|_| {
-        let most = pages.settings.body_bytes;
-        Trouble::new(413, format!("The form is larger than {most} bytes."))
-    })?;
+    let text = to_bytes(body, pages.settings.body_bytes)
+        .await
+        .map_err(|_| {
+            let most = pages.settings.body_bytes;
+            Trouble::new(413, format!("The form is larger than {most} bytes."))
+        })?;
     facts.form = Fields::parse(&String::from_utf8_lossy(&text));
     check_form(facts)?;
     let empty = axum::body::Body::empty();
-    Ok(Admitted::Request(Box::new(Request::from_parts(parts, empty))))
+    Ok(Admitted::Request(Box::new(Request::from_parts(
+        parts, empty,
+    ))))
 }
 
 /// A form must come from a page of this session; where there is none yet, from this server.
@@ -233,7 +244,9 @@ async fn answer(page: impl Future<Output = Response>) -> Response {
     let page = AssertUnwindSafe(page).catch_unwind();
     match tokio::time::timeout(PATIENCE, page).await {
         Ok(Ok(response)) => response,
-        Ok(Err(_)) => Trouble::new(500, "Recant has a fault here; its log says more.").into_response(),
+        Ok(Err(_)) => {
+            Trouble::new(500, "Recant has a fault here; its log says more.").into_response()
+        }
         Err(_) => {
             let message = "This takes longer than a minute. What was begun goes on.";
             Trouble::new(504, message).into_response()

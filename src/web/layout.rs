@@ -61,19 +61,40 @@ const PAGES: [(&str, &str, Roles); 10] = [
 
 /// What `?done=` says after a form was carried out; nothing else can be put there.
 const NOTICES: [(&str, &str); 14] = [
-    ("healed", "The missing undo writes were carried out. All targets hold the old data again."),
-    ("resolved", "The divergence was ended as it is. The reason is in the audit."),
+    (
+        "healed",
+        "The missing undo writes were carried out. All targets hold the old data again.",
+    ),
+    (
+        "resolved",
+        "The divergence was ended as it is. The reason is in the audit.",
+    ),
     ("started", "The reconciliation has begun."),
-    ("cancel", "The reconciliation stops behind the records that it is at."),
-    ("approved", "The deletions that were held back are being carried out."),
+    (
+        "cancel",
+        "The reconciliation stops behind the records that it is at.",
+    ),
+    (
+        "approved",
+        "The deletions that were held back are being carried out.",
+    ),
     ("retry", "The event waits for its turn again."),
     ("canceled", "The event was canceled."),
     ("kept", "The search was kept."),
     ("forgotten", "The search was forgotten."),
     ("saved", "The script was saved and is in force."),
-    ("saved-waiting", "The script was saved. It is not in force yet; the problems below may say why."),
-    ("rolled-back", "The earlier version was saved again and is in force."),
-    ("revoked", "The token was revoked. Nobody gets in with it any more."),
+    (
+        "saved-waiting",
+        "The script was saved. It is not in force yet; the problems below may say why.",
+    ),
+    (
+        "rolled-back",
+        "The earlier version was saved again and is in force.",
+    ),
+    (
+        "revoked",
+        "The token was revoked. Nobody gets in with it any more.",
+    ),
     ("signed-out", "You are signed out."),
 ];
 

@@ -45,7 +45,10 @@ pub(super) fn escaped(text: &str) -> String {
 
 /// A word in a colour that says how good it is. The colour never stands alone.
 pub(super) fn badge(tone: &str, word: &str) -> Markup {
-    Markup(format!("<span class=\"badge {tone}\">{}</span>", escaped(word)))
+    Markup(format!(
+        "<span class=\"badge {tone}\">{}</span>",
+        escaped(word)
+    ))
 }
 
 /// How a change ended.
@@ -54,7 +57,10 @@ pub(super) fn outcome(record: &OperationRecord) -> Markup {
         None if record.waits_because.is_some() => badge("warn", "waits"),
         None => badge("run", "running"),
         Some(Outcome::Diverged) if record.resolution.is_some() => {
-            let how = record.resolution.as_ref().map_or("", |one| one.kind.as_str());
+            let how = record
+                .resolution
+                .as_ref()
+                .map_or("", |one| one.kind.as_str());
             badge("mild", &format!("diverged, {how}"))
         }
         Some(outcome) => badge(tone(outcome), outcome.as_str()),
@@ -87,7 +93,9 @@ pub(super) fn result(result: Option<RowResult>) -> Markup {
 pub(super) fn time(at: DateTime<Utc>) -> Markup {
     let exact = at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let shown = at.format("%Y-%m-%d %H:%M:%S");
-    Markup(format!("<time datetime=\"{exact}\" title=\"{exact}\">{shown}</time>"))
+    Markup(format!(
+        "<time datetime=\"{exact}\" title=\"{exact}\">{shown}</time>"
+    ))
 }
 
 /// A moment as fields of forms hold it (`datetime-local`, taken as UTC).
@@ -96,10 +104,12 @@ pub(super) fn moment_field(text: Option<&str>) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.to_utc());
     }
-    ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"].iter().find_map(|form| {
-        let naive = chrono::NaiveDateTime::parse_from_str(text, form).ok()?;
-        Some(naive.and_utc())
-    })
+    ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+        .iter()
+        .find_map(|form| {
+            let naive = chrono::NaiveDateTime::parse_from_str(text, form).ok()?;
+            Some(naive.and_utc())
+        })
 }
 
 /// How long something took, in the unit that reads best.
@@ -134,7 +144,11 @@ pub(super) fn count(number: u64) -> String {
 /// The name of an object, leading to its page where it has one.
 pub(super) fn object(name: &str) -> Markup {
     match address::object(name) {
-        Some(address) => Markup(format!("<a href=\"{}\">{}</a>", escaped(&address), escaped(name))),
+        Some(address) => Markup(format!(
+            "<a href=\"{}\">{}</a>",
+            escaped(&address),
+            escaped(name)
+        )),
         None => Markup(escaped(name)),
     }
 }
@@ -157,6 +171,14 @@ pub(super) fn short(id: &str) -> &str {
     }
 }
 
+/// The word that a value has in the API.
+pub(super) fn word(value: impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
 /// A value as text: strings as they are, everything else as JSON; not more than `most` characters.
 pub(super) fn value(value: &Value, most: usize) -> String {
     match value {
@@ -171,7 +193,10 @@ pub(super) fn cut(text: &str, most: usize) -> String {
         None => text.to_owned(),
         Some((end, _)) => {
             let left = text.chars().count() - most;
-            format!("{}… ({left} more characters)", text.get(..end).unwrap_or_default())
+            format!(
+                "{}… ({left} more characters)",
+                text.get(..end).unwrap_or_default()
+            )
         }
     }
 }
@@ -185,8 +210,15 @@ mod tests {
         let text = "<a href='x' title=\"y\">&</a>";
         let safe = escaped(text);
         assert!(!safe.contains(['<', '>', '"', '\'']), "{safe}");
-        assert_eq!(badge("good", "<b>").to_string(), "<span class=\"badge good\">&lt;b&gt;</span>");
-        assert!(object("managed/user/\"><script>").to_string().contains("&quot;&gt;&lt;script"));
+        assert_eq!(
+            badge("good", "<b>").to_string(),
+            "<span class=\"badge good\">&lt;b&gt;</span>"
+        );
+        assert!(
+            object("managed/user/\"><script>")
+                .to_string()
+                .contains("&quot;&gt;&lt;script")
+        );
     }
 
     #[test]

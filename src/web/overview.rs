@@ -80,7 +80,10 @@ pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
     let (word, _, hours, minutes) = time.unwrap_or(("day", "", 24, 30));
     let shows_trend = visit.is_auditor();
     let trend = match shows_trend {
-        true => Some(app.trend(TimeDelta::hours(hours), TimeDelta::minutes(minutes)).await?),
+        true => Some(
+            app.trend(TimeDelta::hours(hours), TimeDelta::minutes(minutes))
+                .await?,
+        ),
         false => None,
     };
     let mut concerns = Vec::new();
@@ -134,7 +137,10 @@ fn figures(trend: &Trend) -> Vec<Figure> {
     });
     let latency = |name: &str, value: Option<i64>| Figure {
         name: name.to_owned(),
-        value: value.map_or_else(|| "–".to_owned(), |ms| format!("≤ {}", markup::milliseconds(ms))),
+        value: value.map_or_else(
+            || "–".to_owned(),
+            |ms| format!("≤ {}", markup::milliseconds(ms)),
+        ),
         tone: "plain",
         address: String::new(),
     };
@@ -162,8 +168,11 @@ async fn divergences(app: &App) -> Result<Vec<Concern>> {
         .iter()
         .take(LISTED as usize)
         .map(|record| {
-            let targets: Vec<&str> =
-                record.diverged.iter().map(|one| one.target.as_str()).collect();
+            let targets: Vec<&str> = record
+                .diverged
+                .iter()
+                .map(|one| one.target.as_str())
+                .collect();
             Concern {
                 tone: "bad",
                 kind: "Diverged change",
@@ -190,7 +199,9 @@ async fn divergences(app: &App) -> Result<Vec<Concern>> {
 async fn reconciliations(app: &App) -> Result<Vec<Concern>> {
     let mut concerns = Vec::new();
     for one in app.quarantined().await? {
-        let until = one.quarantined_until.map(|at| at.format("%Y-%m-%d %H:%M").to_string());
+        let until = one
+            .quarantined_until
+            .map(|at| at.format("%Y-%m-%d %H:%M").to_string());
         concerns.push(Concern {
             tone: "bad",
             kind: "Quarantined mapping",
@@ -228,7 +239,10 @@ async fn reconciliations(app: &App) -> Result<Vec<Concern>> {
 fn problems(app: &App) -> Vec<Concern> {
     let problems = app.problems();
     let list = problems.get("problems").and_then(Value::as_array);
-    let errors = list.into_iter().flatten().filter(|one| one["severity"] == "error");
+    let errors = list
+        .into_iter()
+        .flatten()
+        .filter(|one| one["severity"] == "error");
     errors
         .take(LISTED as usize)
         .map(|problem| Concern {
@@ -297,11 +311,19 @@ async fn events(app: &App) -> Result<Vec<Concern>> {
         .into_iter()
         .take(LISTED as usize)
         .map(|one| {
-            let way = if one.direction == "delivery" { "deliveries" } else { "events" };
+            let way = if one.direction == "delivery" {
+                "deliveries"
+            } else {
+                "events"
+            };
             let name = address::encoded(&one.connector);
             Concern {
                 tone: if one.dead > 0 { "bad" } else { "warn" },
-                kind: if one.dead > 0 { "Dead letters" } else { "Events that fail" },
+                kind: if one.dead > 0 {
+                    "Dead letters"
+                } else {
+                    "Events that fail"
+                },
                 what: plain(&one.connector),
                 why: format!(
                     "{} {} failed, {} of them are not tried again by themselves",

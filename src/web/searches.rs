@@ -60,9 +60,15 @@ pub(super) async fn keep(State(pages): State<Pages>, visit: Visit) -> Result<Res
     let query = super::form::Fields::parse(form.get("query").unwrap_or_default());
     let query = query.query_without(&NO_FILTER);
     let name = form.get("name").unwrap_or_default();
-    let kept = pages.app.keep_search(visit.caller(), word, name, &query).await;
+    let kept = pages
+        .app
+        .keep_search(visit.caller(), word, name, &query)
+        .await;
     kept.map_err(|error| Trouble::from(error).back_to(address::with_query(home, &query)))?;
-    let query = format!("{query}{}done=kept", if query.is_empty() { "" } else { "&" });
+    let query = format!(
+        "{query}{}done=kept",
+        if query.is_empty() { "" } else { "&" }
+    );
     Ok(redirect(&address::with_query(home, &query)))
 }
 

@@ -112,8 +112,15 @@ mod tests {
         let before = json!({"_id": "1", "name": "<Ann>", "gone": 1});
         let after = json!({"_id": "1", "name": "Bob", "new": [1]});
         let sides = Sides::new("x", before.as_object(), after.as_object());
-        let words: Vec<_> = sides.differing.iter().map(|row| (row.name.as_str(), row.word())).collect();
-        assert_eq!(words, [("name", "changed"), ("gone", "removed"), ("new", "added")]);
+        let words: Vec<_> = sides
+            .differing
+            .iter()
+            .map(|row| (row.name.as_str(), row.word()))
+            .collect();
+        assert_eq!(
+            words,
+            [("name", "changed"), ("gone", "removed"), ("new", "added")]
+        );
         assert_eq!(sides.agreeing.len(), 1);
         let html = sides.to_string();
         assert!(html.contains("Ann") && !html.contains("<Ann>"), "{html}");

@@ -40,7 +40,10 @@ pub(super) async fn sign_in(State(pages): State<Pages>, visit: Visit) -> Result 
     let signed_in = pages.app.sign_in(token, &visit.arrival()).await;
     match signed_in {
         Ok(signed_in) => {
-            let ends = signed_in.session.ends_at.map(|ends| ends - pages.clock.now());
+            let ends = signed_in
+                .session
+                .ends_at
+                .map(|ends| ends - pages.clock.now());
             let lifetime = ends.and_then(|left| left.to_std().ok());
             let cookie = pages.app.carrier().keep(
                 Cookie::Session,

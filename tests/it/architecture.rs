@@ -24,6 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", CONFIG),
     ("app", APP),
     ("api", &["model", "clock", "app"]),
+    ("web", &["model", "clock", "app"]),
     ("server", EVERYTHING),
     ("cli", EVERYTHING),
 ];
@@ -99,6 +100,7 @@ const EVERYTHING: &[&str] = &[
     "config",
     "app",
     "api",
+    "web",
     "server",
 ];
 
@@ -109,6 +111,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("sea_query", &["store"]),
     ("rhai", &["hooks"]),
     ("clap", &["cli"]),
+    ("askama", &["web"]),
 ];
 
 /// The methods by which a connector writes, each with its number of arguments, and the one file
