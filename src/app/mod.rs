@@ -7,6 +7,7 @@ mod deliveries;
 mod door;
 mod error;
 mod events;
+pub mod export;
 mod inbound;
 mod insight;
 mod integrations;
@@ -14,8 +15,11 @@ mod objects;
 mod open;
 mod operations;
 mod recon;
+mod script_files;
+mod script_uses;
 mod scripts;
 mod sessions;
+mod standing;
 mod targets;
 mod tokens;
 
@@ -49,7 +53,10 @@ pub use events::Events;
 pub use inbound::Posted;
 pub use insight::{HOOK_SAMPLE, ScriptRuns, Span, Trend};
 pub use open::{Builder, StartError};
+pub use script_files::{ScriptEdit, ScriptFile, TakenUp};
+pub use script_uses::ScriptUse;
 pub use sessions::{Session, SignedIn};
+pub use standing::{Standing, Standings};
 
 /// Recant at work on one project folder. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@ mod body;
 mod entries;
 mod intervention;
 mod recon;
+mod scripts;
 
 pub use entries::{
     about_access, about_change, about_compensation, about_configuration, about_divergence_end,
@@ -10,3 +11,4 @@ pub use entries::{
 };
 pub use intervention::{By, about_moved_event, about_reset, about_run_by_hand};
 pub use recon::{about_recon, about_recon_entry};
+pub use scripts::about_saved_script;

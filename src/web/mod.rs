@@ -6,20 +6,30 @@
 //! something has changed.
 mod address;
 mod assets;
+mod audit;
 mod change;
 mod changes;
 mod chart;
+mod connectors;
 mod form;
 mod guard;
+mod hook;
+mod hooks;
 mod layout;
 mod live;
 mod markup;
+mod object;
+mod objects;
 mod overview;
+mod queue;
+mod recon;
+mod recon_run;
 mod rights;
 mod routes;
 mod searches;
 mod sides;
 mod sign_in;
+mod tokens;
 mod trouble;
 
 use std::sync::{
