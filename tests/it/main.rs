@@ -28,6 +28,7 @@ mod licences;
 mod malformed;
 mod metrics;
 mod nodes;
+mod pages;
 mod queued;
 mod recon;
 mod repeats;
