@@ -9,10 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::{
-    model::{
-        OperationId, OperationRecord, Outcome, audit::ChainedEntry, recon::Syncable,
-        record::HookRun,
-    },
+    model::{OperationId, OperationRecord, Outcome, audit::ChainedEntry, recon::Syncable},
     store::{AuditLook, ChangeLook, Looked, SPEEDS, SavedSearch, StuckEvents, Tally},
     sync::shown,
 };
@@ -21,8 +18,10 @@ use super::{App, Error};
 
 /// How long counts are shown before they are counted anew.
 const FRESH: Duration = Duration::from_secs(4);
-/// How many of the latest changes tell how hooks do.
-pub const HOOK_SAMPLE: u64 = 1_000;
+/// How many of the latest audit entries of activity tell how hooks do.
+pub const HOOK_SAMPLE: u64 = 4_000;
+/// How many of them are looked through for rejections.
+const REJECTION_SAMPLE: u64 = 20_000;
 /// How long one look back may take before it tells where it stands.
 const PATIENCE: Duration = Duration::from_millis(80);
 
@@ -50,6 +49,8 @@ pub struct Trend {
     pub width: TimeDelta,
     /// All of them together.
     pub whole: Span,
+    /// Rejections before this time are not counted; none: all are.
+    pub rejections_since: Option<DateTime<Utc>>,
 }
 
 /// How the runs of one script went among the latest changes.
@@ -93,12 +94,16 @@ impl App {
         let now = self.clock().now();
         let begin = rounded(now - since, width);
         let tallies = self.store().tally(begin, width).await?;
-        let trend = Arc::new(Trend::of(&tallies, begin, now, width));
+        let (rejections, since) = self.store().rejections(begin, REJECTION_SAMPLE).await?;
+        let mut trend = Trend::of(&tallies, begin, now, width);
+        trend.take_rejections(&rejections, since);
+        let trend = Arc::new(trend);
         locked(counted).insert(key, (Instant::now(), Arc::clone(&trend)));
         Ok(trend)
     }
 
-    /// How scripts did among the latest [`HOOK_SAMPLE`] changes, by the script's name.
+    /// How scripts did in the latest [`HOOK_SAMPLE`] audit entries of activity, by the script's name;
+    /// those of rejected changes, which leave no other trace, are among them.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -108,14 +113,13 @@ impl App {
         if let Some((_, runs)) = known.filter(|(at, _)| at.elapsed() < FRESH) {
             return Ok(runs);
         }
-        let records = self.store().latest_records(HOOK_SAMPLE).await?;
+        let entries = self.store().latest_hook_entries(HOOK_SAMPLE).await?;
         let mut scripts: BTreeMap<String, ScriptRuns> = BTreeMap::new();
-        for record in &records {
-            for run in &record.hook_runs {
-                scripts
-                    .entry(run.name.clone())
-                    .or_default()
-                    .take(run, record.id);
+        for (operation, fields) in &entries {
+            let script = fields.get("script").and_then(|script| script.get("name"));
+            if let Some(name) = script.and_then(Value::as_str) {
+                let runs = scripts.entry(name.to_owned()).or_default();
+                runs.take(fields, operation.map(OperationId));
             }
         }
         let scripts = Arc::new(scripts);
@@ -258,17 +262,22 @@ impl App {
 }
 
 impl ScriptRuns {
-    fn take(&mut self, run: &HookRun, operation: OperationId) {
+    fn take(&mut self, fields: &Object, operation: Option<OperationId>) {
+        let text = |name: &str| fields.get(name).and_then(Value::as_str);
+        let taken = fields
+            .get("durationMs")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
         self.runs += 1;
-        self.total_ms += run.duration_ms;
-        self.longest_ms = self.longest_ms.max(run.duration_ms);
-        match run.verdict.as_str() {
+        self.total_ms += taken;
+        self.longest_ms = self.longest_ms.max(taken);
+        match text("verdict").unwrap_or_default() {
             "error" => {
                 self.errors += 1;
-                // The latest changes come first.
+                // The latest runs come first.
                 if self.failed_in.is_none() {
-                    self.failed_in = Some(operation);
-                    self.last_error.clone_from(&run.error);
+                    self.failed_in = operation;
+                    self.last_error = text("message").map(str::to_owned);
                 }
             }
             "reject" | "revert" => self.refusals += 1,
@@ -291,7 +300,27 @@ impl Trend {
             spans,
             width,
             whole: Span::of(begin, tallies.iter()),
+            rejections_since: None,
         }
+    }
+
+    /// Counts rejections by the audit, which has them all, in place of the journal.
+    fn take_rejections(&mut self, rejections: &[DateTime<Utc>], since: Option<DateTime<Utc>>) {
+        let place = Outcome::ALL
+            .iter()
+            .position(|one| *one == Outcome::Rejected);
+        let set = |span: &mut Span, count: usize| {
+            if let Some(own) = place.and_then(|place| span.outcomes.get_mut(place)) {
+                *own = count as u64;
+            }
+        };
+        for span in &mut self.spans {
+            let end = span.at + self.width;
+            let own = rejections.iter().filter(|at| **at >= span.at && **at < end);
+            set(span, own.count());
+        }
+        set(&mut self.whole, rejections.len());
+        self.rejections_since = since;
     }
 }
 

@@ -98,6 +98,7 @@ impl Server {
             PageSettings {
                 reach: reach(self.address),
                 body_bytes: self.settings.body_limit,
+                requests_per_second: self.settings.rate_limit.and_then(NonZeroU32::new),
             },
         );
         self.announce();

@@ -77,6 +77,8 @@ pub struct AuditLook {
     pub topic: Option<Topic>,
     /// What they tell: `change`, `hook`, `sync`, …
     pub event: Option<String>,
+    /// How the change that they are about ended.
+    pub outcome: Option<Outcome>,
     /// Who did it.
     pub user: Option<String>,
     /// A text that an entry holds anywhere: an object, a target, a message.
@@ -179,6 +181,7 @@ impl Store {
         count: usize,
         patience: Duration,
     ) -> Result<Looked<ChainedEntry, i64>, Error> {
+        self.flush().await?;
         let started = Instant::now();
         let core = self.core();
         let newest = self.newest_entry_at(look.until).await?;
@@ -412,6 +415,8 @@ impl AuditLook {
         let mut needles: Vec<String> = Vec::new();
         needles.extend(self.event.as_ref().map(|name| member("eventName", name)));
         needles.extend(self.user.as_ref().map(|name| member("userId", name)));
+        let ended = self.outcome.map(|outcome| outcome.as_str().to_owned());
+        needles.extend(ended.map(|word| member("outcome", &word)));
         needles.extend(self.text.as_ref().map(|text| {
             let quoted = Value::from(text.as_str()).to_string();
             quoted.trim_matches('"').to_owned()
@@ -425,7 +430,9 @@ impl AuditLook {
             let found = entry.entry.body.get(name).and_then(Value::as_str);
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         };
-        is("eventName", &self.event)
+        let ended = self.outcome.map(|outcome| outcome.as_str().to_owned());
+        is("outcome", &ended)
+            && is("eventName", &self.event)
             && is("userId", &self.user)
             && self.from.is_none_or(|from| at >= from)
             && self.until.is_none_or(|until| at <= until)
@@ -462,7 +469,11 @@ fn bound_id(at: DateTime<Utc>, fill: char) -> String {
 }
 
 /// Whether a text column holds a text, byte for byte.
-fn holds(column: impl sea_orm::Iden + Copy + 'static, needle: &str, backend: DbBackend) -> Expr {
+pub(super) fn holds(
+    column: impl sea_orm::Iden + Copy + 'static,
+    needle: &str,
+    backend: DbBackend,
+) -> Expr {
     let function = match backend {
         DbBackend::Postgres => "strpos",
         _ => "instr",

@@ -11,9 +11,10 @@ use sea_orm::{
 use super::{
     Core, Error, Store,
     entity::{audit_entry, integration_event as event, operation},
+    look::holds,
     rows::{from_micros, micros},
 };
-use crate::model::{OperationRecord, Outcome, integration::State};
+use crate::model::{Object, OperationRecord, Outcome, audit::Topic, integration::State};
 
 /// Bounds of the classes of duration, in milliseconds; what takes longer is a class of its own.
 pub const SPEEDS: [i64; 12] = [2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
@@ -63,6 +64,95 @@ impl Store {
             .map_err(Error::at(step))
     }
 
+    /// When changes that somebody asked for were rejected, at or after a time, newest first: most of
+    /// them leave an audit entry and nothing else. Looks at the latest `most` entries of activity;
+    /// gives how far back that is where it is not far enough.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn rejections(
+        &self,
+        since: DateTime<Utc>,
+        most: u64,
+    ) -> Result<(Vec<DateTime<Utc>>, Option<DateTime<Utc>>), Error> {
+        use audit_entry::Column;
+        let step = "count rejections";
+        self.flush().await?;
+        let latest = latest_activity(most)
+            .columns([Column::Timestamp, Column::Body])
+            .and_where(Expr::col(Column::Timestamp).gte(micros(since)))
+            .to_owned();
+        let backend = self.core().database.backend();
+        let says = |text: &str| holds(Column::Body, text, backend);
+        let query = Query::select()
+            .column(Column::Timestamp)
+            .from_subquery(latest.clone(), Alias::new("latest"))
+            .and_where(says("\"outcome\":\"rejected\""))
+            .and_where(says("\"parent\":\"").not())
+            .order_by(Column::Timestamp, Direction::Desc)
+            .to_owned();
+        let oldest = Query::select()
+            .expr(Expr::col(Asterisk).count())
+            .expr(Expr::col(Column::Timestamp).min())
+            .from_subquery(latest, Alias::new("latest"))
+            .to_owned();
+        let reader = self.core().database.reader();
+        let rows = reader.query_all(&query).await.map_err(Error::at(step))?;
+        let at = |row: &QueryResult| row.try_get_by_index(0).map(from_micros);
+        let found = rows.iter().map(at).collect::<Result<_, _>>();
+        let row = reader.query_one(&oldest).await.map_err(Error::at(step))?;
+        let reach = row.map(|row| reached(&row, most)).transpose();
+        let reach = reach.map_err(Error::at(step))?.flatten();
+        Ok((found.map_err(Error::at(step))?, reach))
+    }
+
+    /// The runs of hooks among the latest `most` audit entries of activity, newest first: each with
+    /// the change, and the entry's fields.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn latest_hook_entries(
+        &self,
+        most: u64,
+    ) -> Result<Vec<(Option<uuid::Uuid>, Object)>, Error> {
+        use audit_entry::Column;
+        let step = "read runs of hooks";
+        self.flush().await?;
+        let latest = latest_activity(most)
+            .columns([
+                Column::Timestamp,
+                Column::Position,
+                Column::Operation,
+                Column::Body,
+            ])
+            .to_owned();
+        let query = Query::select()
+            .columns([Column::Operation, Column::Body])
+            .from_subquery(latest, Alias::new("latest"))
+            .and_where(holds(
+                Column::Body,
+                "\"eventName\":\"hook\"",
+                self.core().database.backend(),
+            ))
+            .order_by(Column::Timestamp, Direction::Desc)
+            .order_by(Column::Position, Direction::Desc)
+            .to_owned();
+        let rows = self.core().database.reader().query_all(&query).await;
+        let run = |row: &QueryResult| {
+            let operation: Option<String> = row.try_get_by_index(0)?;
+            let body: String = row.try_get_by_index(1)?;
+            let fields =
+                serde_json::from_str(&body).map_err(|error| DbErr::Json(error.to_string()))?;
+            Ok((operation.and_then(|id| id.parse().ok()), fields))
+        };
+        let runs = rows
+            .map_err(Error::at(step))?
+            .iter()
+            .map(run)
+            .collect::<Result<_, DbErr>>();
+        runs.map_err(Error::at(step))
+    }
+
     /// Changes whose divergence waits for somebody, newest first, at most `count`.
     ///
     /// # Errors
@@ -75,21 +165,6 @@ impl Store {
             .and_where(Expr::col(operation::Column::Outcome).eq(Outcome::Diverged.as_str()))
             .and_where(Expr::col(operation::Column::OpenDivergence).eq(1))
             .and_where(Expr::col(operation::Column::Depth).eq(0))
-            .order_by(operation::Column::Id, Direction::Desc)
-            .limit(count)
-            .to_owned();
-        records(self.core(), &query).await
-    }
-
-    /// The latest changes, newest first, nested ones too.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn latest_records(&self, count: u64) -> Result<Vec<OperationRecord>, Error> {
-        self.flush().await?;
-        let query = Query::select()
-            .column(operation::Column::Record)
-            .from(operation::Entity)
             .order_by(operation::Column::Id, Direction::Desc)
             .limit(count)
             .to_owned();
@@ -156,6 +231,24 @@ impl Store {
         };
         Ok(newest.unwrap_or_default())
     }
+}
+
+/// The latest entries of activity, by the index on topic and time.
+fn latest_activity(most: u64) -> SelectStatement {
+    Query::select()
+        .from(audit_entry::Entity)
+        .and_where(Expr::col(audit_entry::Column::Topic).eq(Topic::Activity.as_str()))
+        .order_by(audit_entry::Column::Timestamp, Direction::Desc)
+        .limit(most)
+        .to_owned()
+}
+
+/// How far back so many entries reach, where there may be more.
+fn reached(row: &QueryResult, most: u64) -> Result<Option<DateTime<Utc>>, DbErr> {
+    let (count, oldest): (i64, Option<i64>) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+    Ok(oldest
+        .filter(|_| count.unsigned_abs() >= most)
+        .map(from_micros))
 }
 
 fn tally_query(since: i64, width: i64) -> SelectStatement {

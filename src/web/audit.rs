@@ -29,7 +29,7 @@ use crate::{
         export::{AUDIT_COLUMNS, csv, csv_head, json_lines},
     },
     model::{
-        Filter, Object,
+        Filter, Object, Outcome,
         audit::{ChainedEntry, Topic},
         filter::Operator,
         pointer::Pointer,
@@ -51,6 +51,7 @@ struct Audit {
     layout: Layout,
     kept: Kept,
     topics: Vec<Choice>,
+    outcomes: Vec<Choice>,
     fields: Shown,
     is_filtered: bool,
     verified: Option<Verified>,
@@ -130,6 +131,7 @@ async fn shown(pages: &Pages, visit: &Visit, verified: Option<Verified>) -> Resu
         },
         kept: searches::kept(app, visit, "audit").await?,
         topics: topics(look.topic),
+        outcomes: outcomes(look.outcome),
         fields: Shown {
             event: query.shown("event"),
             user: query.shown("user"),
@@ -162,6 +164,15 @@ fn topics(chosen: Option<Topic>) -> Vec<Choice> {
     Topic::ALL.into_iter().map(one).collect()
 }
 
+fn outcomes(chosen: Option<Outcome>) -> Vec<Choice> {
+    let one = |outcome: Outcome| Choice {
+        value: outcome.as_str().to_owned(),
+        label: outcome.as_str().to_owned(),
+        is_chosen: chosen == Some(outcome),
+    };
+    Outcome::ALL.into_iter().map(one).collect()
+}
+
 fn look(query: &Fields) -> Result<AuditLook> {
     let wrong = |field: &str| {
         let message = format!("The field `{field}` cannot be read.");
@@ -177,6 +188,13 @@ fn look(query: &Fields) -> Result<AuditLook> {
         None => None,
         Some(word) => Some(Topic::parse(word).ok_or_else(|| wrong("topic"))?),
     };
+    let outcome = match query.get("outcome") {
+        None => None,
+        Some(word) => {
+            let known = Outcome::ALL.into_iter().find(|one| one.as_str() == word);
+            Some(known.ok_or_else(|| wrong("outcome"))?)
+        }
+    };
     let before = match query.get("before") {
         None => None,
         Some(text) => Some(text.parse().map_err(|_| wrong("before"))?),
@@ -184,6 +202,7 @@ fn look(query: &Fields) -> Result<AuditLook> {
     Ok(AuditLook {
         topic,
         event: query.text("event"),
+        outcome,
         user: query.text("user"),
         text: query.text("text"),
         operation: query.text("operation"),
@@ -354,6 +373,10 @@ fn filter(look: &AuditLook) -> Filter {
         |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     let parts = [
         equal("eventName", &look.event),
+        equal(
+            "outcome",
+            &look.outcome.map(|outcome| outcome.as_str().to_owned()),
+        ),
         equal("userId", &look.user),
         equal("operation", &look.operation),
         equal("transactionId", &look.transaction),

@@ -78,6 +78,8 @@ struct Story {
     planned: usize,
     attempt: u32,
     after: Vec<Hook>,
+    /// Those that ran once the compensation had failed.
+    last: Vec<Hook>,
     nested: Vec<Nested>,
     others: Vec<Markup>,
     follow_ups: Vec<FollowUp>,
@@ -139,7 +141,16 @@ pub(super) async fn page(
     visit: Visit,
 ) -> Result {
     let app = &pages.app;
-    let record = app.operation(known(&id)?).await?;
+    let record = match app.operation(known(&id)?).await {
+        // What was rejected before anything was stored has no record, but entries.
+        Err(error) if error.code == 404 && visit.is_auditor() => {
+            return Ok(redirect(&format!(
+                "/ui/audit?operation={}",
+                address::encoded(&id)
+            )));
+        }
+        found => found?,
+    };
     if !visit.is_auditor() && record.caller != visit.caller() {
         let message = format!(
             "`{}` may only see changes that it asked for.",
@@ -269,7 +280,8 @@ async fn story(app: &App, record: &OperationRecord, depth: usize, room: &mut usi
             None => others.push(markup::change(*id)),
         }
     }
-    let (after, before): (Vec<_>, Vec<_>) = record.hook_runs.iter().partition(late);
+    let (late, before): (Vec<_>, Vec<_>) = record.hook_runs.iter().partition(late);
+    let (last, after): (Vec<_>, Vec<_>) = late.into_iter().partition(|run| run.compensating);
     let purpose = changes::purpose(record.purpose);
     Story {
         request: match purpose {
@@ -290,6 +302,7 @@ async fn story(app: &App, record: &OperationRecord, depth: usize, room: &mut usi
         writes,
         attempt: record.attempt,
         after: after.into_iter().map(hook).collect(),
+        last: last.into_iter().map(hook).collect(),
         nested,
         others,
         follow_ups: record

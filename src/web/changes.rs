@@ -30,6 +30,7 @@ struct Changes {
     hooks: Vec<String>,
     fields: Shown,
     is_filtered: bool,
+    is_rejected: bool,
     rows: Vec<Row>,
     next: Option<String>,
     first: Option<String>,
@@ -106,6 +107,7 @@ pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
             nested: query.get("nested").is_some(),
         },
         is_filtered: !filter.is_empty(),
+        is_rejected: query.get("outcome") == Some("rejected"),
         rows: looked.results.iter().map(row).collect(),
         next: looked.next.map(|id| page_at(&id.0.to_string())),
         first: look

@@ -13,7 +13,7 @@ const HEIGHT: usize = 160;
 /// Where the bars stand: beneath the numbers, above the times.
 const TOP: usize = 12;
 const BOTTOM: usize = 20;
-const LEFT: usize = 44;
+const LEFT: usize = 58;
 
 /// Outcomes over time. Every bar tells its figures where somebody points at it; the same figures
 /// stand in a table beside it.

@@ -1,6 +1,11 @@
 //! What every request for a page passes: who is there, whether they may, whether a form is this
 //! session's own, and the headers that shut browsers in.
-use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::to_bytes,
@@ -26,7 +31,7 @@ use super::{
 };
 use crate::{
     app::{Arrival, Attempt, Session, cookies::Cookie},
-    model::{Role, Roles},
+    model::{Role, Roles, metrics},
 };
 
 /// Nothing from elsewhere, nothing written into the page itself, and no frames.
@@ -161,6 +166,7 @@ pub(super) async fn guard(State(pages): State<Pages>, request: Request, next: Ne
         transaction_id: pages.clock.fresh_id().to_string(),
         origin: Origin::of(&pages, &request),
     };
+    let started = Instant::now();
     let admitted = admit(&pages, &mut facts, request, &route).await;
     let visit = Visit(Arc::new(facts));
     let response = match admitted {
@@ -171,7 +177,28 @@ pub(super) async fn guard(State(pages): State<Pages>, request: Request, next: Ne
         Ok(Admitted::SignInFirst) => sign_in_first(&visit),
         Err(trouble) => trouble.into_response(),
     };
-    completed(&pages, &visit, &method, response).await
+    let response = completed(&pages, &visit, &method, response).await;
+    measured(&method, route, &response, started);
+    response
+}
+
+fn measured(method: &Method, route: String, response: &Response, started: Instant) {
+    let status = match response.status().as_u16() {
+        0..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    };
+    let method = match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "other",
+    };
+    let counted = metrics::HTTP_REQUESTS;
+    ::metrics::counter!(counted, "method" => method, "route" => route.clone(), "status" => status)
+        .increment(1);
+    ::metrics::histogram!(metrics::HTTP_SECONDS, "route" => route).record(started.elapsed());
 }
 
 /// What becomes of a request.
@@ -192,6 +219,12 @@ async fn admit(
     let secret = session_secret(pages, request.headers());
     let session = pages.app.session(&arrival, secret.as_deref()).await;
     let session = session.map_err(|error| Trouble::denied(error.code, error.message))?;
+    if let Some(rate) = &pages.rate {
+        let caller = session
+            .as_ref()
+            .map(|session| session.identity.name.as_str());
+        rate.check(caller, facts.origin.peer)?;
+    }
     let is_post = request.method() == Method::POST;
     match (&session, rule.roles) {
         (_, None) => {}

@@ -141,8 +141,21 @@ pub(super) fn count(number: u64) -> String {
     shown
 }
 
+/// What stands before the objects of queued changes: they wait in a lane of their own.
+const QUEUED: &str = "managed/$queue:";
+
 /// The name of an object, leading to its page where it has one.
 pub(super) fn object(name: &str) -> Markup {
+    if let Some((mapping, id)) = name
+        .strip_prefix(QUEUED)
+        .and_then(|rest| rest.split_once('/'))
+    {
+        return Markup(format!(
+            "{} in the queue of {}",
+            escaped(id),
+            escaped(mapping)
+        ));
+    }
     match address::object(name) {
         Some(address) => Markup(format!(
             "<a href=\"{}\">{}</a>",

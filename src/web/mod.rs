@@ -22,6 +22,7 @@ mod object;
 mod objects;
 mod overview;
 mod queue;
+mod rate;
 mod recon;
 mod recon_run;
 mod rights;
@@ -32,9 +33,12 @@ mod sign_in;
 mod tokens;
 mod trouble;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{Router, middleware};
@@ -52,6 +56,7 @@ pub struct Pages {
     settings: Arc<Settings>,
     draining: Arc<AtomicBool>,
     watching: Arc<tokio::sync::Semaphore>,
+    rate: Option<Arc<rate::Rate>>,
 }
 
 /// How pages treat requests.
@@ -61,6 +66,8 @@ pub struct Settings {
     pub reach: Reach,
     /// Bytes of a form.
     pub body_bytes: usize,
+    /// Requests of one visitor in a second, and at once; none: no bound.
+    pub requests_per_second: Option<NonZeroU32>,
 }
 
 /// How many open pages are told of changes at once.
@@ -70,9 +77,11 @@ impl Pages {
     /// Pages over these use-cases.
     #[must_use]
     pub fn new(app: App, clock: SharedClock, settings: Settings) -> Self {
+        let rate = settings.requests_per_second.map(rate::Rate::new);
         Self {
             app,
             clock,
+            rate: rate.map(Arc::new),
             settings: Arc::new(settings),
             draining: Arc::default(),
             watching: Arc::new(tokio::sync::Semaphore::new(WATCHING)),

@@ -13,7 +13,7 @@ use super::{
     trouble::Result,
 };
 use crate::{
-    app::{App, HOOK_SAMPLE, Trend},
+    app::{App, Trend},
     model::Outcome,
 };
 
@@ -38,6 +38,7 @@ struct Overview {
     latency: Markup,
     rows: Vec<Row>,
     total: String,
+    rejections_since: Option<Markup>,
 }
 
 /// One thing that needs somebody.
@@ -108,6 +109,10 @@ pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
         outcomes: trend.as_deref().map(chart::outcomes).unwrap_or_default(),
         latency: trend.as_deref().map(chart::latency).unwrap_or_default(),
         rows: trend.as_deref().map(rows).unwrap_or_default(),
+        rejections_since: trend
+            .as_deref()
+            .and_then(|trend| trend.rejections_since)
+            .map(markup::time),
         total: trend.map_or_else(String::new, |trend| markup::count(trend.whole.total())),
     })
 }
@@ -126,7 +131,11 @@ fn figures(trend: &Trend) -> Vec<Figure> {
         name: outcome.as_str().to_owned(),
         value: markup::count(trend.whole.ended(outcome)),
         tone: markup::tone(outcome),
-        address: format!("/ui/changes?outcome={}", outcome.as_str()),
+        // Most rejections leave no record of a change.
+        address: match outcome {
+            Outcome::Rejected => "/ui/audit?topic=activity&outcome=rejected".to_owned(),
+            _ => format!("/ui/changes?outcome={}", outcome.as_str()),
+        },
     };
     let mut figures: Vec<Figure> = Outcome::ALL.into_iter().map(outcome).collect();
     figures.push(Figure {
@@ -294,7 +303,7 @@ async fn scripts(app: &App) -> Result<Vec<Concern>> {
             kind: "Hook that fails",
             what: plain(name),
             why: format!(
-                "{} of {} runs in the last {HOOK_SAMPLE} changes: {}",
+                "{} of {} runs lately: {}",
                 runs.errors,
                 runs.runs,
                 markup::cut(runs.last_error.as_deref().unwrap_or_default(), 160)

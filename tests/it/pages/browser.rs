@@ -120,7 +120,10 @@ async fn an_admin_follows_heals_edits_and_exports() {
     scene.go(&diverged).await;
     scene.browser.press("form[action$=heal] button").await;
     let text = scene.browser.text().await;
-    assert!(text.contains("Not now") && text.contains("stuck"), "{text}");
+    assert!(
+        text.contains("Not now") && text.contains("still diverged"),
+        "{text}"
+    );
     scene.folder.payroll("drop trigger stuck").await;
     scene.go(&diverged).await;
     scene.browser.press("form[action$=heal] button").await;

@@ -138,6 +138,8 @@ async fn a_link_is_managed_where_it_leads_to() {
 async fn an_edit_by_hand_is_in_the_history_too() {
     let folder = Folder::new().await;
     let app = App::open(folder.path()).await.unwrap();
+    // The folder is being watched by then.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     folder.write("hooks/compensate.rhai", GOOD);
     for _ in 0..100 {
         let versions = app.script_versions("compensate.rhai").await.unwrap();
