@@ -16,7 +16,7 @@ use super::{
     trouble::{Result, Trouble},
 };
 use crate::{
-    app::{App, Count, Found, Search, SortKey},
+    app::{App, By, Count, Found, Search, SortKey},
     model::{
         Filter,
         filter::Operator,
@@ -168,9 +168,16 @@ pub(super) async fn act(
         _ => (Request::Retry, "retry"),
     };
     let app = &pages.app;
+    let by = By {
+        caller: visit.caller(),
+        transaction_id: visit.transaction_id(),
+    };
     let moved = match way.as_str() {
-        "deliveries" => app.move_delivery(&name, id, request).await.map(|_| ()),
-        _ => app.move_integration(&name, id, request).await.map(|_| ()),
+        "deliveries" => app.move_delivery(&name, id, request, by).await.map(|_| ()),
+        _ => app
+            .move_integration(&name, id, request, by)
+            .await
+            .map(|_| ()),
     };
     moved.map_err(|error| Trouble::from(error).back_to(&home))?;
     let state = address::encoded(visit.form().get("state").unwrap_or_default());
