@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::{
-    model::{OperationId, OperationRecord, Outcome, audit::ChainedEntry, recon::Syncable},
+    model::{Object, OperationId, OperationRecord, Outcome, audit::ChainedEntry, recon::Syncable},
     store::{AuditLook, ChangeLook, Looked, SPEEDS, SavedSearch, StuckEvents, Tally},
     sync::shown,
 };

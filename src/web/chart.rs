@@ -206,6 +206,7 @@ mod tests {
             whole: span(0, [0; 5]),
             spans,
             width: TimeDelta::minutes(1),
+            rejections_since: None,
         };
         for svg in [outcomes(&trend).to_string(), latency(&trend).to_string()] {
             for y in svg.split(" y=\"").skip(1) {
