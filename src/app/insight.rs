@@ -76,8 +76,11 @@ pub struct ScriptRuns {
 #[derive(Debug, Default)]
 pub(super) struct Counted {
     trends: Mutex<BTreeMap<i64, (Instant, Arc<Trend>)>>,
-    scripts: Mutex<Option<(Instant, Arc<BTreeMap<String, ScriptRuns>>)>>,
+    scripts: Mutex<Option<(Instant, Arc<RunsByScript>)>>,
 }
+
+/// How the runs of scripts went, by the script's name.
+pub type RunsByScript = BTreeMap<String, ScriptRuns>;
 
 impl App {
     /// How changes went since so long ago, in spans of `width`.
@@ -107,14 +110,14 @@ impl App {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn script_runs(&self) -> Result<Arc<BTreeMap<String, ScriptRuns>>, Error> {
+    pub async fn script_runs(&self) -> Result<Arc<RunsByScript>, Error> {
         let counted = &self.parts.counted.scripts;
         let known = locked(counted).clone();
         if let Some((_, runs)) = known.filter(|(at, _)| at.elapsed() < FRESH) {
             return Ok(runs);
         }
         let entries = self.store().latest_hook_entries(HOOK_SAMPLE).await?;
-        let mut scripts: BTreeMap<String, ScriptRuns> = BTreeMap::new();
+        let mut scripts = RunsByScript::new();
         for (operation, fields) in &entries {
             let script = fields.get("script").and_then(|script| script.get("name"));
             if let Some(name) = script.and_then(Value::as_str) {

@@ -18,7 +18,7 @@ use super::{
     form::Fields,
     guard::Visit,
     layout::{Layout, page_with},
-    markup::{self, Markup},
+    markup::{self, Markup, at},
     searches::{self, Kept},
     sides::Sides,
     trouble::{Result, Trouble},
@@ -102,7 +102,7 @@ pub(super) async fn verify(State(pages): State<Pages>, visit: Visit) -> Result {
     let told = serde_json::to_value(&found).unwrap_or_default();
     let broken = told.get("broken").filter(|broken| !broken.is_null());
     let verified = Verified {
-        entries: markup::count(told["entries"].as_u64().unwrap_or_default()),
+        entries: markup::count(at(&told, "/entries").as_u64().unwrap_or_default()),
         broken: broken.map(|broken| {
             let members = broken.as_object().into_iter().flatten();
             let words =

@@ -10,7 +10,7 @@ use super::{
     Pages, address,
     guard::Visit,
     layout::{Layout, page_with},
-    markup::{self, Markup},
+    markup::{self, Markup, at, member},
     trouble::Result,
 };
 
@@ -68,42 +68,45 @@ fn shown(pages: &Pages, visit: &Visit, tested: Option<(&str, Value)>) -> Result 
 }
 
 fn row(connector: &Value, tested: Option<&(&str, Value)>) -> Row {
-    let name = connector["name"].as_str().unwrap_or_default();
-    let health = &connector["health"];
-    let circuit = health["circuit"].as_str();
-    let number = |member: &str| health[member].as_u64().unwrap_or_default();
-    let last = &health["lastFailure"];
-    let at = last["at"].as_str().unwrap_or_default();
+    let name = at(connector, "/name").as_str().unwrap_or_default();
+    let health = at(connector, "/health");
+    let circuit = at(health, "/circuit").as_str();
+    let number = |name: &str| member(health, name).as_u64().unwrap_or_default();
+    let last = at(health, "/lastFailure");
+    let failed_at = at(last, "/at").as_str().unwrap_or_default();
     Row {
         name: name.to_owned(),
         test: format!("/ui/connectors/{}/test", address::encoded(name)),
-        kind: connector["connectorType"]
+        kind: at(connector, "/connectorType")
             .as_str()
             .unwrap_or_default()
             .to_owned(),
-        classes: list(&connector["objectTypes"]),
+        classes: list(at(connector, "/objectTypes")),
         health: match circuit {
             Some("closed") => markup::badge("good", "takes changes"),
             Some("halfOpen") => markup::badge("warn", "on trial"),
             Some(_) => markup::badge("bad", "held off"),
             None => markup::badge("mild", "unknown"),
         },
-        since: health["since"].as_str().map(seconds).unwrap_or_default(),
+        since: at(health, "/since")
+            .as_str()
+            .map(seconds)
+            .unwrap_or_default(),
         figures: format!(
             "{} under way, {} waiting",
             number("inFlight"),
             number("waiting")
         ),
-        failure: match last["message"].as_str() {
-            Some(message) => format!("{message} ({})", seconds(at)),
+        failure: match at(last, "/message").as_str() {
+            Some(message) => format!("{message} ({})", seconds(failed_at)),
             None => String::new(),
         },
         tested: tested
             .filter(|(tested, _)| *tested == name)
             .map(|(_, found)| Tested {
-                ok: found["ok"] == true,
-                message: found["error"].as_str().unwrap_or_default().to_owned(),
-                capabilities: capabilities(&found["capabilities"]),
+                ok: at(found, "/ok") == true,
+                message: at(found, "/error").as_str().unwrap_or_default().to_owned(),
+                capabilities: capabilities(at(found, "/capabilities")),
             }),
     }
 }

@@ -7,7 +7,7 @@ use super::{
     Pages, address,
     guard::Visit,
     layout::{Layout, page as rendered},
-    markup::{self, Markup},
+    markup::{self, Markup, at},
     trouble::Result,
 };
 use crate::{
@@ -117,8 +117,8 @@ fn milliseconds(count: u64) -> String {
 /// Scripts that are on disk and in no configuration, because they are new and broken.
 fn broken_files(app: &App) -> Vec<String> {
     let problems = app.problems();
-    let list = problems["problems"].as_array().into_iter().flatten();
-    let files = list.filter_map(|one| one["file"].as_str()?.strip_prefix("hooks/"));
+    let list = at(&problems, "/problems").as_array().into_iter().flatten();
+    let files = list.filter_map(|one| at(one, "/file").as_str()?.strip_prefix("hooks/"));
     files
         .filter(|name| name.ends_with(".rhai"))
         .map(str::to_owned)
@@ -127,18 +127,18 @@ fn broken_files(app: &App) -> Vec<String> {
 
 fn problems(app: &App) -> Vec<Problem> {
     let problems = app.problems();
-    let list = problems["problems"].as_array().into_iter().flatten();
+    let list = at(&problems, "/problems").as_array().into_iter().flatten();
     list.map(|one| {
-        let file = one["file"].as_str().unwrap_or_default();
-        let severity = one["severity"].as_str().unwrap_or_default();
+        let file = at(one, "/file").as_str().unwrap_or_default();
+        let severity = at(one, "/severity").as_str().unwrap_or_default();
         Problem {
             tone: if severity == "error" { "bad" } else { "warn" },
             severity: severity.to_owned(),
-            place: match &one["place"] {
+            place: match at(one, "/place") {
                 Value::Number(line) => format!("{file}:{line}"),
                 place => format!("{file}#{}", place.as_str().unwrap_or_default()),
             },
-            message: one["message"].as_str().unwrap_or_default().to_owned(),
+            message: at(one, "/message").as_str().unwrap_or_default().to_owned(),
         }
     })
     .take(100)

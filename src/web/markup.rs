@@ -184,6 +184,16 @@ pub(super) fn short(id: &str) -> &str {
     }
 }
 
+/// What stands at a place in JSON; null where there is nothing.
+pub(super) fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+/// A member of a JSON object; null where there is none.
+pub(super) fn member<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&Value::Null)
+}
+
 /// The word that a value has in the API.
 pub(super) fn word(value: impl serde::Serialize) -> String {
     match serde_json::to_value(value) {

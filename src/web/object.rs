@@ -8,7 +8,7 @@ use super::{
     changes::{self, Row},
     guard::Visit,
     layout::{Layout, page_with},
-    markup::{self, Markup},
+    markup::{self, Markup, at, member},
     rights,
     sides::Sides,
     trouble::{Result, Trouble},
@@ -237,12 +237,12 @@ fn told(plan: std::result::Result<Value, crate::app::Error>, before: Option<&Obj
             };
         }
     };
-    let rows = |list: &str| plan[list].as_array().cloned().unwrap_or_default();
+    let rows = |list: &str| member(&plan, list).as_array().cloned().unwrap_or_default();
     let object = before.map(|before| {
         let sides = Sides::new(
             "The object before and after",
             Some(before),
-            plan["object"].as_object(),
+            at(&plan, "/object").as_object(),
         );
         Markup::trusted(sides.to_string())
     });
@@ -255,16 +255,16 @@ fn told(plan: std::result::Result<Value, crate::app::Error>, before: Option<&Obj
 }
 
 fn write(row: &Value) -> System {
-    let text = |member: &str| row[member].as_str().unwrap_or_default().to_owned();
-    let target = match row["targetId"].as_str() {
+    let text = |name: &str| member(row, name).as_str().unwrap_or_default().to_owned();
+    let target = match at(row, "/targetId").as_str() {
         Some(id) => format!("{}/{id}", text("target")),
         None => text("target"),
     };
     let caption = format!("{target} before and after");
     let sides = Sides::new(
         &caption,
-        row["before"].as_object(),
-        row["after"].as_object(),
+        at(row, "/before").as_object(),
+        at(row, "/after").as_object(),
     );
     System {
         mapping: text("mapping"),
@@ -277,9 +277,9 @@ fn write(row: &Value) -> System {
 }
 
 fn skipped(row: &Value) -> String {
-    let text = |member: &str| row[member].as_str().unwrap_or_default();
+    let text = |name: &str| member(row, name).as_str().unwrap_or_default();
     let reason = match text("reason") {
-        "" => row["cause"]["message"].as_str().unwrap_or_default(),
+        "" => at(row, "/cause/message").as_str().unwrap_or_default(),
         reason => reason,
     };
     format!(
@@ -428,7 +428,7 @@ fn fields(
                 kind: kind(property),
                 value: sent.map_or_else(|| held.clone(), str::to_owned),
                 was: held,
-                step: match property["type"].as_str() {
+                step: match at(property, "/type").as_str() {
                     Some("integer") => "1",
                     _ => "any",
                 },

@@ -8,7 +8,7 @@ use super::{
     Pages, address, chart,
     guard::Visit,
     layout::{Layout, page as rendered},
-    markup::{self, Markup},
+    markup::{self, Markup, at},
     rights,
     trouble::Result,
 };
@@ -251,18 +251,18 @@ fn problems(app: &App) -> Vec<Concern> {
     let errors = list
         .into_iter()
         .flatten()
-        .filter(|one| one["severity"] == "error");
+        .filter(|one| at(one, "/severity") == "error");
     errors
         .take(LISTED as usize)
         .map(|problem| Concern {
             tone: "bad",
             kind: "Edit not in force",
-            what: plain(problem["file"].as_str().unwrap_or_default()),
-            why: match &problem["place"] {
-                Value::Number(line) => format!("line {line}: {}", text(&problem["message"])),
-                _ => text(&problem["message"]),
+            what: plain(at(problem, "/file").as_str().unwrap_or_default()),
+            why: match at(problem, "/place") {
+                Value::Number(line) => format!("line {line}: {}", text(at(problem, "/message"))),
+                _ => text(at(problem, "/message")),
             },
-            link: problem["file"]
+            link: at(problem, "/file")
                 .as_str()
                 .and_then(|file| file.strip_prefix("hooks/"))
                 .map_or_else(
@@ -276,16 +276,16 @@ fn problems(app: &App) -> Vec<Concern> {
 
 fn circuits(app: &App) -> Vec<Concern> {
     let open = app.connector_health().into_iter().filter(|connector| {
-        let circuit = connector["health"]["circuit"].as_str();
+        let circuit = at(connector, "/health/circuit").as_str();
         circuit.is_some_and(|state| state != "closed")
     });
     open.map(|connector| Concern {
         tone: "bad",
         kind: "Target held off",
-        what: plain(connector["name"].as_str().unwrap_or_default()),
+        what: plain(at(&connector, "/name").as_str().unwrap_or_default()),
         why: format!(
             "Changes are refused until it answers again: {}",
-            text(&connector["health"]["lastFailure"]["message"])
+            text(at(&connector, "/health/lastFailure/message"))
         ),
         link: "/ui/connectors".to_owned(),
         action: "Test it",

@@ -11,7 +11,7 @@ use super::{
     changes::Choice,
     guard::{Visit, redirect},
     layout::{Layout, page as rendered},
-    markup::{self, Markup},
+    markup::{self, Markup, at, member},
     rights,
     trouble::{Result, Trouble},
 };
@@ -218,9 +218,9 @@ fn search(visit: &Visit, state: &str, size: usize) -> Result<Search> {
 }
 
 fn row(event: &Value) -> Row {
-    let text = |member: &str| event[member].as_str().unwrap_or_default().to_owned();
+    let text = |name: &str| member(event, name).as_str().unwrap_or_default().to_owned();
     let state = text("state");
-    let dead = state == "errored" && event["nextAttemptAt"].is_null();
+    let dead = state == "errored" && at(event, "/nextAttemptAt").is_null();
     let (tone, word) = match state.as_str() {
         "errored" if dead => ("bad", "dead letter"),
         "errored" => ("warn", "failed"),
@@ -228,7 +228,10 @@ fn row(event: &Value) -> Row {
         "queued" | "processing" => ("run", state.as_str()),
         other => ("mild", other),
     };
-    let record = match (event["recordType"].as_str(), event["recordId"].as_str()) {
+    let record = match (
+        at(event, "/recordType").as_str(),
+        at(event, "/recordId").as_str(),
+    ) {
         (Some(kind), Some(id)) => {
             let kind = kind.trim_start_matches("managed/");
             markup::object(&format!("managed/{kind}/{id}"))
@@ -237,7 +240,7 @@ fn row(event: &Value) -> Row {
     };
     let why = ["canceledBy", "duplicateOf", "ignoredForId"]
         .iter()
-        .find_map(|member| Some(format!("{member} {}", event[*member].as_str()?)));
+        .find_map(|name| Some(format!("{name} {}", member(event, name).as_str()?)));
     Row {
         id: text("_id"),
         state: markup::badge(tone, word),
@@ -246,12 +249,12 @@ fn row(event: &Value) -> Row {
         record,
         kind: text("kind"),
         mapping: text("mapping"),
-        attempts: event["attempts"].as_u64().unwrap_or_default(),
+        attempts: at(event, "/attempts").as_u64().unwrap_or_default(),
         at: seconds(&text("createdAt")),
         next_at: seconds(&text("nextAttemptAt")),
         error: markup::cut(&text("lastError"), 300),
         why: why.unwrap_or_default(),
-        change: event["operation"]
+        change: at(event, "/operation")
             .as_str()
             .and_then(|id| id.parse().ok())
             .map(markup::change),
