@@ -19,9 +19,9 @@ use super::{App, Error};
 /// How long counts are shown before they are counted anew.
 const FRESH: Duration = Duration::from_secs(4);
 /// How many of the latest audit entries of activity tell how hooks do.
-pub const HOOK_SAMPLE: u64 = 4_000;
+pub const HOOK_SAMPLE: u64 = 2_000;
 /// How many of them are looked through for rejections.
-const REJECTION_SAMPLE: u64 = 20_000;
+const REJECTION_SAMPLE: u64 = 8_000;
 /// How long one look back may take before it tells where it stands.
 const PATIENCE: Duration = Duration::from_millis(80);
 

@@ -86,23 +86,23 @@ impl Store {
         let says = |text: &str| holds(Column::Body, text, backend);
         let query = Query::select()
             .column(Column::Timestamp)
-            .from_subquery(latest.clone(), Alias::new("latest"))
+            .from_subquery(latest, Alias::new("latest"))
             .and_where(says("\"outcome\":\"rejected\""))
             .and_where(says("\"parent\":\"").not())
             .order_by(Column::Timestamp, Direction::Desc)
             .to_owned();
-        let oldest = Query::select()
-            .expr(Expr::col(Asterisk).count())
-            .expr(Expr::col(Column::Timestamp).min())
-            .from_subquery(latest, Alias::new("latest"))
+        // The oldest of them, where there are as many: read from the index alone.
+        let oldest = latest_activity(1)
+            .column(Column::Timestamp)
+            .offset(most.saturating_sub(1))
             .to_owned();
         let reader = self.core().database.reader();
         let rows = reader.query_all(&query).await.map_err(Error::at(step))?;
         let at = |row: &QueryResult| row.try_get_by_index(0).map(from_micros);
         let found = rows.iter().map(at).collect::<Result<_, _>>();
         let row = reader.query_one(&oldest).await.map_err(Error::at(step))?;
-        let reach = row.map(|row| reached(&row, most)).transpose();
-        let reach = reach.map_err(Error::at(step))?.flatten();
+        let reach = row.as_ref().map(at).transpose().map_err(Error::at(step))?;
+        let reach = reach.filter(|reach| *reach > since);
         Ok((found.map_err(Error::at(step))?, reach))
     }
 
@@ -241,14 +241,6 @@ fn latest_activity(most: u64) -> SelectStatement {
         .order_by(audit_entry::Column::Timestamp, Direction::Desc)
         .limit(most)
         .to_owned()
-}
-
-/// How far back so many entries reach, where there may be more.
-fn reached(row: &QueryResult, most: u64) -> Result<Option<DateTime<Utc>>, DbErr> {
-    let (count, oldest): (i64, Option<i64>) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-    Ok(oldest
-        .filter(|_| count.unsigned_abs() >= most)
-        .map(from_micros))
 }
 
 fn tally_query(since: i64, width: i64) -> SelectStatement {

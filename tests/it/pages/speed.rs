@@ -2,7 +2,10 @@
 //!
 //! `cargo test --test it pages::speed -- --nocapture` prints them. Times are held to the bound in a
 //! build with optimizations only (`--release`), where it means something.
-use std::time::{Duration, Instant};
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use recant::app::App;
 use serde_json::json;
@@ -67,7 +70,8 @@ async fn no_page_is_large_or_slow_at_a_hundred_thousand_changes() {
     let mut failures = Vec::new();
     for page in pages {
         let (size, first, again) = measured(client, &page).await;
-        println!("{size:>7} bytes  {first:>7.1?} first  {again:>7.1?} again  {page}");
+        let line = format!("{size:>7} bytes  {first:>7.1?} first  {again:>7.1?} again  {page}");
+        let _ = writeln!(std::io::stdout(), "{line}");
         let late = again > LONGEST && !cfg!(debug_assertions);
         if size > LARGEST || late {
             failures.push(format!("{page}: {size} bytes, {again:?}"));
