@@ -42,6 +42,7 @@
 //! | [`app`] | the use-cases; the one place that wires | everything above |
 //! | [`api`] | the HTTP API: JSON in and out | `app`, `model`, `clock` |
 //! | [`scim`] | the SCIM service over managed objects | `app`, `model`, `clock` |
+//! | [`web`] | pages for auditors and admins: HTML out, forms in | `app`, `model`, `clock` |
 //! | [`server`] | listening, draining, metrics | everything above |
 //! | [`cli`] | the command line | everything above |
 #![doc = include_str!("threats.md")]
@@ -63,3 +64,4 @@ pub mod scim;
 pub mod server;
 pub mod store;
 pub mod sync;
+pub mod web;

@@ -10,6 +10,7 @@ mod m20261121_000003_integration_events;
 mod m20261121_000004_reconciliation;
 mod m20261122_000010_agreement;
 mod m20261122_000020_sign_ins;
+mod m20261122_000030_pages;
 mod m20261122_000040_hook_runs_and_audit;
 mod m20261122_000060_link_by_target;
 mod tables;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000004_reconciliation::Migration),
             Box::new(m20261122_000010_agreement::Migration),
             Box::new(m20261122_000020_sign_ins::Migration),
+            Box::new(m20261122_000030_pages::Migration),
             Box::new(m20261122_000060_link_by_target::Migration),
             Box::new(m20261122_000040_hook_runs_and_audit::Migration),
         ]

@@ -21,7 +21,10 @@ use super::{
     parameters::{Query, wrong},
 };
 use crate::{
-    app::{App, Error, Found, Search, Veil},
+    app::{
+        App, Error, Found, Search, Veil,
+        export::{AUDIT_COLUMNS, csv, csv_head, json_lines},
+    },
     model::{
         audit::{ChainedEntry, Topic},
         pointer::Pointer,
@@ -40,38 +43,6 @@ pub(super) enum Format {
 
 /// How many entries are held at once.
 const PAGE: usize = 500;
-
-/// The columns of a CSV export. What an entry holds besides is in `other`, as JSON, so that nothing
-/// is lost.
-const COLUMNS: [&str; 27] = [
-    "position",
-    "_id",
-    "timestamp",
-    "topic",
-    "transactionId",
-    "operation",
-    "parent",
-    "eventName",
-    "userId",
-    "objectId",
-    "action",
-    "outcome",
-    "status",
-    "mapping",
-    "linkQualifier",
-    "situation",
-    "sourceObjectId",
-    "target",
-    "targetObjectId",
-    "result",
-    "attempt",
-    "durationMs",
-    "script",
-    "message",
-    "before",
-    "after",
-    "digest",
-];
 
 /// The columns of what a reconciliation found.
 const RECON_COLUMNS: [&str; 12] = [
@@ -181,14 +152,8 @@ impl Export {
     }
 
     fn head(&self) -> Option<Bytes> {
-        let names = self
-            .source
-            .columns()
-            .iter()
-            .copied()
-            .chain(["other"])
-            .map(str::to_owned);
-        (self.format == Format::Csv).then(|| csv_lines([names.collect()]))
+        let columns = self.source.columns();
+        (self.format == Format::Csv).then(|| csv_head(columns).into())
     }
 
     fn lines(&self, entries: Vec<Value>) -> Bytes {
@@ -196,8 +161,10 @@ impl Export {
         let entries = entries.map(|entry| self.veil.document(None, entry));
         let columns = self.source.columns();
         match self.format {
-            Format::JsonLines => json_lines(entries, &self.fields),
-            Format::Csv => csv_lines(entries.map(|entry| row(columns, entry))),
+            Format::JsonLines => {
+                json_lines(entries.map(|entry| selected(entry, &self.fields))).into()
+            }
+            Format::Csv => csv(columns, entries).into(),
         }
     }
 }
@@ -205,7 +172,7 @@ impl Export {
 impl Source {
     fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Audit(_) => &COLUMNS,
+            Self::Audit(_) => &AUDIT_COLUMNS,
             Self::Recon(_) => &RECON_COLUMNS,
         }
     }
@@ -250,81 +217,9 @@ impl Format {
     }
 }
 
-fn json_lines(entries: impl Iterator<Item = Value>, fields: &[Pointer]) -> Bytes {
-    let mut text = Vec::new();
-    for entry in entries {
-        let entry = match entry {
-            Value::Object(entry) => Value::Object(answer::select(entry, fields)),
-            other => other,
-        };
-        text.extend(answer::rendered(&entry, None));
-        text.push(b'\n');
-    }
-    text.into()
-}
-
-fn row(columns: &[&str], entry: Value) -> Vec<String> {
-    let Value::Object(mut entry) = entry else {
-        return Vec::new();
-    };
-    let mut cells: Vec<String> = columns
-        .iter()
-        .map(|name| entry.shift_remove(*name).map_or_else(String::new, cell))
-        .collect();
-    cells.push(if entry.is_empty() {
-        String::new()
-    } else {
-        Value::Object(entry).to_string()
-    });
-    cells
-}
-
-fn cell(value: Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text,
-        other => other.to_string(),
-    }
-}
-
-fn csv_lines(rows: impl IntoIterator<Item = Vec<String>>) -> Bytes {
-    let mut writer = csv::WriterBuilder::new()
-        .terminator(csv::Terminator::CRLF)
-        .from_writer(Vec::new());
-    for row in rows {
-        // Writing to memory does not fail, and all rows have the same length.
-        let _ = writer.write_record(row);
-    }
-    writer.into_inner().unwrap_or_default().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_row_keeps_everything_and_quotes_what_needs_it() {
-        let entry = json!({"position": 1, "_id": "a", "message": "x, \"y\"\nz",
-            "before": {"a": 1}, "own": true});
-        let text = csv_lines([row(&COLUMNS, entry)]);
-        let text = String::from_utf8(text.to_vec()).unwrap();
-        assert!(text.starts_with("1,a,,"), "{text}");
-        assert!(
-            text.contains("\"x, \"\"y\"\"\nz\",\"{\"\"a\"\":1}\",,"),
-            "{text}"
-        );
-        assert!(text.ends_with("\"{\"\"own\"\":true}\"\r\n"), "{text}");
-    }
-
-    #[test]
-    fn json_lines_are_lines() {
-        let entries = [json!({"_id": "1", "m": "a\nb"}), json!({"_id": "2"})].into_iter();
-        let text = json_lines(entries, &[]);
-        assert_eq!(
-            &text[..],
-            b"{\"_id\":\"1\",\"m\":\"a\\nb\"}\n{\"_id\":\"2\"}\n"
-        );
+fn selected(entry: Value, fields: &[Pointer]) -> Value {
+    match entry {
+        Value::Object(entry) => Value::Object(answer::select(entry, fields)),
+        other => other,
     }
 }

@@ -34,7 +34,11 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 async fn act(State(api): State<Api>, call: Call, body: Body) -> Result<Response> {
     let script = Value::Object(call.json(body, &api.settings.limits).await?.object()?);
     let answer = match call.action() {
-        "eval" => api.app.eval_script_for(call.caller().roles, &script).await?,
+        "eval" => {
+            api.app
+                .eval_script_for(call.caller().roles, &script)
+                .await?
+        }
         "trace" => api.app.trace_script(&script).await?,
         "test" => api.app.test_cases(&script).await?,
         "backtest" => api.app.backtest(&script).await?,

@@ -238,6 +238,13 @@ impl App {
 
     /// An audit entry for each file that changed.
     fn note_configuration(&self, before: &Configuration, after: &Configuration) {
+        let changed = changed_files(&before.files, &after.files);
+        let scripts = changed
+            .iter()
+            .filter_map(|(file, ..)| file.strip_prefix("hooks/"));
+        let scripts: Vec<String> = scripts.map(str::to_owned).collect();
+        let app = self.clone();
+        tokio::spawn(async move { app.note_found_versions(scripts).await });
         let audit: Vec<NewEntry> = changed_files(&before.files, &after.files)
             .into_iter()
             .map(|(file, old, new)| audit::about_configuration(self.clock(), file, old, new))

@@ -9,7 +9,9 @@ mod deliveries;
 mod door;
 mod error;
 mod events;
+pub mod export;
 mod inbound;
+mod insight;
 mod integrations;
 mod lockout;
 mod objects;
@@ -17,8 +19,11 @@ mod open;
 mod operations;
 mod provider;
 mod recon;
+mod script_files;
+mod script_uses;
 mod scripts;
 mod sessions;
+mod standing;
 mod targets;
 mod tokens;
 mod trail;
@@ -45,7 +50,8 @@ pub use crate::feed::{Force, Received};
 pub use crate::model::signing::{Checkpoint, KeyProblem, Signer, Verifier};
 pub use crate::oidc::{Departure, Return};
 pub use crate::store::{
-    Count, EventSearch, Found, Proof, RunSearch, Search, Signed, SortKey, Token, Verification,
+    AuditLook, ChangeLook, Count, EventSearch, Found, HookVersion, Looked, OutcomeIs, Proof,
+    RunSearch, SavedSearch, Search, Signed, SortKey, StuckEvents, Token, Verification,
 };
 pub use access::{Attempt, Identity};
 pub use deliveries::{Audience, SideEffects};
@@ -53,9 +59,13 @@ pub use door::{Arrival, ClientCertificate, Reach};
 pub use error::Error;
 pub use events::Events;
 pub use inbound::Posted;
+pub use insight::{HOOK_SAMPLE, ScriptRuns, Span, Trend};
 pub use objects::Kept;
 pub use open::{Builder, StartError};
+pub use script_files::{ScriptEdit, ScriptFile, TakenUp};
+pub use script_uses::ScriptUse;
 pub use sessions::{Session, SignedIn};
+pub use standing::{Standing, Standings};
 pub use tokens::NewToken;
 pub use veil::Veil;
 
@@ -79,6 +89,7 @@ struct Parts {
     /// What keeps something else than the folder's latest edit out of force, by what it is about.
     notices: std::sync::Mutex<std::collections::BTreeMap<&'static str, Problem>>,
     keys: changes::KeysAtWork,
+    counted: insight::Counted,
     own: open::OwnConnectors,
     subscriptions: crate::feed::Subscriptions,
     policies: crate::feed::retry::Policies,

@@ -130,6 +130,7 @@ impl Builder {
                 provider: arc_swap::ArcSwapOption::empty(),
                 notices: Mutex::default(),
                 keys: KeysAtWork::default(),
+                counted: super::insight::Counted::default(),
                 own: self.own,
                 subscriptions: Arc::new(ArcSwap::new(subscriptions(&configuration))),
                 policies: Arc::new(ArcSwap::new(policies(&configuration))),

@@ -136,7 +136,7 @@ impl App {
     }
 }
 
-fn health_value(health: &Health, now: DateTime<Utc>) -> Value {
+pub(super) fn health_value(health: &Health, now: DateTime<Utc>) -> Value {
     let ago = |age: Duration| {
         let age = TimeDelta::from_std(age).unwrap_or_default();
         (now - age).to_rfc3339_opts(SecondsFormat::Millis, true)

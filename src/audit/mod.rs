@@ -5,6 +5,7 @@ mod entries;
 mod explain;
 mod intervention;
 mod recon;
+mod scripts;
 
 pub use entries::{
     Values, about_access, about_change, about_compensation, about_configuration,
@@ -13,3 +14,4 @@ pub use entries::{
 pub use explain::{Kind, Sentence, Story, explain, root_of};
 pub use intervention::{By, about_moved_event, about_reset, about_run_by_hand};
 pub use recon::{about_recon, about_recon_entry};
+pub use scripts::about_saved_script;

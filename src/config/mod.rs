@@ -19,8 +19,8 @@ pub use problem::{Place, Problem, Severity, to_json};
 pub use read::substitute::Environment;
 pub use schemas::schemas;
 pub use settings::{
-    Auth, Certificate, Changes, ClientAuth, Configuration, Integration, Journal, LogFormat, Poll, Scim,
-    Server, Sessions, Store, Subscription, Telemetry, Tls, Webhook,
+    Auth, Certificate, Changes, ClientAuth, Configuration, Integration, Journal, LogFormat, Poll,
+    Scim, Server, Sessions, Store, Subscription, Telemetry, Tls, Webhook,
 };
 pub use watch::{State, Watcher, shared_runtime, watch};
 

@@ -140,6 +140,8 @@ pub struct Server {
     pub public_url: Option<String>,
     /// Whether a caller may name the transaction of a change.
     pub trust_transaction_header: bool,
+    /// Whether the folder is managed elsewhere: pages change no script then.
+    pub read_only_folder: bool,
     /// The largest body of a request, in bytes.
     pub body_limit: usize,
     /// Requests per second from one address; none: no limit.

@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     panic::AssertUnwindSafe,
+    sync::Arc,
     time::Instant,
 };
 
@@ -35,7 +36,7 @@ use super::{
     write,
 };
 use crate::{
-    app::{Arrival, Attempt, Identity, access::ANONYMOUS},
+    app::{Arrival, Attempt, ClientCertificate, Identity, access::ANONYMOUS},
     model::{Role, Roles, metrics},
 };
 
@@ -50,6 +51,7 @@ struct Visit {
     method: Method,
     uri: Uri,
     peer: Option<IpAddr>,
+    certificate: Option<Arc<ClientCertificate>>,
     transaction_id: String,
     caller: String,
     address: Result<Address>,
@@ -78,6 +80,11 @@ impl Visit {
             method,
             uri: request.uri().clone(),
             peer: peer.map(|ConnectInfo(address)| address.ip()),
+            certificate: request
+                .extensions()
+                .get::<Option<Arc<ClientCertificate>>>()
+                .cloned()
+                .flatten(),
             transaction_id: transaction_id(scim, request.headers()),
             caller: ANONYMOUS.to_owned(),
             address: Address::parse(below.unwrap_or_default()),
@@ -94,6 +101,11 @@ impl Visit {
         let (parts, body) = request.into_parts();
         let identity = self.identify(scim, &parts.headers).await?;
         self.caller.clone_from(&identity.name);
+        if !scim.app.veil(identity.roles).is_thin() {
+            let message = "some attributes are not shown to your roles (viewableBy), and this service \
+                           cannot leave them out";
+            return Err(Failure::denied(403, message));
+        }
         if let Some(rate) = &scim.rate {
             rate.check(self.peer, &identity.name)?;
         }
@@ -123,6 +135,7 @@ impl Visit {
             host: text(HOST).or(authority),
             origin: text(ORIGIN),
             fetch_site: text(HeaderName::from_static("sec-fetch-site")),
+            certificate: self.certificate.as_deref(),
         };
         let found = scim.app.identify(&arrival, bearer(headers)).await;
         if let (Err(_), Some(rate)) = (&found, &scim.rate) {

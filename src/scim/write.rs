@@ -344,6 +344,8 @@ impl Work<'_> {
             caller: self.call.caller.clone(),
             transaction_id: self.call.transaction_id.clone(),
             idempotency,
+            // Whoever does not see everything is not served (see `guard`).
+            unseen: Vec::new(),
             request: Value::Null,
         };
         let path = request

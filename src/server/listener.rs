@@ -17,6 +17,7 @@ use crate::{
     clock::SharedClock,
     config,
     scim::{self, Scim},
+    web::{Pages, Settings as PageSettings},
 };
 
 /// How long the head of a request may take to arrive.
@@ -92,6 +93,15 @@ impl Server {
             recorder,
             api_settings(&self.settings, self.address),
         );
+        let pages = Pages::new(
+            self.app.clone(),
+            self.clock.clone(),
+            PageSettings {
+                reach: reach(self.address),
+                body_bytes: self.settings.body_limit,
+                requests_per_second: self.settings.rate_limit.and_then(NonZeroU32::new),
+            },
+        );
         self.announce();
         let patience = self.settings.shutdown_timeout;
         let handle = Handle::new();
@@ -108,6 +118,7 @@ impl Server {
             .clone()
             .into_router()
             .merge(scim.into_router())
+            .merge(pages.clone().into_router())
             .into_make_service_with_connect_info::<SocketAddr>();
         let mut serving = Box::pin(self.answer(service, handle.clone()));
         tokio::select! {
@@ -116,6 +127,7 @@ impl Server {
         }
         tracing::info!("stopping: no new connections, waiting for what is in flight");
         api.drain();
+        pages.drain();
         handle.graceful_shutdown(Some(patience));
         tokio::select! {
             ended = serving => ended.map(|()| Ended::Settled),

@@ -11,6 +11,7 @@ use super::{
 use crate::model::{
     Object,
     integration::{Direction, IntegrationEvent, State},
+    pointer::Pointer,
 };
 
 /// Which integration events are listed.
@@ -89,6 +90,10 @@ impl Listed for IntegrationList {
 
     fn key(&self, row: &Self::Row) -> Key {
         Key::Text(row.id.clone())
+    }
+
+    fn is_key(&self, field: &Pointer) -> bool {
+        matches!(field.tokens(), [name] if name == "_id")
     }
 
     fn body(&self) -> DynIden {

@@ -73,6 +73,10 @@ pub(super) trait Listed {
     fn key_order(&self) -> Order;
     /// A row's key.
     fn key(&self, row: &Self::Row) -> Key;
+    /// Whether the attribute is the key: to sort by it is to read the rows in its order.
+    fn is_key(&self, _field: &Pointer) -> bool {
+        false
+    }
     /// A column of numbers, never null, whose order is that of the attribute.
     fn column(&self, _field: &Pointer) -> Option<Sorted<Self::Row>> {
         None
@@ -176,6 +180,8 @@ struct Run<'a, L: Listed> {
     bound: Bound,
     /// The sort column, where the order is that of one.
     sorted: Option<SortOrder<L::Row>>,
+    /// Whether the order is that of the key.
+    by_key: bool,
     key: Order,
 }
 
@@ -247,21 +253,33 @@ impl<'a, L: Listed> Run<'a, L> {
             }),
             _ => None,
         };
-        if !search.sort.is_empty() {
-            key.direction = Direction::Asc;
-        }
+        let by_key = match search.sort.as_slice() {
+            [] => true,
+            [sort] if listed.is_key(&sort.field) => {
+                key.direction = match sort.descending {
+                    true => Direction::Desc,
+                    false => Direction::Asc,
+                };
+                true
+            }
+            _ => {
+                key.direction = Direction::Asc;
+                false
+            }
+        };
         Self {
             core,
             listed,
             search,
             bound: filter::bound(&search.filter, &ColumnsOf(listed), core.database.backend()),
             sorted,
+            by_key,
             key,
         }
     }
 
     fn in_column_order(&self) -> bool {
-        self.search.sort.is_empty() || self.sorted.is_some()
+        self.by_key || self.sorted.is_some()
     }
 
     /// The first matching rows after the cookie and those to skip, one more than wanted; the database

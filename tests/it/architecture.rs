@@ -26,6 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("app", APP),
     ("api", &["model", "clock", "app"]),
     ("scim", &["model", "clock", "app"]),
+    ("web", &["model", "clock", "app"]),
     ("server", EVERYTHING),
     ("cli", EVERYTHING),
 ];
@@ -106,6 +107,7 @@ const EVERYTHING: &[&str] = &[
     "app",
     "api",
     "scim",
+    "web",
     "server",
 ];
 
@@ -116,6 +118,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("sea_query", &["store"]),
     ("rhai", &["hooks"]),
     ("clap", &["cli"]),
+    ("askama", &["web"]),
     ("jsonwebtoken", &["oidc"]),
     ("x509_parser", &["server"]),
 ];

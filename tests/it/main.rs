@@ -32,6 +32,7 @@ mod licences;
 mod malformed;
 mod metrics;
 mod nodes;
+mod pages;
 mod porting;
 mod queued;
 mod recon;

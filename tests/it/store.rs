@@ -5,6 +5,7 @@ mod events;
 mod failures;
 mod integrations;
 mod journal;
+mod look;
 mod nodes;
 mod queries;
 mod schema;

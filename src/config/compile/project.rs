@@ -83,6 +83,7 @@ impl Work<'_> {
             tls: self.tls(&written),
             public_url: self.public_url(written.public_url.as_deref()),
             trust_transaction_header: written.trust_transaction_header.unwrap_or_default(),
+            read_only_folder: written.read_only_folder.unwrap_or_default(),
             body_limit: written.body_limit_bytes.unwrap_or(1024 * 1024),
             rate_limit: Some(written.rate_limit_per_second.unwrap_or(50_000))
                 .filter(|limit| *limit > 0),

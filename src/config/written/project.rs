@@ -81,6 +81,9 @@ pub(crate) struct Server {
     pub(crate) public_url: Option<String>,
     /// Whether a caller may name the transaction of a change in a header; false if left out.
     pub(crate) trust_transaction_header: Option<bool>,
+    /// Whether the folder is managed elsewhere, so that pages only show scripts and change none;
+    /// false if left out.
+    pub(crate) read_only_folder: Option<bool>,
     /// The largest body of a request, in bytes; 1 MiB if left out.
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub(crate) body_limit_bytes: Option<usize>,

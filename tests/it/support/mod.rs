@@ -1,5 +1,6 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each topic uses its part")]
+pub mod browser;
 pub mod clock;
 pub mod databases;
 pub mod folder;

@@ -102,6 +102,12 @@ impl Client {
         }
     }
 
+    /// The same, which stays where it is when it is led elsewhere.
+    pub fn without_redirects(&self) -> Self {
+        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        Self::with(builder, &self.base)
+    }
+
     /// The same with a token.
     pub fn token(&self, token: &str) -> Self {
         Self {

@@ -53,6 +53,22 @@ pub fn scim_checkers() -> Option<String> {
     server("RECANT_TEST_SCIM_CHECKERS", "SCIM checkers")
 }
 
+/// The program of a browser, which a test starts for itself; none where it is left out.
+///
+/// # Panics
+/// Where `RECANT_TEST_REQUIRE=1` and there is none.
+pub fn chromium() -> Option<String> {
+    server("RECANT_TEST_CHROMIUM", "Chromium")
+}
+
+/// The script of axe, which looks for what shuts people out of pages; none where it is left out.
+///
+/// # Panics
+/// Where `RECANT_TEST_REQUIRE=1` and there is none.
+pub fn axe() -> Option<String> {
+    server("RECANT_TEST_AXE", "axe")
+}
+
 /// The URL of a new and empty database on the server at `url`.
 ///
 /// # Panics

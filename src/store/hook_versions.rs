@@ -1,0 +1,96 @@
+//! What hooks were: each version that was saved or found in the folder.
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    sea_query::{Expr, ExprTrait as _},
+};
+
+use super::{
+    Error, Store,
+    entity::hook_version,
+    rows::{from_micros, micros},
+};
+
+/// A version of a script file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookVersion {
+    /// Its id; ids sort by time.
+    pub id: uuid::Uuid,
+    /// The file's name in the folder of scripts.
+    pub file: String,
+    /// Hexadecimal SHA-256 of its text.
+    pub digest: String,
+    /// When it was saved, or found.
+    pub saved_at: DateTime<Utc>,
+    /// Who saved it; none: it was found in the folder.
+    pub saved_by: Option<String>,
+    /// Why.
+    pub note: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl Store {
+    /// Keeps a version.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn add_hook_version(&self, version: &HookVersion) -> Result<(), Error> {
+        let row = hook_version::ActiveModel::from(hook_version::Model {
+            id: version.id.to_string(),
+            file: version.file.clone(),
+            digest: version.digest.clone(),
+            saved_at: micros(version.saved_at),
+            saved_by: version.saved_by.clone(),
+            note: version.note.clone(),
+            body: version.text.clone(),
+        });
+        hook_version::Entity::insert(row)
+            .exec_without_returning(self.core().database.writer())
+            .await
+            .map_err(Error::at("keep a version of a hook"))?;
+        Ok(())
+    }
+
+    /// The latest versions of a file, newest first.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn hook_versions(&self, file: &str, count: u64) -> Result<Vec<HookVersion>, Error> {
+        let step = "read the versions of a hook";
+        let rows = hook_version::Entity::find()
+            .filter(Expr::col(hook_version::Column::File).eq(file))
+            .order_by_desc(hook_version::Column::Id)
+            .limit(count)
+            .all(self.core().database.fresh())
+            .await
+            .map_err(Error::at(step))?;
+        rows.into_iter().map(|row| version(row, step)).collect()
+    }
+
+    /// One version.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn hook_version(&self, id: uuid::Uuid) -> Result<Option<HookVersion>, Error> {
+        let step = "read a version of a hook";
+        let row = hook_version::Entity::find_by_id(id.to_string())
+            .one(self.core().database.fresh())
+            .await
+            .map_err(Error::at(step))?;
+        row.map(|row| version(row, step)).transpose()
+    }
+}
+
+fn version(row: hook_version::Model, step: &'static str) -> Result<HookVersion, Error> {
+    let damaged = |_| Error::at(step)(super::Refusal::Damaged("a version of a hook"));
+    Ok(HookVersion {
+        id: row.id.parse().map_err(damaged)?,
+        file: row.file,
+        digest: row.digest,
+        saved_at: from_micros(row.saved_at),
+        saved_by: row.saved_by,
+        note: row.note,
+        text: row.body,
+    })
+}

@@ -1,0 +1,125 @@
+//! Two states of one object side by side, with what differs marked.
+use askama::Template;
+
+use super::markup;
+use crate::model::Object;
+
+/// How many attributes that agree are shown.
+const AGREEING: usize = 40;
+/// How many attributes that differ are shown.
+const DIFFERING: usize = 120;
+/// How much of a value is shown.
+const LONGEST: usize = 600;
+
+/// A table of two states; escaped already.
+#[derive(Debug, Clone, Template)]
+#[template(path = "sides.html")]
+pub(super) struct Sides {
+    caption: String,
+    left: &'static str,
+    right: &'static str,
+    differing: Vec<Row>,
+    agreeing: Vec<Row>,
+    left_out: usize,
+}
+
+impl askama::filters::HtmlSafe for Sides {}
+
+/// One attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Row {
+    name: String,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+impl Row {
+    /// What happened to the attribute: a word for everybody, and a class for its colour.
+    fn word(&self) -> &'static str {
+        match (&self.before, &self.after) {
+            (None, Some(_)) => "added",
+            (Some(_), None) => "removed",
+            (before, after) if before != after => "changed",
+            _ => "same",
+        }
+    }
+}
+
+impl Sides {
+    /// What an object was and is to be.
+    pub(super) fn new(caption: &str, before: Option<&Object>, after: Option<&Object>) -> Self {
+        Self::named(caption, ("Before", before), ("After", after))
+    }
+
+    /// Two states under names of their own.
+    pub(super) fn named(
+        caption: &str,
+        (left, before): (&'static str, Option<&Object>),
+        (right, after): (&'static str, Option<&Object>),
+    ) -> Self {
+        let rows = rows(before, after);
+        let (mut agreeing, mut differing): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.before == row.after);
+        let count = agreeing.len() + differing.len();
+        agreeing.truncate(AGREEING);
+        differing.truncate(DIFFERING);
+        Self {
+            caption: caption.to_owned(),
+            left,
+            right,
+            left_out: count - agreeing.len() - differing.len(),
+            differing,
+            agreeing,
+        }
+    }
+}
+
+fn rows(before: Option<&Object>, after: Option<&Object>) -> Vec<Row> {
+    let text = |object: Option<&Object>, name: &str| {
+        object
+            .and_then(|object| object.get(name))
+            .map(|value| markup::value(value, LONGEST))
+    };
+    let mut names: Vec<&str> = Vec::new();
+    for object in [before, after].into_iter().flatten() {
+        for name in object.keys().map(String::as_str) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    let row = |name: &str| Row {
+        name: name.to_owned(),
+        before: text(before, name),
+        after: text(after, name),
+    };
+    names.into_iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_differs_stands_apart_from_what_agrees() {
+        let before = json!({"_id": "1", "name": "<Ann>", "gone": 1});
+        let after = json!({"_id": "1", "name": "Bob", "new": [1]});
+        let sides = Sides::new("x", before.as_object(), after.as_object());
+        let words: Vec<_> = sides
+            .differing
+            .iter()
+            .map(|row| (row.name.as_str(), row.word()))
+            .collect();
+        assert_eq!(
+            words,
+            [("name", "changed"), ("gone", "removed"), ("new", "added")]
+        );
+        assert_eq!(sides.agreeing.len(), 1);
+        let html = sides.to_string();
+        assert!(html.contains("Ann") && !html.contains("<Ann>"), "{html}");
+        let same = Sides::new("x", before.as_object(), before.as_object());
+        assert!(same.differing.is_empty());
+    }
+}
