@@ -31,6 +31,7 @@ async fn folder(destinations: &str) -> Folder {
 
 async fn change(app: &App, id: &str) {
     let request = ChangeRequest {
+        unseen: Vec::new(),
         container: Container::managed("user"),
         requested: Requested::Replace {
             id: id.into(),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::support::folder::Folder;
 
 fn request(requested: Requested) -> ChangeRequest {
+    unseen: Vec::new(),
     ChangeRequest {
         container: Container::managed("user"),
         requested,

@@ -67,7 +67,7 @@ impl Ldap {
         let conditions = own.first().map_or(&[][..], |step| &step.conditions);
         let conditions = [&itself, conditions].concat();
         // What the server does not see by itself is looked at first.
-        let is_looked_at = !(is_alone && view.server.asserts()) && !conditions.is_empty();
+        let is_looked_at = !(conditions.is_empty() || is_alone && view.server.asserts());
         let is_there = !is_looked_at || !self.at(view, &dn, &all_of(&conditions)).await?.is_empty();
         let written = match is_there {
             false => Err(other()),

@@ -255,6 +255,7 @@ async fn open_pages_follow_what_happens() {
     let before = scene.browser.run(count).await.as_u64().unwrap();
     let pages = scene.server.app.clone();
     let request = recant::model::ChangeRequest {
+        unseen: Vec::new(),
         container: recant::model::Container::managed("user"),
         requested: recant::model::Requested::Create {
             id: Some("dan".into()),
