@@ -91,6 +91,12 @@ async fn read(State(api): State<Api>, call: Call) -> Result<Response> {
     params(OperationPath),
     responses((status = 200, description = "The story", body = openapi::Story)))]
 async fn explain(State(api): State<Api>, call: Call) -> Result<Response> {
+    if !call.veil().is_thin() {
+        // It is told in sentences, in which nothing can be masked for certain.
+        return Err(Failure::forbidden(
+            "the story holds attributes that are not shown to you; read the entries instead",
+        ));
+    }
     let text = call.segment(2)?;
     let id = text
         .parse()

@@ -55,6 +55,11 @@ impl App {
     /// 401 for a token that is not valid, 403 for the page of another site.
     pub async fn sign_in(&self, bearer: &str, arrival: &Arrival<'_>) -> Result<SignedIn, Error> {
         arrival.check_same_origin()?;
+        self.fresh_tokens().await?;
+        if !self.is_guarded() {
+            // A session that needed no credential would outlive the open door.
+            return Err(Error::new(409, "nobody has to sign in on this server"));
+        }
         let found = self.identify(arrival, Some(bearer)).await;
         if let Err(error) = &found {
             let (code, message) = (error.code, error.message.as_str());
@@ -198,6 +203,7 @@ impl App {
         match &kept.token {
             Some(id) => self.token_book().identify_id(id, now),
             // The provider's word counts as long as the provider does.
+            None if !kept.caller.starts_with(oidc::PREFIX) => None,
             None => self.provider().map(|_| Identity {
                 name: kept.caller.clone(),
                 roles: kept.roles,

@@ -18,7 +18,7 @@ use crate::{
         Container, Object, ResourceName, Roles,
         object::{ID, REV},
         pointer::Pointer,
-        secret::{EVERY_ATTRIBUTE, MASK, Redactor, masked},
+        secret::{EVERY_ATTRIBUTE, MASK, Redactor},
     },
     sync::Setup,
 };
@@ -40,6 +40,21 @@ const OBJECTS: [&str; 10] = [
 const NAMES: [&str; 4] = ["target", "targetObjectSet", "targetObjectId", "object"];
 /// Members that name it where none of those does.
 const SOURCES: [&str; 3] = ["objectId", "resource", "sourceObjectId"];
+/// Members that hold rows with such objects.
+const ROWS: [&str; 3] = ["writes", "diverged", "hookRuns"];
+/// Members of those rows that tell nothing of values.
+const PLAIN: [&str; 10] = [
+    "mapping",
+    "linkQualifier",
+    "target",
+    "targetId",
+    "situation",
+    "action",
+    "operation",
+    "result",
+    "hook",
+    "verdict",
+];
 /// Members that people wrote, or scripts and targets said: values may stand in them.
 const TEXTS: [&str; 6] = ["message", "log", "error", "reason", "cause", "lastError"];
 
@@ -50,6 +65,8 @@ pub struct Veil {
     hidden: BTreeMap<String, Vec<String>>,
     /// All those names.
     anywhere: BTreeSet<String>,
+    /// The containers that the configuration knows; of others nothing can be told.
+    known: BTreeSet<String>,
 }
 
 /// The veils of one configuration, one for each set of roles, made when they are needed.
@@ -98,13 +115,20 @@ impl Veil {
         let mut veil = Self::default();
         for (name, managed) in &configuration.types {
             let unseen = managed.unseen_by(roles);
-            veil.hide(Container::managed(name).to_string(), unseen);
+            let container = Container::managed(name).to_string();
+            veil.known.insert(container.clone());
+            veil.hide(container, unseen);
         }
-        for mapping in &configuration.mappings {
-            let source = mapping.source.to_string();
-            let unseen = veil.of_container(&source).to_vec();
-            let unseen = confidential_targets(mapping, &unseen);
-            veil.hide(mapping.target.to_string(), unseen);
+        // What goes on from one target to another is hidden there too, whatever their order.
+        for _ in &configuration.mappings {
+            for mapping in &configuration.mappings {
+                let source = mapping.source.to_string();
+                let unseen = veil.of_container(&source).to_vec();
+                let unseen = confidential_targets(mapping, &unseen);
+                veil.known.insert(source);
+                veil.known.insert(mapping.target.to_string());
+                veil.hide(mapping.target.to_string(), unseen);
+            }
         }
         veil
     }
@@ -114,7 +138,12 @@ impl Veil {
             return;
         }
         self.anywhere.extend(names.iter().cloned());
-        self.hidden.entry(container).or_default().extend(names);
+        let hidden = self.hidden.entry(container).or_default();
+        for name in names {
+            if !hidden.contains(&name) {
+                hidden.push(name);
+            }
+        }
     }
 
     /// Whether nothing is hidden.
@@ -141,9 +170,7 @@ impl Veil {
             Value::Object(object) if container.starts_with("managed/") => {
                 Value::Object(left_out(object, hidden))
             }
-            Value::Object(object) => {
-                Value::Object(masked(object, hidden.iter().map(String::as_str)))
-            }
+            Value::Object(object) => Value::Object(self.masked(object, hidden, &mut Vec::new())),
             other => other,
         };
         match body.get_mut("result") {
@@ -167,7 +194,12 @@ impl Veil {
         let mut found = Vec::new();
         let document = self.walk(document, container, &mut found);
         let redactor = Redactor::new(&found);
-        clean(document, &redactor)
+        let cleaned = clean(document, &redactor);
+        if found.is_empty() {
+            // Nothing here tells which values must not stand in what scripts and targets said.
+            return silenced(cleaned);
+        }
+        cleaned
     }
 
     /// Refuses to seek or sort objects of a container by what is hidden of them: whoever may ask
@@ -219,7 +251,10 @@ impl Veil {
             .position(|step| OBJECTS.contains(&step.as_str()));
         match inside.and_then(|at| path.get(at + 1)) {
             Some(name) => named(name),
-            None => OBJECTS.contains(&last) || matches!(last, "writes" | "diverged" | "hookRuns"),
+            None => {
+                let inside_rows = path.iter().any(|step| ROWS.contains(&step.as_str()));
+                OBJECTS.contains(&last) || (inside_rows && !PLAIN.contains(&last))
+            }
         }
     }
 
@@ -252,20 +287,24 @@ impl Veil {
     fn hide_in(&self, object: Object, container: Option<&str>, found: &mut Vec<Value>) -> Object {
         let everywhere: Vec<String>;
         let names = match container {
-            Some(container) => self.of_container(container),
-            None => {
+            Some(container) if self.known.contains(container) => self.of_container(container),
+            _ => {
                 everywhere = self.anywhere.iter().cloned().collect();
                 &everywhere
             }
         };
-        let every = names.iter().any(|name| name == EVERY_ATTRIBUTE);
-        for (name, value) in &object {
-            let hidden = every || names.iter().any(|one| is_named(one, name));
+        self.masked(object, names, found)
+    }
+
+    /// The object with these attributes masked, however their names are written.
+    fn masked(&self, mut object: Object, names: &[String], found: &mut Vec<Value>) -> Object {
+        for (name, value) in &mut object {
+            let hidden = names.iter().any(|one| is_named(one, name));
             if hidden && !value.is_null() && *value != json!(MASK) && name != ID {
-                found.push(value.clone());
+                found.push(std::mem::replace(value, json!(MASK)));
             }
         }
-        masked(object, names.iter().map(String::as_str))
+        object
     }
 }
 
@@ -310,8 +349,36 @@ fn clean(document: Value, redactor: &Redactor) -> Value {
     }
 }
 
+/// A document without what scripts logged or said, and targets answered.
+fn silenced(document: Value) -> Value {
+    match document {
+        Value::Array(items) => items.into_iter().map(silenced).collect(),
+        Value::Object(members) => {
+            let by_hook = members.get("eventName") == Some(&json!("hook"));
+            let silent = members.into_iter().map(|(name, value)| {
+                let value = match (name.as_str(), value) {
+                    ("log", Value::Array(lines)) => lines.iter().map(|_| json!(MASK)).collect(),
+                    ("message", Value::String(_)) if by_hook => json!(MASK),
+                    ("cause", Value::Object(mut cause)) => {
+                        if let Some(message) = cause.get_mut("message") {
+                            *message = json!(MASK);
+                        }
+                        Value::Object(cause)
+                    }
+                    (_, value) => silenced(value),
+                };
+                (name, value)
+            });
+            Value::Object(silent.collect())
+        }
+        other => other,
+    }
+}
+
 fn left_out(mut object: Object, hidden: &[String]) -> Object {
-    object.retain(|name, _| !hidden.contains(name));
+    object.retain(|name, _| {
+        name == ID || name == REV || !hidden.iter().any(|one| is_named(one, name))
+    });
     object
 }
 
@@ -335,6 +402,13 @@ mod tests {
         let mut veil = Veil::default();
         veil.hide("managed/user".into(), vec!["salary".into()]);
         veil.hide("system/payroll/employee".into(), vec!["pay".into()]);
+        for known in [
+            "managed/user",
+            "system/payroll/employee",
+            "system/badges/badge",
+        ] {
+            veil.known.insert(known.into());
+        }
         veil
     }
 

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::{Client, PREFIX, Person, Rejection, Settings};
 use crate::model::{Object, Role, Roles};
 
-/// The longest name that is taken over.
-const LONGEST_NAME: usize = 200;
+/// The longest name that is taken over: with the prefix it fits where callers are kept.
+const LONGEST_NAME: usize = 180;
 
 /// Checks `iss`, `exp`, `nbf` and `iat`.
 pub(super) fn check_issuer_and_time(
@@ -38,6 +38,12 @@ pub(super) fn check_bearer(claims: &Object, settings: &Settings) -> Result<(), R
         return Err(Rejection::Invalid(
             "the bearer token is made for somebody else",
         ));
+    }
+    // Where Recant itself is the audience, what a sign-in brings back looks like a bearer token.
+    let client = settings.client.as_ref();
+    let is_own = client.is_some_and(|client| client.id == settings.audience);
+    if is_own && claims.contains_key("nonce") {
+        return Err(Rejection::Invalid("an ID token is no bearer token"));
     }
     let parties = &settings.authorized_parties;
     let party = text(claims, "azp").or_else(|| text(claims, "client_id"));
@@ -79,7 +85,8 @@ pub(super) fn person(claims: &Object, settings: &Settings) -> Result<Person, Rej
     let name = settings.name_claim.get(claims).and_then(Value::as_str);
     let name = name
         .map(str::trim)
-        .filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME)
+        .filter(|name| !name.is_empty() && name.chars().count() <= LONGEST_NAME)
+        .filter(|name| !name.chars().any(char::is_control))
         .ok_or(Rejection::Invalid("the token names nobody"))?;
     Ok(Person {
         name: format!("{PREFIX}{name}"),

@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{FetchError, Rejection, fetch::Fetcher};
 use crate::clock::SharedClock;
@@ -42,8 +42,11 @@ pub(super) struct Keys {
     known: ArcSwapOption<Known>,
     /// When the provider was asked last, and what came of it where that was nothing. Held while it
     /// is being asked: one asks for all.
-    asking: Mutex<Option<(DateTime<Utc>, Option<String>)>>,
+    asking: Mutex<Asked>,
 }
+
+/// When the provider was asked, and what came of it where that was nothing.
+type Asked = Option<(DateTime<Utc>, Option<String>)>;
 
 impl Keys {
     pub(super) fn new(issuer: String, fetcher: Fetcher, clock: SharedClock) -> Self {
@@ -66,7 +69,14 @@ impl Keys {
         if let Some(known) = self.known.load_full().filter(|known| serves(known)) {
             return Ok(known);
         }
-        self.ask_again(serves).await
+        // While somebody asks, what serves in need serves the others.
+        let in_need = |known: &Known| self.is_younger(known, USABLE) && known.has(id);
+        let usable = self.known.load_full().filter(|known| in_need(known));
+        match (usable, self.asking.try_lock()) {
+            (Some(known), Err(_)) => Ok(known),
+            (_, Ok(asking)) => self.ask_again(asking, serves).await,
+            (None, Err(_)) => self.ask_again(self.asking.lock().await, serves).await,
+        }
     }
 
     /// What is known, asked for where there is nothing fresh.
@@ -74,8 +84,11 @@ impl Keys {
         self.with(None).await
     }
 
-    async fn ask_again(&self, serves: impl Fn(&Known) -> bool) -> Result<Arc<Known>, Rejection> {
-        let mut asking = self.asking.lock().await;
+    async fn ask_again(
+        &self,
+        mut asking: MutexGuard<'_, Asked>,
+        serves: impl Fn(&Known) -> bool,
+    ) -> Result<Arc<Known>, Rejection> {
         if let Some(known) = self.known.load_full().filter(|known| serves(known)) {
             return Ok(known);
         }
@@ -92,7 +105,8 @@ impl Keys {
                     Some(error.to_string())
                 }
             };
-            *asking = Some((now, failed));
+            // Asking may have taken longer than the pause.
+            *asking = Some((self.clock.now(), failed));
         }
         let usable = self.known.load_full();
         match usable.filter(|known| self.is_younger(known, USABLE)) {

@@ -168,7 +168,7 @@ impl Work<'_> {
         let named = HOLDERS.iter().any(|kind| {
             holder
                 .strip_prefix(kind)
-                .is_some_and(|name| !name.trim().is_empty())
+                .is_some_and(|name| !name.trim().is_empty() || name.chars().count() > 190)
         });
         if !named {
             let kinds = HOLDERS.join("NAME, ");
@@ -181,7 +181,11 @@ impl Work<'_> {
             self.error(&format!("{pointer}/roles"), message);
         }
         let name = written.name?;
-        if name.trim().is_empty() || name.starts_with(oidc::PREFIX) {
+        if name.trim().is_empty()
+            || name.starts_with(oidc::PREFIX)
+            || name.starts_with("cli:")
+            || name == "anonymous"
+        {
             let message = format!(
                 "expected a name that does not begin with `{}`",
                 oidc::PREFIX

@@ -59,10 +59,17 @@ POST   /recon/{id}                               approve       admin
 GET    /recon/{id}/entries                       -             auditor
 GET    /audit                                    -             auditor
 POST   /audit                                    verify        auditor
+GET    /audit/explain/{id}                       -             auditor
+GET    /audit/destinations                       -             auditor
 GET    /audit/{topic}                            -             auditor
 GET    /audit/{topic}/{id}                       -             auditor
 POST   /script                                   compile       hook-admin
 POST   /script                                   eval          hook-admin
+POST   /script                                   trace         hook-admin
+POST   /script                                   test          hook-admin
+POST   /script                                   backtest      hook-admin
+POST   /script                                   record        hook-admin
+GET    /script/runs                              -             hook-admin
 POST   /system                                   test          hook-admin
 POST   /system/{name}                            test          hook-admin
 GET    /system/{name}/{class}                    -             hook-admin
