@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::support::folder::Folder;
 
 fn request(requested: Requested) -> ChangeRequest {
-    unseen: Vec::new(),
     ChangeRequest {
+        unseen: Vec::new(),
         container: Container::managed("user"),
         requested,
         caller: "hr".into(),
