@@ -104,11 +104,8 @@ fn records_are_imported_once_and_events_are_listed_and_moved() {
         json!(["in", "system/hr/person"])
     );
     let syncs = json_of(&run(&["recon", "syncs", "--json"]), 0);
-    let class = syncs["syncs"].as_array().unwrap().iter();
-    let class = class
-        .filter(|one| one["name"] == "system/hr/person")
-        .next()
-        .unwrap();
+    let mut all = syncs["syncs"].as_array().unwrap().iter();
+    let class = all.find(|one| one["name"] == "system/hr/person").unwrap();
     assert!(class["dataSyncedThrough"].is_null(), "{class}");
 
     // The subscription begins with the first command that sees it; nobody listens there.
