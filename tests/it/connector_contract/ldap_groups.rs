@@ -145,7 +145,7 @@ async fn an_account_joins_and_leaves_groups_and_all_goes_back_exactly() {
         .unwrap();
     assert!(page.objects.len() <= 1);
     let many = target
-        .read_many(CLASS, &[ann.id.clone()])
+        .read_many(CLASS, std::slice::from_ref(&ann.id))
         .await
         .unwrap()
         .unwrap();
