@@ -227,15 +227,14 @@ fn placed_parts(
 ) -> Vec<(Pointer, Option<Value>)> {
     parts
         .iter()
-        .filter(|part| {
-            attribute
-                .part(&part.name)
-                .is_none_or(|it| it.mutability != Mutability::ReadOnly)
+        .map(|part| (part, value.and_then(|value| value.get(&part.name))))
+        // What nobody sees is not missing where it is not said: it stays.
+        .filter(|(part, value)| {
+            attribute.part(&part.name).is_none_or(|it| {
+                it.mutability != Mutability::ReadOnly && (it.is_readable() || value.is_some())
+            })
         })
-        .map(|part| {
-            let value = value.and_then(|value| value.get(&part.name));
-            (part.place.clone(), value.cloned())
-        })
+        .map(|(part, value)| (part.place.clone(), value.cloned()))
         .collect()
 }
 

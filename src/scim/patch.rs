@@ -9,6 +9,7 @@ use super::{
 };
 use crate::model::{
     Object,
+    filter::Texts,
     object::same,
     scim::{
         Attribute, Bound, Filter, Kind, Mutability, Path, ResourceType, Schema, Source, Target,
@@ -495,10 +496,15 @@ impl Change<'_> {
     /// The values that meet the filter; where none does, one that meets it comes into being.
     fn chosen(&self, items: Vec<Value>, filter: &Filter) -> Result<Vec<Value>> {
         let value = self.value.filter(|_| self.verb != Verb::Remove);
+        // Ids are what they are; kinds and addresses are meant whatever their case.
+        let texts = match self.is_reference() {
+            true => Texts::Exact,
+            false => Texts::Folded,
+        };
         let mut found = false;
         let mut changed = Vec::with_capacity(items.len() + 1);
         for item in items {
-            if !filter.meets(&item) {
+            if !filter.meets(&item, texts) {
                 changed.push(item);
                 continue;
             }
@@ -508,7 +514,8 @@ impl Change<'_> {
         if found || value.is_none() {
             return Ok(changed);
         }
-        let equalities = filter.equalities().ok_or_else(|| {
+        let equalities = filter.equalities().filter(|_| !self.is_reference());
+        let equalities = equalities.ok_or_else(|| {
             let detail = format!("no value of `{}` meets `{filter}`", self.attribute().name);
             Failure::bad(ScimType::NoTarget, detail)
         })?;
