@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     error::{Failure, Result, ScimType},
-    kept::fits,
+    kept::{all_fit, fits},
     normal::{self, get, is_primary, named, put},
 };
 use crate::model::{
@@ -290,10 +290,7 @@ fn check_slots(bound: &Bound, value: Option<&Value>) -> Result<()> {
     let (Source::Slots(slots), Some(Value::Array(items))) = (&bound.source, value) else {
         return Ok(());
     };
-    let homeless = items
-        .iter()
-        .find(|item| !slots.iter().any(|slot| fits(slot, item)));
-    if homeless.is_none() && items.len() <= slots.len() {
+    if all_fit(slots, items) {
         return Ok(());
     }
     let name = &bound.attribute.name;
@@ -434,6 +431,7 @@ impl Change<'_> {
             (Verb::Replace, _) => Ok(given),
             (Verb::Add, _) => {
                 self.make_room_for_primary(&mut items, &given);
+                self.make_room_in_slots(&mut items, &given);
                 items.extend(given);
                 Ok(normal::without_doubles(self.bound, items))
             }
@@ -461,6 +459,17 @@ impl Change<'_> {
                     .all(|(name, value)| item.get(name).is_some_and(|it| same(it, value)))
             }
             plain => same(item, plain),
+        }
+    }
+
+    /// Where each value has a place of its own, a new value takes that of the old one.
+    fn make_room_in_slots(&self, items: &mut Vec<Value>, given: &[Value]) {
+        let Source::Slots(slots) = &self.bound.source else {
+            return;
+        };
+        for new in given {
+            let slot = slots.iter().find(|slot| fits(slot, new));
+            items.retain(|old| slot.is_none_or(|slot| !fits(slot, old)));
         }
     }
 
