@@ -227,15 +227,14 @@ fn placed_parts(
 ) -> Vec<(Pointer, Option<Value>)> {
     parts
         .iter()
-        .filter(|part| {
-            attribute
-                .part(&part.name)
-                .is_none_or(|it| it.mutability != Mutability::ReadOnly)
+        .map(|part| (part, value.and_then(|value| value.get(&part.name))))
+        // What nobody sees is not missing where it is not said: it stays.
+        .filter(|(part, value)| {
+            attribute.part(&part.name).is_none_or(|it| {
+                it.mutability != Mutability::ReadOnly && (it.is_readable() || value.is_some())
+            })
         })
-        .map(|part| {
-            let value = value.and_then(|value| value.get(&part.name));
-            (part.place.clone(), value.cloned())
-        })
+        .map(|(part, value)| (part.place.clone(), value.cloned()))
         .collect()
 }
 
@@ -245,6 +244,15 @@ fn placed_slots(
     slots: &[Slot],
     list: &[Value],
 ) -> Vec<(Pointer, Option<Value>)> {
+    slots
+        .iter()
+        .zip(assigned(slots, list))
+        .flat_map(|(slot, value)| placed_parts(attribute, &slot.parts, value))
+        .collect()
+}
+
+/// Which value stands in each slot.
+fn assigned<'a>(slots: &[Slot], list: &'a [Value]) -> Vec<Option<&'a Value>> {
     let mut left: Vec<&Value> = list.iter().collect();
     // What says for certain where it belongs goes before what fits anywhere.
     left.sort_by_key(|element| !slots.iter().any(|slot| is_said(slot, element)));
@@ -258,11 +266,12 @@ fn placed_slots(
             *place = Some(element);
         }
     }
-    slots
-        .iter()
-        .zip(taken)
-        .flat_map(|(slot, value)| placed_parts(attribute, &slot.parts, value))
-        .collect()
+    taken
+}
+
+/// Whether every value has a slot of its own.
+pub(super) fn all_fit(slots: &[Slot], list: &[Value]) -> bool {
+    assigned(slots, list).iter().flatten().count() == list.len()
 }
 
 /// Whether a value can stand in a slot: it says nothing else than the slot always says.
@@ -290,15 +299,20 @@ fn kept_reference(
 ) -> Option<Value> {
     let id = item.get("value")?.as_str()?;
     let said = item.get("type").and_then(Value::as_str);
-    let named = said.or_else(|| attribute.references.first().map(String::as_str));
-    let kind = named.and_then(|name| resources.named(name));
+    let by_type = said.and_then(|name| resources.named(name));
+    // The address of a resource names its kind too.
+    let address = item.get("$ref").and_then(Value::as_str);
+    let endpoint = address.and_then(|address| address.rsplit('/').nth(1));
+    let known = by_type.or_else(|| resources.at(endpoint?));
+    let first = attribute.references.first();
+    let kind = known.or_else(|| resources.named(first?));
     Some(match form {
         Form::Id => json!(id),
         Form::Path => {
             let container = kind.map(|kind| kind.container.to_string())?;
             json!({"_ref": format!("{container}/{id}")})
         }
-        Form::Value => match kind.filter(|_| said.is_some()) {
+        Form::Value => match known {
             Some(kind) => json!({"value": id, "type": kind.name}),
             None => json!({"value": id}),
         },

@@ -209,7 +209,6 @@ pub(super) fn one(bound: &Bound, value: &Value) -> Result<Option<Value>> {
             let id = by_address.map(Value::from);
             normal.extend(id.map(|id| ("value".to_owned(), id)));
         }
-        normal.shift_remove("$ref");
         if !normal.contains_key("value") {
             return Ok(None);
         }

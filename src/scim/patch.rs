@@ -4,11 +4,12 @@ use serde_json::Value;
 
 use super::{
     error::{Failure, Result, ScimType},
-    kept::fits,
+    kept::{all_fit, fits},
     normal::{self, get, is_primary, named, put},
 };
 use crate::model::{
     Object,
+    filter::Texts,
     object::same,
     scim::{
         Attribute, Bound, Filter, Kind, Mutability, Path, ResourceType, Schema, Source, Target,
@@ -289,10 +290,7 @@ fn check_slots(bound: &Bound, value: Option<&Value>) -> Result<()> {
     let (Source::Slots(slots), Some(Value::Array(items))) = (&bound.source, value) else {
         return Ok(());
     };
-    let homeless = items
-        .iter()
-        .find(|item| !slots.iter().any(|slot| fits(slot, item)));
-    if homeless.is_none() && items.len() <= slots.len() {
+    if all_fit(slots, items) {
         return Ok(());
     }
     let name = &bound.attribute.name;
@@ -433,6 +431,7 @@ impl Change<'_> {
             (Verb::Replace, _) => Ok(given),
             (Verb::Add, _) => {
                 self.make_room_for_primary(&mut items, &given);
+                self.make_room_in_slots(&mut items, &given);
                 items.extend(given);
                 Ok(normal::without_doubles(self.bound, items))
             }
@@ -460,6 +459,17 @@ impl Change<'_> {
                     .all(|(name, value)| item.get(name).is_some_and(|it| same(it, value)))
             }
             plain => same(item, plain),
+        }
+    }
+
+    /// Where each value has a place of its own, a new value takes that of the old one.
+    fn make_room_in_slots(&self, items: &mut Vec<Value>, given: &[Value]) {
+        let Source::Slots(slots) = &self.bound.source else {
+            return;
+        };
+        for new in given {
+            let slot = slots.iter().find(|slot| fits(slot, new));
+            items.retain(|old| slot.is_none_or(|slot| !fits(slot, old)));
         }
     }
 
@@ -495,10 +505,15 @@ impl Change<'_> {
     /// The values that meet the filter; where none does, one that meets it comes into being.
     fn chosen(&self, items: Vec<Value>, filter: &Filter) -> Result<Vec<Value>> {
         let value = self.value.filter(|_| self.verb != Verb::Remove);
+        // Ids are what they are; kinds and addresses are meant whatever their case.
+        let texts = match self.is_reference() {
+            true => Texts::Exact,
+            false => Texts::Folded,
+        };
         let mut found = false;
         let mut changed = Vec::with_capacity(items.len() + 1);
         for item in items {
-            if !filter.meets(&item) {
+            if !filter.meets(&item, texts) {
                 changed.push(item);
                 continue;
             }
@@ -508,7 +523,8 @@ impl Change<'_> {
         if found || value.is_none() {
             return Ok(changed);
         }
-        let equalities = filter.equalities().ok_or_else(|| {
+        let equalities = filter.equalities().filter(|_| !self.is_reference());
+        let equalities = equalities.ok_or_else(|| {
             let detail = format!("no value of `{}` meets `{filter}`", self.attribute().name);
             Failure::bad(ScimType::NoTarget, detail)
         })?;

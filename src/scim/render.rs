@@ -49,6 +49,12 @@ impl Related<'_> {
         Ok(resources.pop().unwrap_or_default())
     }
 
+    /// The same without what takes a look at other resources: it cannot fail.
+    pub(super) fn plain(&self, kind: &ResourceType, kept: &Kept, selection: &Selection) -> Value {
+        let shown = kept::shown(self.resources, kind, &kept.object);
+        self.whole(kind, kept, &shown, selection)
+    }
+
     fn whole(
         &self,
         kind: &ResourceType,

@@ -374,7 +374,12 @@ impl Work<'_> {
             Ok(kept) => of_change(object, kept.created_at, now),
             Err(_) => of_change(object, now, now),
         };
-        let resource = related.resource(self.kind, &kept, &self.selection).await?;
+        // The change has ended well, whatever else can be found out.
+        let whole = related.resource(self.kind, &kept, &self.selection).await;
+        let resource = whole.unwrap_or_else(|failure| {
+            tracing::warn!(operation = %changed.operation, "names of other resources cannot be looked up: {}", failure.detail);
+            related.plain(self.kind, &kept, &self.selection)
+        });
         Ok(Written {
             status: StatusCode::from_u16(changed.status).unwrap_or(StatusCode::OK),
             operation: changed.operation,

@@ -58,9 +58,9 @@ impl Filter {
     }
 
     /// Whether one value of a complex attribute meets the condition; a plain value stands for its
-    /// own `value`. Texts are compared without regard to case.
+    /// own `value`.
     #[must_use]
-    pub fn meets(&self, element: &Value) -> bool {
+    pub fn meets(&self, element: &Value, texts: Texts) -> bool {
         let at = |path: &Path| value_in(element, path);
         match self {
             Self::Present(path) => at(path).is_some_and(|value| Test::Present.passes(value)),
@@ -72,7 +72,7 @@ impl Filter {
                 let test = Test::Compare {
                     relation: *relation,
                     value: value.clone(),
-                    texts: Texts::Folded,
+                    texts,
                 };
                 match at(path) {
                     Some(found) => test.passes(found),
@@ -80,9 +80,9 @@ impl Filter {
                 }
             }
             Self::Element { .. } => false,
-            Self::And(parts) => parts.iter().all(|part| part.meets(element)),
-            Self::Or(parts) => parts.iter().any(|part| part.meets(element)),
-            Self::Not(part) => !part.meets(element),
+            Self::And(parts) => parts.iter().all(|part| part.meets(element, texts)),
+            Self::Or(parts) => parts.iter().any(|part| part.meets(element, texts)),
+            Self::Not(part) => !part.meets(element, texts),
         }
     }
 

@@ -282,6 +282,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::filter::Texts;
 
     fn read(text: &str) -> Filter {
         Filter::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -403,9 +404,13 @@ mod tests {
             ("display pr", false),
             ("display eq null", true),
         ] {
-            assert_eq!(read(text).meets(&element), expected, "{text}");
+            assert_eq!(
+                read(text).meets(&element, Texts::Folded),
+                expected,
+                "{text}"
+            );
         }
-        assert!(read("value eq \"u1\"").meets(&json!("u1")));
+        assert!(read("value eq \"u1\"").meets(&json!("u1"), Texts::Exact));
     }
 
     proptest! {

@@ -110,6 +110,11 @@ fn cases() -> Vec<(&'static str, Value, Value)> {
             json!({"department": null, "manager": null}),
         ),
         (
+            "a value added where one stands",
+            json!([{"op": "add", "path": "emails", "value": [{"type": "work", "value": "new@x.example"}]}]),
+            json!({"mail": "new@x.example"}),
+        ),
+        (
             "values added to a list, each once",
             json!([{"op": "add", "path": format!("{BADGE}:skills"), "value": ["maths", "poetry"]}]),
             json!({"skills": ["maths", "poetry"]}),
