@@ -29,6 +29,8 @@ const ROOM: usize = 48_000;
 const NESTED: usize = 6;
 /// How many nested changes are named.
 const NAMED: usize = 40;
+/// How many sentences of its story are told.
+const SENTENCES: usize = 40;
 /// How many log lines of a hook are shown.
 const LOGGED: usize = 40;
 
@@ -39,6 +41,8 @@ struct Change {
     story: Story,
     head: Head,
     divergences: Vec<Differs>,
+    /// The story in plain sentences, each with how deep it is nested.
+    sentences: Vec<(usize, String)>,
     is_open: bool,
     may_end: bool,
 }
@@ -165,6 +169,7 @@ pub(super) async fn page(
         .map(|one| differs(one, &mut room))
         .collect();
     let story = story(app, &record, 0, &mut room).await;
+    let sentences = sentences(app, &visit, record.id).await;
     let layout = Layout::new(&visit, format!("{} {}", record.kind, record.object));
     rendered(&Change {
         layout: layout.live(),
@@ -172,6 +177,7 @@ pub(super) async fn page(
         is_open: record.is_open_divergence(),
         may_end: visit.may(rights::ADMIN),
         divergences,
+        sentences,
         story,
     })
 }
@@ -213,6 +219,20 @@ fn end_of<T>(
     let ended = ended.map_err(broke_off)?;
     ended.map_err(|error| Trouble::from(error).back_to(address::change(id)))?;
     Ok(redirect(&format!("{}?done={done}", address::change(id))))
+}
+
+/// What the audit tells of a change, to who may read it.
+async fn sentences(app: &App, visit: &Visit, id: OperationId) -> Vec<(usize, String)> {
+    if !visit.is_auditor() {
+        return Vec::new();
+    }
+    // A change that has just begun has no entry yet.
+    let Ok(story) = app.explain(id).await else {
+        return Vec::new();
+    };
+    let told = story.sentences.into_iter().take(SENTENCES);
+    told.map(|one| (one.depth, markup::cut(&one.text, 600)))
+        .collect()
 }
 
 fn known(id: &str) -> Result<OperationId> {

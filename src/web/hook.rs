@@ -13,6 +13,10 @@ use super::{
 };
 use crate::app::{App, HookVersion, ScriptEdit, ScriptFile, TakenUp};
 
+/// On how many kept runs a text is tried.
+const BACKTEST: u64 = 200;
+/// How many runs that go otherwise are shown.
+const DIFFERING: usize = 20;
 /// How many lines of a difference are shown.
 const DIFFERENCE: usize = 200;
 
@@ -33,6 +37,7 @@ struct Hook {
     note: String,
     globals: String,
     tried: Option<Message>,
+    backtest: Option<Backtest>,
     versions: Vec<Version>,
     shown: Option<Difference>,
 }
@@ -42,6 +47,23 @@ struct Message {
     tone: &'static str,
     text: String,
     value: String,
+}
+
+/// What earlier runs would have come to with another text.
+struct Backtest {
+    tone: &'static str,
+    summary: String,
+    runs: Vec<Differing>,
+}
+
+/// A run that would have gone otherwise, or of which that cannot be told.
+struct Differing {
+    hook: String,
+    object: Markup,
+    at: String,
+    change: Option<Markup>,
+    places: Vec<(String, String, String)>,
+    unknown: String,
 }
 
 /// One line of the source.
@@ -73,6 +95,7 @@ struct Attempt {
     text: Option<String>,
     message: Option<Message>,
     tried: Option<Message>,
+    backtest: Option<Backtest>,
     wrong: Vec<(usize, String)>,
     status: StatusCode,
 }
@@ -100,6 +123,10 @@ pub(super) async fn act(State(pages): State<Pages>, visit: Visit) -> Result<Resp
         .replace("\r\n", "\n");
     match visit.form().get("action") {
         Some("save") => save(app, &visit, &name, text).await,
+        Some("backtest") => {
+            let attempt = backtested(app, &name, text).await?;
+            shown(app, &visit, &name, attempt).await
+        }
         Some("try") => {
             let attempt = tried(app, &visit, text).await;
             shown(app, &visit, &name, attempt).await
@@ -213,7 +240,7 @@ fn checked(app: &App, name: &str, text: String) -> Attempt {
             })
             .collect(),
         text: Some(text),
-        tried: None,
+        ..Attempt::default()
     }
 }
 
@@ -252,6 +279,81 @@ async fn tried(app: &App, visit: &Visit, text: String) -> Attempt {
     }
 }
 
+/// Runs the text on the last kept runs of the script; nothing is carried out.
+async fn backtested(app: &App, name: &str, text: String) -> Result<Attempt> {
+    let asked = json!({"file": name, "source": text, "against": BACKTEST});
+    let found = match app.backtest(&asked).await {
+        Ok(found) => found,
+        // It says where the text is wrong, as a check does.
+        Err(error) if error.code == 400 => return Ok(checked(app, name, text)),
+        Err(error) => return Err(Trouble::from(error).back_to(home(name))),
+    };
+    let count = |name: &str| markup::member(&found, name).as_u64().unwrap_or_default();
+    let (runs, different, unknown) = (count("runs"), count("different"), count("unknown"));
+    let stopped = markup::at(&found, "/stopped") == true;
+    let results = markup::at(&found, "/results").as_array();
+    let backtest = Backtest {
+        tone: if different + unknown > 0 {
+            "warn"
+        } else {
+            "good"
+        },
+        summary: format!(
+            "Of the last {runs} kept runs {different} would have gone otherwise, {} alike, and of {unknown} it cannot be told.{}",
+            count("same"),
+            if stopped {
+                " There was no time for more."
+            } else {
+                ""
+            }
+        ),
+        runs: results
+            .into_iter()
+            .flatten()
+            .take(DIFFERING)
+            .map(differing)
+            .collect(),
+    };
+    Ok(Attempt {
+        text: Some(text),
+        backtest: Some(backtest),
+        ..Attempt::default()
+    })
+}
+
+fn differing(run: &Value) -> Differing {
+    let text = |name: &str| {
+        markup::member(run, name)
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let places = markup::at(run, "/differences").as_array();
+    let value = |one: &Value, name: &str| match markup::member(one, name) {
+        Value::Null => "–".to_owned(),
+        value => markup::cut(&markup::value(value, 300), 300),
+    };
+    Differing {
+        hook: text("hook"),
+        object: markup::object(&text("object")),
+        at: text("at").get(..19).unwrap_or_default().replace('T', " "),
+        change: text("operation").parse().ok().map(markup::change),
+        places: places
+            .into_iter()
+            .flatten()
+            .take(8)
+            .map(|one| {
+                (
+                    value(one, "place"),
+                    value(one, "before"),
+                    value(one, "after"),
+                )
+            })
+            .collect(),
+        unknown: text("unknown"),
+    }
+}
+
 async fn shown(app: &App, visit: &Visit, name: &str, attempt: Attempt) -> Result {
     let script = app.script_file(name).await?;
     let versions = app.script_versions(name).await?;
@@ -282,6 +384,7 @@ async fn shown(app: &App, visit: &Visit, name: &str, attempt: Attempt) -> Result
         read_only: script.read_only,
         message: attempt.message,
         tried: attempt.tried,
+        backtest: attempt.backtest,
         name: name.to_owned(),
         shown,
         text,

@@ -109,6 +109,7 @@ async fn an_admin_follows_heals_edits_and_exports() {
         "told to refuse",
         "Compensation: everything back to what it was",
         "compensate.rhai",
+        "In short",
     ] {
         assert!(text.contains(told), "{told}: {text}");
     }
@@ -182,6 +183,20 @@ async fn edit(scene: &mut Scene) {
         broken,
         "nothing that was typed is lost"
     );
+
+    // Before it is saved, it is held against what the hook has decided so far.
+    let lenient = "log_info(\"never mind\");\n";
+    scene.browser.fill("textarea[name=text]", lenient).await;
+    scene.browser.press("button[value=backtest]").await;
+    let text = scene.browser.text().await;
+    assert!(text.contains("would have gone otherwise"), "{text}");
+    let differing = "document.querySelectorAll('#backtest ~ .panel').length";
+    let differing = scene.browser.run(differing).await.as_u64().unwrap();
+    assert!(
+        differing >= 2,
+        "the failed changes would have stood: {text}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
 
     let good =
         "if !compensating && !syncResults.success {\n    log_info(\"back\");\n    revert();\n}\n";
