@@ -316,7 +316,7 @@ fn holds_object(name: &str) -> bool {
 /// The container that a document says it is about.
 fn own_container(members: &Object) -> Option<String> {
     let text = |name: &&str| members.get(*name).and_then(Value::as_str);
-    let named = NAMES.iter().chain(&SOURCES).find_map(|name| text(name))?;
+    let named = NAMES.iter().chain(&SOURCES).find_map(text)?;
     if let Ok(name) = named.parse::<ResourceName>() {
         let whole = named.parse::<Container>();
         return Some(whole.map_or_else(|_| name.container.to_string(), |whole| whole.to_string()));

@@ -57,7 +57,7 @@ async fn no_endpoint_takes_more_than_the_limit() {
     let long = vec![b' '; (1 << 20) + 1];
     let mut seen = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
-        let path = path.replace('{', "").replace('}', "");
+        let path = path.replace(['{', '}'], "");
         for method in item.as_object().unwrap().keys() {
             let actions = &item[method]["parameters"];
             let action = actions
