@@ -32,6 +32,7 @@ mod veil;
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,9 @@ pub use sessions::{Session, SignedIn};
 pub use standing::{Standing, Standings};
 pub use tokens::NewToken;
 pub use veil::Veil;
+
+/// How long what runs beside the changes may take to end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Recant at work on one project folder. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -186,8 +190,14 @@ impl App {
             tracing::warn!("changes are still in flight; the next start finishes them");
         }
         self.sign_end().await;
-        for task in self.take_background() {
-            task.abort();
+        let tasks = self.take_background();
+        let handles: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
+        // Each gives free at its end what it holds for other nodes.
+        if tokio::time::timeout(LAST_WORDS.min(patience), join_all(tasks))
+            .await
+            .is_err()
+        {
+            handles.iter().for_each(tokio::task::AbortHandle::abort);
         }
         if let Err(error) = self.store().close().await {
             tracing::error!(

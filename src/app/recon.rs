@@ -39,7 +39,8 @@ impl App {
     pub async fn wait_for_recon(&self, id: Uuid) -> Result<Run, Error> {
         loop {
             let run = self.recon(id).await?;
-            if run.state != RunState::Active {
+            // Where partial syncs stand moves a little after the end.
+            if run.state != RunState::Active && !self.reconciler().is_at_work(id) {
                 return Ok(run);
             }
             tokio::time::sleep(LOOK).await;

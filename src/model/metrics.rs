@@ -10,6 +10,10 @@ pub const CHANGES: &str = "recant_changes_total";
 pub const CHANGE_SECONDS: &str = "recant_change_duration_seconds";
 /// Histogram, seconds: how long a change waited for earlier changes of the same object.
 pub const LANE_WAIT_SECONDS: &str = "recant_lane_wait_seconds";
+/// Gauge: audit entries that a destination lacks, by `destination`.
+pub const AUDIT_DELIVERY_BEHIND: &str = "recant_audit_delivery_behind";
+/// Counter: failures to send audit entries, by `destination`.
+pub const AUDIT_DELIVERY_FAILURES: &str = "recant_audit_delivery_failures_total";
 /// Counter: runs of hooks, by `hook` and `verdict` (`accept`, `reject`, `revert`, `error`).
 pub const HOOK_RUNS: &str = "recant_hook_runs_total";
 /// Counter: calls of targets, by `connector`, `kind` (`read`, `readMany`, `query`, `create`, `update`,
@@ -62,7 +66,7 @@ pub enum Kind {
 }
 
 /// Every metric with what it is and the sentence that `/metrics` shows.
-pub const ALL: [(&str, Kind, &str); 20] = [
+pub const ALL: [(&str, Kind, &str); 22] = [
     (
         CHANGES,
         Kind::Counter,
@@ -72,6 +76,16 @@ pub const ALL: [(&str, Kind, &str); 20] = [
         CHANGE_SECONDS,
         Kind::Seconds,
         "Time from the arrival of a change at its lane to its answer.",
+    ),
+    (
+        AUDIT_DELIVERY_BEHIND,
+        Kind::Gauge,
+        "Audit entries that a destination lacks.",
+    ),
+    (
+        AUDIT_DELIVERY_FAILURES,
+        Kind::Counter,
+        "Failures to send audit entries to a destination.",
     ),
     (
         LANE_WAIT_SECONDS,

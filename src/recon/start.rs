@@ -66,6 +66,12 @@ impl Drop for Place {
 }
 
 impl Reconciler {
+    /// Whether this node has not done with a run yet, be it ended or not.
+    #[must_use]
+    pub fn is_at_work(&self, id: Uuid) -> bool {
+        self.parts.running().contains_key(&id)
+    }
+
     /// Reconciliations by this engine.
     #[must_use]
     pub fn new(engine: Engine, clock: SharedClock) -> Self {

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::model::hook_run::{Kept, KeptRun};
 
+/// Most bytes of a kept run: it is written with what ends a change, and must not hold that up.
+const MOST_BYTES: usize = 256 * 1024;
+
 /// Which kept runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunSearch {
@@ -146,16 +149,25 @@ impl Store {
 }
 
 impl Encoder<'_> {
-    /// The row of a kept run, encrypted where there is a key.
-    pub(super) fn hook_run(&self, kept: &KeptRun) -> Result<hook_run::Model, Refusal> {
+    /// The row of a kept run, encrypted where there is a key; none where it is too large to be
+    /// stored beside what a change waits for.
+    pub(super) fn hook_run(&self, kept: &KeptRun) -> Result<Option<hook_run::Model>, Refusal> {
         let run = &kept.run;
         let clear = serde_json::to_string(run.as_ref()).unwrap_or_default();
+        if clear.len() > MOST_BYTES {
+            tracing::debug!(
+                hook = run.hook,
+                bytes = clear.len(),
+                "a run is too large to be kept"
+            );
+            return Ok(None);
+        }
         let (key, body) = match self.keys.seal(&run_place(&[&kept.id]), &clear)? {
             Some(sealed) => (Some(sealed.key), sealed.data),
             None => (None, clear),
         };
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        Ok(hook_run::Model {
+        Ok(Some(hook_run::Model {
             id: kept.id.clone(),
             hook: bounded(&run.hook),
             script: bounded(&run.script),
@@ -168,7 +180,7 @@ impl Encoder<'_> {
             operations: number(run.operations),
             key,
             body,
-        })
+        }))
     }
 }
 

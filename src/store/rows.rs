@@ -152,7 +152,7 @@ impl Encoder<'_> {
             .collect::<Result<_, _>>()
             .map_err(Error::at(step))?;
         let kept = settlement.hook_runs.iter();
-        let kept = kept.map(|run| self.hook_run(run));
+        let kept = kept.filter_map(|run| self.hook_run(run).transpose());
         let kept = kept.collect::<Result<_, _>>().map_err(Error::at(step))?;
         let event = settlement.event.map(|event| self.event(event));
         let event = event.transpose().map_err(Error::at(step))?;

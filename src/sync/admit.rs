@@ -254,7 +254,11 @@ fn take_over(context: &mut Context, mut run: Run) -> Result<(), Refusal> {
         }
     }
     context.change.new = Some(new);
+    // What was typed stays secret where a hook has made something else of it.
+    let typed = context.redactor.secrets().iter().cloned();
+    let typed: Vec<Value> = typed.map(Value::String).collect();
     *context = Context::new(context.change.clone(), Arc::clone(&context.setup));
+    context.redactor = std::mem::take(&mut context.redactor).and(&typed);
     Ok(())
 }
 

@@ -145,12 +145,16 @@ impl Engine {
         refuse_second_writes(&mut made);
         let status = made.iter().find_map(|made| made.status);
         let mut rows = Vec::with_capacity(made.len());
+        let mut runs = Vec::new();
         for one in made {
-            hook_runs.extend(one.runs.iter().map(|run| report(run, &context.redactor)));
+            runs.extend(one.runs);
             rows.push(one.row);
         }
+        // What the scripts saw of the targets is secret where the rows say so.
+        let context = context.hiding(&rows);
+        hook_runs.extend(runs.iter().map(|run| report(run, &context.redactor)));
         Plan {
-            context: context.hiding(&rows),
+            context,
             rows,
             hook_runs,
             follow_ups,

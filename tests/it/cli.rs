@@ -47,7 +47,6 @@ fn a_wrong_command_line_is_2_and_help_is_0() {
         &["change", "create", "user", "--data", "{"],
         &["ops", "show", "not-an-id", "--url", "http://127.0.0.1:1"],
         &["ops", "list", "--url", "ftp://127.0.0.1"],
-        &["token", "list", "--url", "http://127.0.0.1:1"],
     ] {
         let output = recant(here.path(), wrong);
         assert_eq!(code(&output), 2, "{wrong:?}: {}", text(&output.stderr));

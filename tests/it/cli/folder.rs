@@ -245,7 +245,6 @@ fn a_running_server_answers_the_same_verbs() {
         (&["connectors", "test", "payroll"], 0),
         (&["change", "delete", "user/nobody"], 3),
         (&["ops", "heal", id], 1),
-        (&["token", "list"], 2),
     ] {
         for form in [&[][..], &["--json"]] {
             let output = run(&[verb, form].concat());

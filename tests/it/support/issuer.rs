@@ -140,7 +140,7 @@ impl Key {
     }
 
     pub fn ed25519(id: &str) -> Self {
-        let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let key = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap();
         Self::of(id, Algorithm::EdDSA, EncodingKey::from_ed_der(key.as_ref()))
     }
 
@@ -228,7 +228,7 @@ async fn token(
 ) -> Response {
     let asked = inside.codes.lock().unwrap().remove(&form["code"]);
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&form["code_verifier"]));
-    let expected = format!("Basic {}", STANDARD.encode("recant-pages:hush%20hush"));
+    let expected = format!("Basic {}", STANDARD.encode("recant-pages:hush+hush"));
     let known = headers
         .get("authorization")
         .is_some_and(|value| value.to_str().unwrap() == expected);
