@@ -2,7 +2,7 @@
 use askama::Template;
 
 use super::markup;
-use crate::model::Object;
+use crate::model::{Object, secret::MASK};
 
 /// How many attributes that agree are shown.
 const AGREEING: usize = 40;
@@ -31,12 +31,15 @@ struct Row {
     name: String,
     before: Option<String>,
     after: Option<String>,
+    /// It differs, though both sides are masked.
+    changed: bool,
 }
 
 impl Row {
     /// What happened to the attribute: a word for everybody, and a class for its colour.
     fn word(&self) -> &'static str {
         match (&self.before, &self.after) {
+            _ if self.changed => "changed",
             (None, Some(_)) => "added",
             (Some(_), None) => "removed",
             (before, after) if before != after => "changed",
@@ -46,6 +49,19 @@ impl Row {
 }
 
 impl Sides {
+    /// The same, with what is known to differ though its values are masked on both sides.
+    pub(super) fn with_changed(mut self, names: &[String]) -> Self {
+        let masked = |row: &Row| row.before.as_deref() == Some(MASK) && names.contains(&row.name);
+        let (changed, agreeing) = self.agreeing.into_iter().partition(masked);
+        self.agreeing = agreeing;
+        let changed: Vec<Row> = changed;
+        self.differing.extend(changed.into_iter().map(|row| Row {
+            changed: true,
+            ..row
+        }));
+        self
+    }
+
     /// What an object was and is to be.
     pub(super) fn new(caption: &str, before: Option<&Object>, after: Option<&Object>) -> Self {
         Self::named(caption, ("Before", before), ("After", after))
@@ -92,6 +108,7 @@ fn rows(before: Option<&Object>, after: Option<&Object>) -> Vec<Row> {
         name: name.to_owned(),
         before: text(before, name),
         after: text(after, name),
+        changed: false,
     };
     names.into_iter().map(row).collect()
 }
@@ -119,6 +136,12 @@ mod tests {
         assert_eq!(sides.agreeing.len(), 1);
         let html = sides.to_string();
         assert!(html.contains("Ann") && !html.contains("<Ann>"), "{html}");
+        let masked = json!({"pin": "***", "name": "***"});
+        let masked = masked.as_object();
+        let sides = Sides::new("x", masked, masked).with_changed(&["pin".to_owned()]);
+        assert_eq!(sides.differing.len(), 1, "{sides:?}");
+        assert_eq!(sides.differing[0].word(), "changed");
+        assert_eq!(sides.agreeing.len(), 1);
         let same = Sides::new("x", before.as_object(), before.as_object());
         assert!(same.differing.is_empty());
     }
