@@ -11,6 +11,9 @@ use crate::{
     store::{AuditLook, Looked},
 };
 
+/// Most entries that a story on a page is told from.
+const LONGEST_STORY: usize = 400;
+
 impl App {
     /// As [`App::look_for_entries`], for somebody behind a veil: a text is sought in what they see
     /// alone, so that no search tells what is hidden.
@@ -45,13 +48,19 @@ impl App {
         Ok(looked)
     }
 
-    /// As [`App::explain`], for somebody behind a veil: the story is told from what they see of its
-    /// entries.
+    /// As [`App::explain`], for a page and somebody behind a veil: the story is told from what they see
+    /// of its entries, unless those are very many.
     ///
     /// # Errors
-    /// 404 where no entry is about such a change.
+    /// 404 where no entry is about such a change, 413 for a story that is too long for a page.
     pub async fn explain_behind(&self, veil: &Veil, id: OperationId) -> Result<Story, Error> {
-        let family = self.entries_of_family(id).await?;
+        let family = self.entries_of_family(id, LONGEST_STORY).await?;
+        if family.len() >= LONGEST_STORY {
+            return Err(Error::new(
+                413,
+                "the story is too long to be told on a page",
+            ));
+        }
         let seen: Vec<ChainedEntry> = family.into_iter().map(|entry| veil.entry(entry)).collect();
         audit::explain(&id.to_string(), &seen)
             .ok_or_else(|| Error::missing(format!("audit entry about operation {id}")))
@@ -234,6 +243,9 @@ mod tests {
         assert!(of("change", "objectId", "managed/user/a"));
         assert!(of("hook", "objectId", "managed/other/a"));
         assert!(!of("access", "request", "GET managed/user"));
+        let plan = json!({"eventName": "access", "request": "plan patch managed/user/a",
+            "status": "FAILURE", "message": "5000 is too much"});
+        assert!(silent(plan));
         let event = json!({"recordType": "user", "lastError": "5000 is too much"});
         assert_eq!(veil().document(None, event)["lastError"], MASK);
     }

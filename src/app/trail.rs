@@ -184,22 +184,24 @@ impl App {
     /// # Errors
     /// 404 where no entry is about such a change.
     pub async fn explain(&self, id: OperationId) -> Result<Story, Error> {
-        let family = self.entries_of_family(id).await?;
+        let family = self.entries_of_family(id, LONGEST_STORY).await?;
         audit::explain(&id.to_string(), &family)
             .ok_or_else(|| Error::missing(format!("audit entry about operation {id}")))
     }
 
-    /// The entries about a change and all that belong to the same root, in their order.
+    /// The entries about a change and all that belong to the same root, in their order, of at most so
+    /// many that are looked at.
     ///
     /// # Errors
     /// 404 where no entry is about such a change.
     pub(super) async fn entries_of_family(
         &self,
         id: OperationId,
+        most: usize,
     ) -> Result<Vec<ChainedEntry>, Error> {
         let missing = || Error::missing(format!("audit entry about operation {id}"));
         let of_it = self
-            .entries_where(&[("operation", &id.to_string())])
+            .entries_where(&[("operation", &id.to_string())], most)
             .await?;
         let first = of_it.first().ok_or_else(missing)?;
         let root = of_it.iter().find_map(audit::root_of);
@@ -208,7 +210,7 @@ impl App {
         };
         let transaction = first.entry.transaction_id.as_str();
         let mut family = self
-            .entries_where(&[("transactionId", transaction), ("root", root)])
+            .entries_where(&[("transactionId", transaction), ("root", root)], most)
             .await?;
         let known: std::collections::HashSet<i64> =
             family.iter().map(|entry| entry.position).collect();
@@ -220,8 +222,12 @@ impl App {
         Ok(family)
     }
 
-    /// The entries whose fields are exactly these, oldest first.
-    async fn entries_where(&self, fields: &[(&str, &str)]) -> Result<Vec<ChainedEntry>, Error> {
+    /// The first entries whose fields are exactly these, oldest first.
+    async fn entries_where(
+        &self,
+        fields: &[(&str, &str)],
+        most: usize,
+    ) -> Result<Vec<ChainedEntry>, Error> {
         let equal = |(name, value): &(&str, &str)| Filter::Compare {
             field: Pointer::attribute(name),
             operator: Operator::Equal,
@@ -230,7 +236,7 @@ impl App {
         let search = Search {
             filter: Filter::And(fields.iter().map(equal).collect()),
             sort: Vec::new(),
-            page_size: Some(LONGEST_STORY),
+            page_size: Some(most),
             cookie: None,
             offset: 0,
             count: Count::None,

@@ -396,6 +396,16 @@ fn may_speak_of_values(members: &Object, hides: bool) -> bool {
     match event {
         Some("hook") => true,
         Some("change" | "sync" | "undo" | "divergence" | "recon") => hides,
+        // Why a plan was refused is what the change would have been told.
+        Some("access") => {
+            let text = |name: &str| {
+                members
+                    .get(name)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            };
+            text("request").starts_with("plan ") && text("status") == "FAILURE"
+        }
         Some(_) => false,
         None => {
             hides

@@ -245,7 +245,13 @@ fn row(entry: &ChainedEntry, room: &mut usize) -> Row {
     let body = &entry.entry.body;
     let text = |member: &str| body.get(member).and_then(Value::as_str).unwrap_or_default();
     let object = |member: &str| body.get(member).and_then(Value::as_object);
-    let named = ["objectId", "targetObjectId", "sourceObjectId", "mapping"];
+    let named = [
+        "objectId",
+        "targetObjectId",
+        "sourceObjectId",
+        "mapping",
+        "request",
+    ];
     let what = named.into_iter().map(text).find(|text| !text.is_empty());
     let sides = (object("before").is_some() || object("after").is_some()).then(|| {
         Sides::new("Before and after", object("before"), object("after"))

@@ -1,5 +1,7 @@
 //! One change as a timeline: what was asked, planned, written and decided, its compensation under it,
 //! and how it ended; for a diverged one, what to do about it.
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     extract::{Path, State},
@@ -16,7 +18,7 @@ use super::{
     trouble::{Result, Trouble},
 };
 use crate::{
-    app::{App, Veil},
+    app::{App, Error, Veil},
     model::{
         OperationId, OperationRecord,
         record::{Divergence, FollowUpRecord, HookRun, WriteRecord},
@@ -31,6 +33,8 @@ const NESTED: usize = 6;
 const NAMED: usize = 40;
 /// How many sentences of its story are told.
 const SENTENCES: usize = 40;
+/// How long it may take to find the story.
+const STORY_TIME: Duration = Duration::from_secs(2);
 /// How many log lines of a hook are shown.
 const LOGGED: usize = 40;
 
@@ -228,9 +232,15 @@ async fn sentences(app: &App, visit: &Visit, id: OperationId) -> Vec<(usize, Str
     if !visit.is_auditor() {
         return Vec::new();
     }
-    // A change that has just begun has no entry yet.
-    let Ok(story) = app.explain_behind(visit.veil(), id).await else {
-        return Vec::new();
+    let told = tokio::time::timeout(STORY_TIME, app.explain_behind(visit.veil(), id)).await;
+    let story = match told.unwrap_or_else(|_| Err(Error::new(413, "it takes too long"))) {
+        Ok(story) => story,
+        Err(error) if error.code == 413 => {
+            let hint = "It is too long to be told here: read its entries in the audit.";
+            return vec![(0, hint.to_owned())];
+        }
+        // A change that has just begun has no entry yet.
+        Err(_) => return Vec::new(),
     };
     let told = story.sentences.into_iter().take(SENTENCES);
     told.map(|one| (one.depth, markup::cut(&one.text, 600)))
@@ -434,7 +444,11 @@ fn hook(run: &HookRun) -> Hook {
             .take(LOGGED)
             .map(|line| markup::cut(line, 300))
             .collect(),
-        took: markup::milliseconds(i64::try_from(run.duration_ms).unwrap_or(i64::MAX)),
+        took: match run.duration_micros {
+            // Older records tell milliseconds alone.
+            0 => markup::microseconds(run.duration_ms.saturating_mul(1_000)),
+            micros => markup::microseconds(micros),
+        },
         compensating: run.compensating,
     }
 }

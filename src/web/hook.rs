@@ -12,7 +12,7 @@ use super::{
     markup::{self, Markup},
     trouble::{Result, Trouble},
 };
-use crate::app::{App, HookVersion, ListedVersion, RunSearch, ScriptEdit, ScriptFile, TakenUp};
+use crate::app::{App, ListedVersion, RunSearch, ScriptEdit, ScriptFile, TakenUp};
 
 /// On how many kept runs a text is tried.
 const BACKTEST: u64 = 200;
@@ -406,14 +406,14 @@ fn kept(visit: &Visit, name: &str, run: &Value) -> Run {
         "error" => "bad",
         _ => "warn",
     };
-    let micros = markup::member(run, "durationMicros").as_i64();
+    let micros = markup::member(run, "durationMicros").as_u64();
     let part = |member: &str| address::encoded(&text(member));
     Run {
         hook: text("hook"),
         object: markup::object(&text("object")),
         at: text("at").get(..19).unwrap_or_default().replace('T', " "),
         verdict: markup::badge(tone, &verdict),
-        took: markup::milliseconds(micros.unwrap_or_default() / 1_000),
+        took: markup::microseconds(micros.unwrap_or_default()),
         change: change_of(visit, &text("operation")),
         case: format!(
             "/ui/hooks/case?file={}&operation={}&run={}",

@@ -11,6 +11,9 @@ const DIFFERING: usize = 120;
 /// How much of a value is shown.
 const LONGEST: usize = 600;
 
+/// The name of the left side where something happened between the two.
+const BEFORE: &str = "Before";
+
 /// A table of two states; escaped already.
 #[derive(Debug, Clone, Template)]
 #[template(path = "sides.html")]
@@ -49,6 +52,15 @@ impl Row {
 }
 
 impl Sides {
+    /// What is said of an attribute that is not the same on both sides: it changed, or the two states
+    /// are those of now.
+    fn told(&self, row: &Row) -> &'static str {
+        match self.left {
+            BEFORE => row.word(),
+            _ => "differs",
+        }
+    }
+
     /// The same, with what is known to differ though its values are masked on both sides.
     pub(super) fn with_changed(mut self, names: &[String]) -> Self {
         let masked = |row: &Row| row.before.as_deref() == Some(MASK) && names.contains(&row.name);
@@ -64,7 +76,7 @@ impl Sides {
 
     /// What an object was and is to be.
     pub(super) fn new(caption: &str, before: Option<&Object>, after: Option<&Object>) -> Self {
-        Self::named(caption, ("Before", before), ("After", after))
+        Self::named(caption, (BEFORE, before), ("After", after))
     }
 
     /// Two states under names of their own.
@@ -134,6 +146,9 @@ mod tests {
             [("name", "changed"), ("gone", "removed"), ("new", "added")]
         );
         assert_eq!(sides.agreeing.len(), 1);
+        assert_eq!(sides.told(&sides.differing[1]), "removed");
+        let now = Sides::named("x", ("Holds now", before.as_object()), ("Should", None));
+        assert_eq!(now.told(&now.differing[0]), "differs");
         let html = sides.to_string();
         assert!(html.contains("Ann") && !html.contains("<Ann>"), "{html}");
         let masked = json!({"pin": "***", "name": "***"});

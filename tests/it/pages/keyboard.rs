@@ -99,12 +99,9 @@ async fn a_divergence_is_ended_by_keyboard_alone() {
     scene.browser.ask("Input.insertText", typed).await;
     key(&mut scene.browser, "Tab", 9, "").await;
     key(&mut scene.browser, "Enter", 13, "\r").await;
-    for _ in 0..100 {
-        if scene.browser.address().await.contains("done=resolved") {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    scene.browser.event("Page.loadEventFired").await;
+    let address = scene.browser.address().await;
+    assert!(address.contains("done=resolved"), "{address}");
     let text = scene.browser.text().await;
     assert!(text.contains("agreed with payroll"), "{text}");
     let complaints = scene.browser.complaints(&[]).await;

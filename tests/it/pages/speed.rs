@@ -71,8 +71,13 @@ async fn no_page_is_large_at_a_hundred_thousand_changes() {
     let mut failures = Vec::new();
     for page in pages {
         let (size, first, again) = measured(client, &page).await;
-        let slow = if first.max(again) > LONGEST { "SLOW" } else { "" };
-        let line = format!("{size:>7} bytes  {first:>7.1?} first  {again:>7.1?} again  {page} {slow}");
+        let slow = if first.max(again) > LONGEST {
+            "SLOW"
+        } else {
+            ""
+        };
+        let line =
+            format!("{size:>7} bytes  {first:>7.1?} first  {again:>7.1?} again  {page} {slow}");
         let _ = writeln!(std::io::stdout(), "{line}");
         if size > LARGEST {
             failures.push(format!("{page}: {size} bytes"));

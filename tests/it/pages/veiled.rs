@@ -10,8 +10,8 @@ use crate::support::{
     server::{Reply, Running},
 };
 
-/// Salaries before and after; nobody but an admin may see them.
-const PLANTED: [&str; 2] = ["654321", "765432"];
+/// Salaries before and after; nobody but an admin may see them. Long enough to be in no id by chance.
+const PLANTED: [&str; 2] = ["654321987", "765432198"];
 const VIEWERS: [&[&str]; 4] = [
     &["caller"],
     &["hook-admin"],
@@ -64,10 +64,10 @@ async fn office() -> Office {
         reply.expect(status).header("recant-operation").to_owned()
     };
     let mut changes = vec![
-        put(json!({"userName": "ann", "salary": 654_321}), 201).await,
-        put(json!({"userName": "ann", "salary": 765_432}), 200).await,
+        put(json!({"userName": "ann", "salary": 654_321_987}), 201).await,
+        put(json!({"userName": "ann", "salary": 765_432_198}), 200).await,
         put(
-            json!({"userName": "ann", "title": "Loud", "salary": 765_432}),
+            json!({"userName": "ann", "title": "Loud", "salary": 765_432_198}),
             400,
         )
         .await,
@@ -75,16 +75,16 @@ async fn office() -> Office {
     folder
         .payroll(
             "create trigger proud before update on employee when new.title = 'Duke' \
-             begin select raise(abort, 'a duke has more than 765432, not 654321'); end",
+             begin select raise(abort, 'a duke has more than 765432198, not 654321987'); end",
         )
         .await;
-    let duke = json!({"userName": "ann", "title": "Duke", "salary": 654_321});
+    let duke = json!({"userName": "ann", "title": "Duke", "salary": 654_321_987});
     changes.push(put(duke, 409).await);
     folder.payroll("drop trigger proud").await;
     super::diverge(&folder, &client).await;
     folder.payroll("drop trigger stuck").await;
     folder
-        .payroll("update employee set salary = 654321 where id = 'ann'")
+        .payroll("update employee set salary = 654321987 where id = 'ann'")
         .await;
     let admin = Visitor::sign_in(&server.client, token.expose_secret()).await;
     let run = admin
@@ -201,7 +201,10 @@ async fn a_hidden_value_is_in_no_byte_of_any_page() {
         held += usize::from(tells(&office.admin.get(page).await));
     }
     assert!(held >= 12, "{held} pages hold it for an admin");
-    assert_eq!(office.folder.employees().await["ann"]["salary"], 654_321);
+    assert_eq!(
+        office.folder.employees().await["ann"]["salary"],
+        654_321_987
+    );
     office.server.stop().await;
 }
 
@@ -219,13 +222,17 @@ async fn no_question_to_a_page_leads_to_a_hidden_value() {
     let office = office().await;
     let roles = VIEWERS[3];
     let visitor = visitor(&office.server.app, &office.server, roles).await;
-    for filter in ["salary%20gt%201", "salary%20pr", "!(salary%20eq%20765432)"] {
+    for filter in [
+        "salary%20gt%201",
+        "salary%20pr",
+        "!(salary%20eq%20765432198)",
+    ] {
         let page = format!("/ui/objects?type=user&filter={filter}");
         visitor.get(&page).await.expect(400);
         office.admin.get(&page).await.expect(200);
     }
     // What is there and what is not are told apart by nothing but the question itself.
-    let other = "111111";
+    let other = "918273645";
     for page in [
         "/ui/audit?text=",
         "/ui/audit?topic=sync&text=",
