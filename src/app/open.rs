@@ -138,6 +138,8 @@ impl Builder {
                 stop: CancellationToken::new(),
                 background: Mutex::default(),
                 verified: Mutex::default(),
+                walking: Mutex::default(),
+                saving: tokio::sync::Mutex::default(),
                 destinations: crate::audit::delivery::Statuses::default(),
             }),
         };
