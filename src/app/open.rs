@@ -138,11 +138,14 @@ impl Builder {
                 stop: CancellationToken::new(),
                 background: Mutex::default(),
                 verified: Mutex::default(),
+                walking: Mutex::default(),
+                saving: tokio::sync::Mutex::default(),
                 destinations: crate::audit::delivery::Statuses::default(),
             }),
         };
+        let began = tokio::time::Instant::now();
         let tokens = Box::pin(app.store().tokens()).await?;
-        app.keep_token_book(Arc::new(TokenBook::new(tokens)));
+        app.keep_token_book(TokenBook::new(tokens, began));
         app.keep_provider(app.provider_of(&configuration)?);
         app.start(
             State {

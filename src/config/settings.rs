@@ -190,6 +190,9 @@ pub struct Sessions {
     pub idle: Duration,
     /// How long one lasts at most.
     pub longest: Duration,
+    /// How long one lasts at most that a provider's word began: what somebody may do is asked anew
+    /// at the next sign-in only.
+    pub by_provider: Duration,
 }
 
 impl Default for Sessions {
@@ -197,6 +200,7 @@ impl Default for Sessions {
         Self {
             idle: Duration::from_secs(30 * 60),
             longest: Duration::from_secs(12 * 60 * 60),
+            by_provider: Duration::from_secs(60 * 60),
         }
     }
 }
