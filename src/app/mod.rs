@@ -244,7 +244,16 @@ impl App {
         self.parts.tokens.load_full()
     }
 
-    fn keep_token_book(&self, book: Arc<access::TokenBook>) {
-        self.parts.tokens.store(book);
+    /// Goes by this book from now on, unless a younger one came first.
+    fn keep_token_book(&self, book: access::TokenBook) {
+        let book = Arc::new(book);
+        self.parts.tokens.rcu(|known| {
+            let newest = if known.began() > book.began() {
+                known
+            } else {
+                &book
+            };
+            Arc::clone(newest)
+        });
     }
 }

@@ -158,6 +158,17 @@ impl Veil {
         self.hidden.get(container).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a place in objects of a container is hidden.
+    #[must_use]
+    pub fn hides(&self, container: &str, place: &Pointer) -> bool {
+        let hidden = self.of_container(container);
+        match place.first() {
+            Some(ID | REV) => false,
+            Some(name) => hidden.iter().any(|one| is_named(one, name)),
+            None => !hidden.is_empty(),
+        }
+    }
+
     /// Objects of a container, one or a page of them: of managed ones what is hidden is left out, of
     /// others it is masked.
     #[must_use]
@@ -212,12 +223,9 @@ impl Veil {
         container: &str,
         fields: impl IntoIterator<Item = &'a Pointer>,
     ) -> Result<(), Error> {
-        let hidden = self.of_container(container);
-        let sought = fields.into_iter().find(|field| match field.first() {
-            Some(ID | REV) => false,
-            Some(name) => hidden.iter().any(|one| is_named(one, name)),
-            None => !hidden.is_empty(),
-        });
+        let sought = fields
+            .into_iter()
+            .find(|field| self.hides(container, field));
         sought.map_or(Ok(()), |field| Err(refused(field)))
     }
 

@@ -17,7 +17,7 @@ use crate::{
     hooks::{Limits, Runtime, Script},
     managed::ManagedType,
     mapping::Mapping,
-    model::{Roles, scim::Resources, signing::Signer},
+    model::{Roles, scim::Resources, signing::Signer, unique::Unique},
     oidc,
 };
 
@@ -298,6 +298,15 @@ impl Configuration {
         self.types
             .iter()
             .map(|(name, managed)| (name.clone(), managed.confidential.clone()))
+            .collect()
+    }
+
+    /// What must be unique, by managed type.
+    #[must_use]
+    pub fn unique(&self) -> BTreeMap<String, Vec<Unique>> {
+        self.types
+            .iter()
+            .map(|(name, managed)| (name.clone(), managed.unique.clone()))
             .collect()
     }
 

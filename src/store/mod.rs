@@ -57,6 +57,8 @@ mod syncables;
 mod takeover;
 mod tally;
 mod tokens;
+mod unique;
+mod unique_fill;
 mod verify;
 mod words;
 mod writer;
@@ -92,6 +94,7 @@ pub use sessions::BrowserSession;
 pub use statistics::Statistics;
 pub use tally::{SPEEDS, StuckEvents, Tally};
 pub use tokens::Token;
+pub use unique::Taken;
 pub use verify::{Begun, Break, Proof, Signed, Verification};
 pub use words::{
     Admission, Holder, InFlight, JournalEntry, JournalError, ObjectWrite, Settlement, StoredAnswer,
@@ -123,6 +126,7 @@ struct Core {
     clock: SharedClock,
     keys: Keyring,
     confidential: ArcSwap<rows::Confidential>,
+    rules: ArcSwap<unique::Rules>,
     leases: nodes::Leases,
     pending: pending::Pending,
     gathering: admission::Gathering,
@@ -159,6 +163,7 @@ impl Store {
             clock: options.clock,
             keys: options.keys,
             confidential: ArcSwap::default(),
+            rules: ArcSwap::default(),
             pending: pending::Pending::default(),
             gathering: admission::Gathering::default(),
             counters: statistics::Counters::default(),

@@ -44,3 +44,4 @@ mod store;
 mod support;
 mod target_health;
 mod threats;
+mod unique_values;
