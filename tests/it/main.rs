@@ -16,6 +16,7 @@ mod crash_sweep;
 mod cut_off;
 mod deliveries;
 mod directory;
+mod directory_cut_off;
 mod durability;
 mod example_folder;
 mod explain;
