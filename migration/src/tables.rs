@@ -99,3 +99,7 @@ names!(
     /// How far the audit trail was delivered to a destination.
     AuditDelivery { Name, Position, Node, LeaseUntil }
 );
+names!(
+    /// Entries of the audit trail that a destination did not take.
+    AuditSetAside { Destination, Position, Last, Kind, Reason, At, Again }
+);

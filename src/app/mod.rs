@@ -4,6 +4,7 @@ mod auditing;
 mod background;
 mod cases;
 mod changes;
+mod checkpoint_file;
 pub mod cookies;
 mod deliveries;
 mod door;
@@ -49,12 +50,14 @@ use crate::{
 pub use crate::audit::{By, Kind, Sentence, Story};
 pub use crate::feed::{Force, Received};
 pub use crate::model::signing::{Checkpoint, KeyProblem, Signer, Verifier};
+pub use crate::model::trust::{Handover, HandoverProblem, Trust};
 pub use crate::oidc::{Departure, Return};
 pub use crate::store::{
     AuditLook, ChangeLook, Count, EventSearch, Found, HookVersion, Looked, OutcomeIs, Proof,
     RunSearch, SavedSearch, Search, Signed, SortKey, StuckEvents, Token, Verification,
 };
 pub use access::{Attempt, Identity};
+pub use checkpoint_file::thinned;
 pub use deliveries::{Audience, SideEffects};
 pub use door::{Arrival, ClientCertificate, Reach};
 pub use error::Error;
@@ -101,6 +104,7 @@ struct Parts {
     background: std::sync::Mutex<Vec<JoinHandle<()>>>,
     destinations: crate::audit::delivery::Statuses,
     verified: std::sync::Mutex<Option<trail::Verified>>,
+    signed: std::sync::Mutex<Option<Checkpoint>>,
 }
 
 /// A change that was carried out: outcome `synced` or `partial`.

@@ -137,6 +137,7 @@ impl Builder {
                 stop: CancellationToken::new(),
                 background: Mutex::default(),
                 verified: Mutex::default(),
+                signed: std::sync::Mutex::default(),
                 destinations: crate::audit::delivery::Statuses::default(),
             }),
         };

@@ -359,6 +359,8 @@ fn silenced(document: Value) -> Value {
                 let value = match (name.as_str(), value) {
                     ("log", Value::Array(lines)) => lines.iter().map(|_| json!(MASK)).collect(),
                     ("message", Value::String(_)) if by_hook => json!(MASK),
+                    // What a target answered to a delivery, or a hook died of.
+                    ("lastError" | "error", Value::String(_)) => json!(MASK),
                     ("cause", Value::Object(mut cause)) => {
                         if let Some(message) = cause.get_mut("message") {
                             *message = json!(MASK);
@@ -410,6 +412,17 @@ mod tests {
             veil.known.insert(known.into());
         }
         veil
+    }
+
+    #[test]
+    fn what_a_target_answered_to_a_delivery_is_not_shown() {
+        let event = json!({"_id": "1", "connector": "payroll", "kind": "update", "recordId": "ann",
+            "state": "failed", "lastError": "value 5000 is out of range"});
+        let shown = veil().document(None, event.clone());
+        assert_eq!(shown["lastError"], MASK);
+        assert_eq!((&shown["state"], &shown["recordId"]), (&event["state"], &event["recordId"]));
+        let page = veil().document(None, json!({"result": [event]}));
+        assert!(!page.to_string().contains("5000"), "{page}");
     }
 
     #[test]

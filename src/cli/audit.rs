@@ -52,18 +52,22 @@ pub async fn run(service: &dyn Service, verb: &Audit, output: &mut Output) -> Re
         Audit::Explain { id } => explain(service, *id, output).await,
         Audit::Verify {
             public_key,
+            handover,
             checkpoints,
         } => {
-            verify(
-                service,
-                public_key.as_deref(),
-                checkpoints.as_deref(),
-                output,
-            )
-            .await
+            let proof = chain::proof(public_key, handover, checkpoints.as_deref())?;
+            verify(service, proof.as_ref(), output).await
         }
         Audit::Destinations => chain::destinations(service, output).await,
-        Audit::Keygen { file } => chain::keygen(file, output),
+        Audit::Resend {
+            destination,
+            position,
+            give_up,
+        } => {
+            let action = if *give_up { "giveUp" } else { "resend" };
+            chain::resend(service, destination, (action, *position), output).await
+        }
+        Audit::Keygen { file, after } => chain::keygen(file, after.as_deref(), output),
     }
 }
 
@@ -324,15 +328,9 @@ async fn explain(
     Ok(Exit::Done)
 }
 
-async fn verify(
-    service: &dyn Service,
-    public_key: Option<&Path>,
-    checkpoints: Option<&Path>,
-    output: &mut Output,
-) -> Result {
-    let proof = chain::proof(public_key, checkpoints)?;
+async fn verify(service: &dyn Service, proof: Option<&Value>, output: &mut Output) -> Result {
     let bar = progress("verifying the chain");
-    let verification = service.verify(proof.as_ref()).await;
+    let verification = service.verify(proof).await;
     bar.finish_and_clear();
     let verification = verification?;
     let broken = verification.get("broken").filter(|value| !value.is_null());

@@ -76,6 +76,7 @@ struct Shown {
 struct Verified {
     entries: String,
     broken: Option<String>,
+    unproven: Vec<String>,
 }
 
 struct Row {
@@ -109,6 +110,7 @@ pub(super) async fn verify(State(pages): State<Pages>, visit: Visit) -> Result {
                 members.map(|(name, value)| format!("{name} {}", markup::value(value, 200)));
             words.collect::<Vec<_>>().join(", ")
         }),
+        unproven: found.unproven,
     };
     shown(&pages, &visit, Some(verified)).await
 }
