@@ -1,7 +1,10 @@
 //! The file that gets a line for each checkpoint of the audit chain: what is kept outside the database.
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader, Error, ErrorKind, Read as _, Result, Seek as _, SeekFrom, Write as _},
+    io::{
+        BufRead as _, BufReader, Error, ErrorKind, Read as _, Result, Seek as _, SeekFrom,
+        Write as _,
+    },
     path::Path,
 };
 
@@ -154,7 +157,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("checkpoints.jsonl");
         std::fs::write(&file, "something else\n").unwrap();
-        assert!(last(&file).unwrap_err().to_string().contains("no checkpoints"));
+        assert!(
+            last(&file)
+                .unwrap_err()
+                .to_string()
+                .contains("no checkpoints")
+        );
         std::fs::write(&file, "\n").unwrap();
         assert_eq!(last(&file).unwrap(), None);
     }

@@ -76,8 +76,18 @@ fn row(columns: &[&str], entry: Value) -> Vec<String> {
 fn cell(value: Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text,
+        Value::String(text) => harmless(text),
         other => other.to_string(),
+    }
+}
+
+/// A text that no spreadsheet takes for a formula: names and messages are other people's, and a sheet
+/// that is opened must do nothing. Such a text gets a `'` before it; JSON Lines have it as it is.
+#[must_use]
+pub fn harmless(text: String) -> String {
+    match text.chars().next() {
+        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{text}"),
+        _ => text,
     }
 }
 
@@ -110,6 +120,16 @@ mod tests {
         );
         assert!(text.ends_with("\"{\"\"own\"\":true}\"\r\n"), "{text}");
         assert!(csv_head(&["a"]).starts_with(b"a,other\r\n"));
+    }
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        let entry = json!({"_id": "1", "userId": "=HYPERLINK(\"http://evil.example\")", "message": "-1",
+            "attempt": -1, "objectId": "@x"});
+        let text = String::from_utf8(csv(&["userId", "message", "attempt", "objectId"], [entry]));
+        let text = text.unwrap();
+        assert!(text.starts_with("\"'=HYPERLINK("), "{text}");
+        assert!(text.contains(",'-1,-1,'@x,"), "{text}");
     }
 
     #[test]

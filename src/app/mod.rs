@@ -193,7 +193,7 @@ impl App {
         {
             tracing::warn!("changes are still in flight; the next start finishes them");
         }
-        self.sign_end().await;
+        self.sign_last().await;
         let tasks = self.take_background();
         let handles: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
         // Each gives free at its end what it holds for other nodes.

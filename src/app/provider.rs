@@ -45,7 +45,11 @@ impl App {
         let provider = self.provider().filter(|_| self.has_provider());
         let provider = provider.ok_or_else(|| Error::missing("provider to sign in through"))?;
         let is_away = self.parts.door.is_away(arrival, self.clock().now());
-        let whence = if is_away { Whence::Failing } else { Whence::Anywhere };
+        let whence = if is_away {
+            Whence::Failing
+        } else {
+            Whence::Anywhere
+        };
         let arrived = provider.arrive(cookie, back, whence).await;
         let (person, page) = match arrived {
             Ok(arrived) => arrived,

@@ -420,7 +420,10 @@ mod tests {
             "state": "failed", "lastError": "value 5000 is out of range"});
         let shown = veil().document(None, event.clone());
         assert_eq!(shown["lastError"], MASK);
-        assert_eq!((&shown["state"], &shown["recordId"]), (&event["state"], &event["recordId"]));
+        assert_eq!(
+            (&shown["state"], &shown["recordId"]),
+            (&event["state"], &event["recordId"])
+        );
         let page = veil().document(None, json!({"result": [event]}));
         assert!(!page.to_string().contains("5000"), "{page}");
     }

@@ -207,17 +207,19 @@ pub fn keygen(file: &Path, after: Option<&Path>, output: &mut Output) -> Result 
     if output.is_json() {
         let id = signer.verifier().id();
         let handover = old.is_some().then_some(&handover);
-        output.json(
-            &json!({"private": file, "public": public, "handover": handover, "key": id}),
-        )?;
+        output
+            .json(&json!({"private": file, "public": public, "handover": handover, "key": id}))?;
         return Ok(Exit::Done);
     }
     output.line(format!(
-        "{} holds the private key: name it in recant.toml, and let nobody else read it",
+        "{} holds the private key: let nobody else read it, and keep it out of version control",
         file.display()
     ))?;
-    output.line("  [audit]")?;
-    output.line(format!("  checkpoint_key = \"${{file:{}}}\"", file.display()))?;
+    output.line("under [audit] in recant.toml:")?;
+    output.line(format!(
+        "  checkpoint_key = \"${{file:{}}}\"",
+        file.display()
+    ))?;
     if let Some(after) = after {
         output.line(format!(
             "  public_keys = [\"${{file:{}.pub}}\"]   # what signed before, oldest first",
@@ -265,6 +267,7 @@ pub async fn destinations(service: &dyn Service, output: &mut Output) -> Result 
     }
     if all.is_empty() {
         output.line("no destinations: [audit.destinations] in recant.toml names them")?;
+        return Ok(Exit::Done);
     }
     let mut table = Table::new(
         output,
@@ -305,7 +308,9 @@ fn not_taken(destination: &Value, output: &mut Output) -> Result<()> {
     };
     let counts = ["refused", "shortened", "pruned"].map(|how| (count(how), how));
     let counts = counts.iter().filter(|(count, _)| *count > 0);
-    let counts: Vec<String> = counts.map(|(count, how)| format!("{count} {how}")).collect();
+    let counts: Vec<String> = counts
+        .map(|(count, how)| format!("{count} {how}"))
+        .collect();
     let name = text_at(destination, "/name");
     output.line("")?;
     let heading = format!("{name} did not take: {}", counts.join(", "));

@@ -158,7 +158,11 @@ impl Output {
     /// Whatever it holds of other people's making, no letter of it does anything but be seen: only our
     /// own colours and line breaks count.
     pub fn line(&mut self, line: impl AsRef<str>) -> Result<()> {
-        Ok(writeln!(self.writer, "{}", seen(line.as_ref(), self.colours))?)
+        Ok(writeln!(
+            self.writer,
+            "{}",
+            seen(line.as_ref(), self.colours)
+        )?)
     }
 
     /// Prints a value as JSON, indented.

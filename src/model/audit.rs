@@ -272,13 +272,23 @@ mod tests {
         let line = entry(json!({"userId": hostile, hostile: 1})).to_line();
         assert!(!line.chars().any(is_unruly), "{line:?}");
         let read: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!((&read["userId"], &read[hostile]), (&json!(hostile), &json!(1)));
+        assert_eq!(
+            (&read["userId"], &read[hostile]),
+            (&json!(hostile), &json!(1))
+        );
     }
 
     #[test]
     fn a_body_does_not_speak_for_the_columns() {
-        let value = entry(json!({"position": 1, "digest": "x", "_id": "y", "own": true})).to_value();
-        assert_eq!((&value["position"], &value["digest"]), (&json!(7), &json!("d")));
-        assert_eq!((&value["_id"], &value["own"]), (&json!(Uuid::nil()), &json!(true)));
+        let value =
+            entry(json!({"position": 1, "digest": "x", "_id": "y", "own": true})).to_value();
+        assert_eq!(
+            (&value["position"], &value["digest"]),
+            (&json!(7), &json!("d"))
+        );
+        assert_eq!(
+            (&value["_id"], &value["own"]),
+            (&json!(Uuid::nil()), &json!(true))
+        );
     }
 }

@@ -205,7 +205,11 @@ mod tests {
 
     #[test]
     fn several_keys_stand_in_one_text() {
-        let text = format!("{}\n{}", signer(1).verifier().pem(), signer(2).verifier().pem());
+        let text = format!(
+            "{}\n{}",
+            signer(1).verifier().pem(),
+            signer(2).verifier().pem()
+        );
         let trust = Trust::from_pems([text.as_str()]).unwrap();
         assert_eq!(trust.signer_of(&checkpoint(&signer(2))), Some(1));
         assert!(Trust::from_pems(["nothing"]).is_err());

@@ -23,8 +23,8 @@ use crate::{
 };
 
 pub use fetch::FetchError;
-pub use redeeming::Whence;
 pub use flow::{Departure, Return, safe_return};
+pub use redeeming::Whence;
 pub use settings::{ALGORITHMS, Client, Settings};
 
 /// What stands before the name of everybody whom a provider vouches for: no token or certificate

@@ -106,7 +106,10 @@ mod tests {
             assert!(redeeming.turn(Whence::Anywhere, at(0)).is_ok());
             redeeming.failed(at(0));
         }
-        assert!(redeeming.turn(Whence::Anywhere, at(1)).is_ok(), "one passes");
+        assert!(
+            redeeming.turn(Whence::Anywhere, at(1)).is_ok(),
+            "one passes"
+        );
         assert_eq!(
             redeeming.turn(Whence::Anywhere, at(2)).unwrap_err(),
             Duration::from_secs(9)
@@ -114,14 +117,22 @@ mod tests {
         assert!(redeeming.turn(Whence::Failing, at(3)).is_err());
         assert!(redeeming.turn(Whence::Anywhere, at(11)).is_ok(), "one more");
         assert!(redeeming.turn(Whence::Anywhere, at(62)).is_ok());
-        assert!(redeeming.turn(Whence::Anywhere, at(62)).is_ok(), "forgotten");
-        assert!(redeeming.turn(Whence::Anywhere, at(-500)).is_ok(), "the clock was set back");
+        assert!(
+            redeeming.turn(Whence::Anywhere, at(62)).is_ok(),
+            "forgotten"
+        );
+        assert!(
+            redeeming.turn(Whence::Anywhere, at(-500)).is_ok(),
+            "the clock was set back"
+        );
     }
 
     #[test]
     fn so_many_at_once_and_places_come_free() {
         let redeeming = Redeeming::default();
-        let turns: Vec<_> = (0..AT_ONCE).map(|_| redeeming.turn(Whence::Anywhere, at(0))).collect();
+        let turns: Vec<_> = (0..AT_ONCE)
+            .map(|_| redeeming.turn(Whence::Anywhere, at(0)))
+            .collect();
         assert!(turns.iter().all(Result::is_ok));
         assert!(redeeming.turn(Whence::Anywhere, at(0)).is_err());
         drop(turns);

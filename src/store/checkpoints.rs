@@ -152,7 +152,9 @@ impl Store {
                 break;
             }
             let next = place + 1;
-            let is_other = signed.get(&next).is_some_and(|digest| *digest != row.digest);
+            let is_other = signed
+                .get(&next)
+                .is_some_and(|digest| *digest != row.digest);
             if is_other || row.position != next || digest_after(&last, next, &row) != row.digest {
                 if place == first {
                     return Ok(Pruned::Broken(next));

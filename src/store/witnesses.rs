@@ -18,7 +18,8 @@ const SIGNED_OTHERWISE: &str =
     "rewritten: a checkpoint was signed over another digest at this position";
 const SIGNED_BEYOND: &str =
     "removed at the end: a checkpoint was signed over an entry that is not there";
-const NO_CHECKPOINT: &str = "missing: a checkpoint was removed, or none was ever signed";
+const NO_CHECKPOINT: &str = "missing: a checkpoint was removed, or none was ever signed (where the key is new, the \
+     next change or the server signs the first)";
 const NOT_STORED: &str =
     "missing: a checkpoint that was kept elsewhere is not in the store any more";
 
@@ -181,7 +182,10 @@ impl<'a> Witnesses<'a> {
         if let Some(farthest) = self.farthest.filter(|one| one.number > last) {
             // It may have been stored since the last ones were read.
             let since = checkpoints(core, farthest.number - 1, 1).await?;
-            if since.first().is_none_or(|one| one.number != farthest.number) {
+            if since
+                .first()
+                .is_none_or(|one| one.number != farthest.number)
+            {
                 return Ok(Some((farthest.position, NOT_STORED)));
             }
         }

@@ -59,7 +59,10 @@ async fn a_cut_off_end_shows_by_the_configured_file_without_being_asked_for() {
     let app = App::open(folder.path()).await.unwrap();
     let found = app.verify_audit().await.unwrap();
     let broken = found.broken.expect("it shows");
-    assert!(broken.reason.starts_with("removed at the end"), "{broken:?}");
+    assert!(
+        broken.reason.starts_with("removed at the end"),
+        "{broken:?}"
+    );
     let onward = app.verify_audit_onward().await.unwrap();
     assert!(onward.broken.is_some());
     // Nothing is signed over it, now or at the end.
@@ -100,7 +103,10 @@ async fn a_key_is_changed_and_the_whole_chain_stays_verifiable() {
     change(&app, "u2").await;
     app.sign_audit().await.unwrap().unwrap();
     let broken = app.verify_audit().await.unwrap().broken.unwrap();
-    assert!(broken.reason.contains("key that was not given"), "{broken:?}");
+    assert!(
+        broken.reason.contains("key that was not given"),
+        "{broken:?}"
+    );
     app.close(Duration::from_secs(5)).await;
 
     folder.write("audit.key.pub", &old.verifier().pem());

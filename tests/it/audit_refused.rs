@@ -51,7 +51,10 @@ async fn collect(State(picky): State<Picky>, body: Bytes) -> Response {
         (status, Json(json!({"code": 3, "message": message}))).into_response()
     };
     if on(&picky.is_deaf) {
-        return said(StatusCode::BAD_REQUEST, "the plain HTTP request was sent to HTTPS");
+        return said(
+            StatusCode::BAD_REQUEST,
+            "the plain HTTP request was sent to HTTPS",
+        );
     }
     let most = picky.most.load(Ordering::SeqCst);
     if most > 0 && body.len() > most {
@@ -59,8 +62,16 @@ async fn collect(State(picky): State<Picky>, body: Bytes) -> Response {
     }
     let asked: Value = serde_json::from_slice(&body).unwrap();
     let records = asked.pointer("/resourceLogs/0/scopeLogs/0/logRecords");
-    let records = records.and_then(Value::as_array).cloned().unwrap_or_default();
-    let is_poison = |record: &Value| record["body"]["stringValue"].as_str().unwrap().contains("poison");
+    let records = records
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let is_poison = |record: &Value| {
+        record["body"]["stringValue"]
+            .as_str()
+            .unwrap()
+            .contains("poison")
+    };
     let is_bad = on(&picky.is_picky) && records.iter().any(is_poison);
     if is_bad && !on(&picky.tells_partly) {
         return said(
@@ -75,9 +86,15 @@ async fn collect(State(picky): State<Picky>, body: Bytes) -> Response {
             continue;
         }
         let attributes = record["attributes"].as_array().unwrap();
-        let position = attributes.iter().find(|one| one["key"] == "recant.position");
+        let position = attributes
+            .iter()
+            .find(|one| one["key"] == "recant.position");
         let position = position.unwrap()["value"]["stringValue"].as_str().unwrap();
-        picky.taken.lock().unwrap().insert(position.parse().unwrap());
+        picky
+            .taken
+            .lock()
+            .unwrap()
+            .insert(position.parse().unwrap());
     }
     let answer = json!({"partialSuccess": {"rejectedLogRecords": rejected.to_string(),
         "errorMessage": "no poison"}});
@@ -106,12 +123,23 @@ impl Picky {
 
     fn lacks(&self, end: i64) -> Vec<i64> {
         let taken = self.taken.lock().unwrap();
-        (1..=end).filter(|position| !taken.contains(position)).collect()
+        (1..=end)
+            .filter(|position| !taken.contains(position))
+            .collect()
     }
 }
 
 async fn told(app: &App) -> Value {
     status(&app.audit_destinations().await.unwrap(), "collector")
+}
+
+/// A change once the node has its lease again, which it lost with the clock.
+async fn changed_after_a_pause(app: &App, id: &str) {
+    eventually("the node has a lease", || async {
+        !app.engine().store().lease_left().is_zero()
+    })
+    .await;
+    change(app, id).await;
 }
 
 /// Positions of the entries that are about `poison`.
@@ -175,8 +203,17 @@ async fn what_is_refused_for_good_is_set_aside_and_holds_nothing_else_up() {
             told(&app).await.get("notTaken").is_none()
         })
         .await;
-        assert_eq!(app.resend_audit("collector", None, by).await.unwrap_err().code, 404);
-        assert_eq!(app.resend_audit("nobody", None, by).await.unwrap_err().code, 404);
+        assert_eq!(
+            app.resend_audit("collector", None, by)
+                .await
+                .unwrap_err()
+                .code,
+            404
+        );
+        assert_eq!(
+            app.resend_audit("nobody", None, by).await.unwrap_err().code,
+            404
+        );
         app.close(Duration::from_secs(5)).await;
     }
 }
@@ -191,7 +228,10 @@ async fn batches_that_are_too_large_are_split() {
         change(&app, &format!("u{number}")).await;
     }
     // What refuses everything, an empty request too, is no collector: nothing is set aside.
-    eventually("it fails", || async { told(&app).await["state"] == "failing" }).await;
+    eventually("it fails", || async {
+        told(&app).await["state"] == "failing"
+    })
+    .await;
     let status = told(&app).await;
     assert!(status.get("notTaken").is_none(), "{status}");
     assert!(status["behind"].as_i64() > Some(10), "{status}");
@@ -233,7 +273,7 @@ async fn pruning_waits_for_a_destination_so_long_and_no_longer() {
     })
     .await;
     clock.pass(TimeDelta::hours(30));
-    change(&app, "fresh").await;
+    changed_after_a_pause(&app, "fresh").await;
     app.prune_audit().await.unwrap();
     let store = app.engine().store();
     let first = store.audit_after(0, 1).await.unwrap()[0].position;
@@ -245,10 +285,13 @@ async fn pruning_waits_for_a_destination_so_long_and_no_longer() {
     clock.pass(TimeDelta::hours(80));
     app.prune_audit().await.unwrap();
     let left = store.audit_after(0, 9_999).await.unwrap();
-    assert!(left.first().is_none_or(|entry| entry.position > late), "{left:?}");
+    assert!(
+        left.first().is_none_or(|entry| entry.position > late),
+        "{left:?}"
+    );
     assert_eq!(app.verify_audit().await.unwrap().broken, None);
     picky.is_deaf.store(false, Ordering::SeqCst);
-    change(&app, "after").await;
+    changed_after_a_pause(&app, "after").await;
     let end = head(&app).await;
     eventually("it goes on, and says what it never got", || async {
         let status = told(&app).await;
@@ -262,7 +305,9 @@ async fn pruning_waits_for_a_destination_so_long_and_no_longer() {
         caller: "ops",
         transaction_id: "t",
     };
-    app.resend_audit("collector", Some(poison[0]), by).await.unwrap();
+    app.resend_audit("collector", Some(poison[0]), by)
+        .await
+        .unwrap();
     eventually("it is told", || async {
         let status = told(&app).await;
         let entries = status["notTaken"]["entries"].as_array().unwrap().clone();
@@ -352,7 +397,10 @@ async fn files_are_for_their_owner_only() {
     let modes: Vec<u32> = files
         .map(|file| file.unwrap().metadata().unwrap().permissions().mode() & 0o777)
         .collect();
-    assert!(modes.len() > 1 && modes.iter().all(|mode| *mode == 0o600), "{modes:?}");
+    assert!(
+        modes.len() > 1 && modes.iter().all(|mode| *mode == 0o600),
+        "{modes:?}"
+    );
 }
 
 /// A lease that is given free at the end lets the next start go on at once.

@@ -129,10 +129,7 @@ impl Connection {
 }
 
 /// Each message behind its length (RFC 6587, 3.4.1).
-async fn counted(
-    stream: &mut (impl AsyncWrite + Unpin),
-    lines: &[String],
-) -> std::io::Result<()> {
+async fn counted(stream: &mut (impl AsyncWrite + Unpin), lines: &[String]) -> std::io::Result<()> {
     let mut frames = Vec::new();
     for line in lines {
         frames.extend_from_slice(format!("{} ", line.len()).as_bytes());

@@ -112,7 +112,11 @@ fn escaped(text: &str) -> String {
         if matches!(letter, '"' | '\\' | ']') {
             escaped.push('\\');
         }
-        escaped.push(if is_unruly(letter) { '\u{fffd}' } else { letter });
+        escaped.push(if is_unruly(letter) {
+            '\u{fffd}'
+        } else {
+            letter
+        });
     }
     escaped
 }
@@ -159,7 +163,10 @@ mod tests {
         assert!(line.len() < 2_000, "{}", line.len());
         let (_, json) = line.split_once("] ").unwrap();
         let read: Value = serde_json::from_str(json).unwrap();
-        assert_eq!((&read["shortened"], &read["bytes"]), (&json!(true), &json!(100_123)));
+        assert_eq!(
+            (&read["shortened"], &read["bytes"]),
+            (&json!(true), &json!(100_123))
+        );
     }
 
     #[test]

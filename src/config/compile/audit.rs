@@ -45,7 +45,10 @@ pub(crate) fn compile(
         match Verifier::all_from_pem(pem) {
             Ok(keys) => keys.into_iter().for_each(|key| earlier.add(key)),
             Err(error) => {
-                work.error(&step("/audit/public_keys", &index.to_string()), format!("{error}"));
+                work.error(
+                    &step("/audit/public_keys", &index.to_string()),
+                    format!("{error}"),
+                );
             }
         }
     }

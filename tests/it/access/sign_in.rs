@@ -235,7 +235,9 @@ async fn strangers_do_not_make_recant_ask_the_provider_without_end() {
             issuer: Some(&begun.issuer),
             error: None,
         };
-        let arrived = pages.app.finish_sign_in(Some(&begun.cookie), &returned, &peer);
+        let arrived = pages
+            .app
+            .finish_sign_in(Some(&begun.cookie), &returned, &peer);
         arrived.await.unwrap_err();
     }
     assert!(pages.issuer.redeemed() - asked <= 13);
@@ -249,7 +251,9 @@ async fn strangers_do_not_make_recant_ask_the_provider_without_end() {
         issuer: Some(&begun.issuer),
         error: None,
     };
-    let arrived = pages.app.finish_sign_in(Some(&begun.cookie), &returned, &peer);
+    let arrived = pages
+        .app
+        .finish_sign_in(Some(&begun.cookie), &returned, &peer);
     assert!(arrived.await.is_ok());
     pages.app.close(Duration::from_secs(5)).await;
 }

@@ -202,7 +202,12 @@ async fn what_speaks_against_the_chain_is_not_pruned_away() {
         append(&store, 2).await;
         rewrite(&place, &entries(&store).await, 2).await;
         let later = now() + TimeDelta::days(1);
-        let prune = async || store.prune_audit(later, 99, Some(&signer(1))).await.unwrap();
+        let prune = async || {
+            store
+                .prune_audit(later, 99, Some(&signer(1)))
+                .await
+                .unwrap()
+        };
         assert_eq!(prune().await, Pruned::Some(3));
         assert_eq!(prune().await, Pruned::Broken(4));
         assert!(store.verify_audit().await.unwrap().broken.is_some());
@@ -224,7 +229,10 @@ async fn two_nodes_that_sign_at_once_agree() {
                 assert!(stored.contains(&signed), "{signed:?}");
             }
         }
-        let found = one.verify_audit_against(&by(&signer(1), &[])).await.unwrap();
+        let found = one
+            .verify_audit_against(&by(&signer(1), &[]))
+            .await
+            .unwrap();
         assert_eq!(found.broken, None);
         one.close().await.unwrap();
         two.close().await.unwrap();
@@ -328,7 +336,10 @@ async fn an_entry_that_nobody_can_read_keeps_nobody_from_the_others() {
             let told = some[2].to_value();
             assert!(told["message"].as_str().unwrap().contains("not understood"));
         }
-        assert_eq!(store.verify_audit().await.unwrap().broken.unwrap().position, 2);
+        assert_eq!(
+            store.verify_audit().await.unwrap().broken.unwrap().position,
+            2
+        );
         store.close().await.unwrap();
     }
 }
@@ -369,7 +380,10 @@ async fn a_destination_has_one_node_and_what_it_refused_is_kept() {
         assert_eq!(one.hold_delivery("siem", 60_000).await.unwrap(), Some(0));
         assert_eq!(two.hold_delivery("siem", 60_000).await.unwrap(), None);
         assert!(one.delivered("siem", 7, 60_000).await.unwrap());
-        assert!(!two.delivered("siem", 9, 60_000).await.unwrap(), "not its own");
+        assert!(
+            !two.delivered("siem", 9, 60_000).await.unwrap(),
+            "not its own"
+        );
         two.release_delivery("siem").await.unwrap();
         assert_eq!(two.hold_delivery("siem", 60_000).await.unwrap(), None);
         one.release_delivery("siem").await.unwrap();
@@ -389,14 +403,22 @@ async fn a_destination_has_one_node_and_what_it_refused_is_kept() {
             two.set_aside("siem", &three).await.unwrap();
             let lost = refused(5, 9, NotTakenHow::Pruned);
             two.set_aside("siem", &lost).await.unwrap();
-            assert_eq!(one.not_taken("siem", 9).await.unwrap(), [three, lost], "{again}");
+            assert_eq!(
+                one.not_taken("siem", 9).await.unwrap(),
+                [three, lost],
+                "{again}"
+            );
         }
         let counts = one.not_taken_by_all().await.unwrap();
         assert_eq!(counts["siem"][&NotTakenHow::Refused], 1);
         assert_eq!(counts["siem"][&NotTakenHow::Pruned], 5);
         assert_eq!(one.first_refused("siem").await.unwrap(), Some(3));
         assert_eq!(one.ask_again("other", None).await.unwrap(), 0);
-        assert_eq!(one.ask_again("siem", None).await.unwrap(), 1, "what is gone is gone");
+        assert_eq!(
+            one.ask_again("siem", None).await.unwrap(),
+            1,
+            "what is gone is gone"
+        );
         assert_eq!(two.asked_again("siem").await.unwrap(), Some(3));
         let still = Some((NotTakenHow::Refused, "still"));
         two.sent_again("siem", 3, still).await.unwrap();
