@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::time::Instant;
 
 use crate::{
     model::{Roles, audit::hexadecimal},
@@ -55,7 +56,7 @@ pub struct NoRandomness;
 #[derive(Debug, Clone, Default)]
 pub struct TokenBook {
     tokens: Vec<Token>,
-    read_at: Option<tokio::time::Instant>,
+    began: Option<Instant>,
 }
 
 /// How often the use of a token is noted.
@@ -106,19 +107,26 @@ pub fn hash(token: &str) -> String {
 }
 
 impl TokenBook {
-    /// A book of all tokens of a store, revoked and ended ones too.
+    /// A book of all tokens of a store, revoked and ended ones too, as they stood when their reading
+    /// began.
     #[must_use]
-    pub fn new(tokens: Vec<Token>) -> Self {
+    pub fn new(tokens: Vec<Token>, began: Instant) -> Self {
         Self {
             tokens,
-            read_at: Some(tokio::time::Instant::now()),
+            began: Some(began),
         }
     }
 
-    /// How long ago it was read.
+    /// When its reading began; none: it was never read.
+    #[must_use]
+    pub fn began(&self) -> Option<Instant> {
+        self.began
+    }
+
+    /// How long ago its reading began.
     #[must_use]
     pub fn age(&self) -> std::time::Duration {
-        self.read_at
+        self.began
             .map_or(std::time::Duration::MAX, |at| at.elapsed())
     }
 
@@ -217,7 +225,7 @@ mod tests {
     fn a_fresh_token_is_found_by_its_text_only() {
         let (text, kept) = fresh_token().unwrap();
         let (other, _) = fresh_token().unwrap();
-        let book = TokenBook::new(vec![token("hr", kept.clone())]);
+        let book = TokenBook::new(vec![token("hr", kept.clone())], Instant::now());
         let at = DateTime::UNIX_EPOCH;
         assert_eq!(book.identify(text.expose_secret(), at).unwrap().name, "hr");
         assert_eq!(book.identify(other.expose_secret(), at), None);
@@ -234,7 +242,7 @@ mod tests {
         let mut revoked = token("hr", kept);
         revoked.revoked_at = Some(DateTime::UNIX_EPOCH);
         for token in [ended, revoked] {
-            let book = TokenBook::new(vec![token]);
+            let book = TokenBook::new(vec![token], Instant::now());
             assert_eq!(book.identify(text.expose_secret(), now), None);
             assert!(!book.is_empty());
         }

@@ -2,6 +2,7 @@
 pub mod access;
 mod auditing;
 mod background;
+mod behind;
 mod cases;
 mod changes;
 mod checkpoint_file;
@@ -21,6 +22,7 @@ mod operations;
 mod provider;
 mod recon;
 mod script_files;
+mod script_save;
 mod script_uses;
 mod scripts;
 mod sessions;
@@ -53,8 +55,9 @@ pub use crate::model::signing::{Checkpoint, KeyProblem, Signer, Verifier};
 pub use crate::model::trust::{Handover, HandoverProblem, Trust};
 pub use crate::oidc::{Departure, Return};
 pub use crate::store::{
-    AuditLook, ChangeLook, Count, EventSearch, Found, HookVersion, Looked, OutcomeIs, Proof,
-    RunSearch, SavedSearch, Search, Signed, SortKey, StuckEvents, Token, Verification,
+    AuditLook, ChangeLook, Count, EventSearch, Found, HookVersion, ListedVersion, Looked,
+    OutcomeIs, Proof, RunSearch, SavedSearch, Search, Signed, SortKey, StuckEvents, Token,
+    Verification,
 };
 pub use access::{Attempt, Identity};
 pub use checkpoint_file::thinned;
@@ -66,11 +69,13 @@ pub use inbound::Posted;
 pub use insight::{HOOK_SAMPLE, ScriptRuns, Span, Trend};
 pub use objects::Kept;
 pub use open::{Builder, StartError};
-pub use script_files::{ScriptEdit, ScriptFile, TakenUp};
+pub use script_files::ScriptFile;
+pub use script_save::{CaseWanted, ScriptEdit, TakenUp};
 pub use script_uses::ScriptUse;
-pub use sessions::{Session, SignedIn};
+pub use sessions::{HeldSession, Session, SignedIn};
 pub use standing::{Standing, Standings};
 pub use tokens::NewToken;
+pub use trail::Progress;
 pub use veil::Veil;
 
 /// How long what runs beside the changes may take to end.
@@ -105,6 +110,9 @@ struct Parts {
     destinations: crate::audit::delivery::Statuses,
     verified: std::sync::Mutex<Option<trail::Verified>>,
     signed: std::sync::Mutex<Option<Checkpoint>>,
+    walking: std::sync::Mutex<trail::Walking>,
+    /// Held while a script or a file of cases is saved.
+    saving: tokio::sync::Mutex<()>,
 }
 
 /// A change that was carried out: outcome `synced` or `partial`.
@@ -240,7 +248,16 @@ impl App {
         self.parts.tokens.load_full()
     }
 
-    fn keep_token_book(&self, book: Arc<access::TokenBook>) {
-        self.parts.tokens.store(book);
+    /// Goes by this book from now on, unless a younger one came first.
+    fn keep_token_book(&self, book: access::TokenBook) {
+        let book = Arc::new(book);
+        self.parts.tokens.rcu(|known| {
+            let newest = if known.began() > book.began() {
+                known
+            } else {
+                &book
+            };
+            Arc::clone(newest)
+        });
     }
 }

@@ -110,6 +110,7 @@ impl Builder {
         let configuration = Arc::new(configuration);
         let store = open_store(&configuration, Arc::clone(&self.clock)).await?;
         store.set_confidential(configuration.confidential());
+        Box::pin(store.guard_unique(configuration.unique())).await?;
         let setup = setup(&configuration, &self.own, None)?;
         let bounds = Bounds {
             waiting: configuration.changes.max_waiting,
@@ -137,12 +138,15 @@ impl Builder {
                 stop: CancellationToken::new(),
                 background: Mutex::default(),
                 verified: Mutex::default(),
-                signed: std::sync::Mutex::default(),
+                signed: Mutex::default(),
+                walking: Mutex::default(),
+                saving: tokio::sync::Mutex::default(),
                 destinations: crate::audit::delivery::Statuses::default(),
             }),
         };
+        let began = tokio::time::Instant::now();
         let tokens = Box::pin(app.store().tokens()).await?;
-        app.keep_token_book(Arc::new(TokenBook::new(tokens)));
+        app.keep_token_book(TokenBook::new(tokens, began));
         app.keep_provider(app.provider_of(&configuration)?);
         app.start(
             State {

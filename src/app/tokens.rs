@@ -1,8 +1,9 @@
 //! Bearer tokens: made, listed, revoked, and kept in memory for every request.
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use tokio::time::Instant;
 
 use super::{
     App, Error, Identity,
@@ -15,9 +16,11 @@ use crate::{
     store::{Settlement, Token},
 };
 
-/// For how long tokens are taken as they were read, while requests come: one that another node
-/// revokes opens nothing any more after that.
+/// For how long tokens are taken as they were read: one that another node revokes opens nothing any
+/// more after that.
 const FRESH: Duration = Duration::from_millis(200);
+/// After how long one request reads them anew, while others still go by what is known.
+const RENEW: Duration = Duration::from_millis(100);
 /// For how long they still serve while the store does not answer.
 const USABLE: Duration = Duration::from_secs(30);
 /// How long the store may take to tell them.
@@ -138,31 +141,53 @@ impl App {
 
     /// Reads the tokens anew.
     pub(super) async fn refresh_tokens(&self) -> Result<(), Error> {
+        let began = Instant::now();
         let tokens = self.store().tokens().await?;
-        self.keep_token_book(Arc::new(TokenBook::new(tokens)));
+        self.keep_token_book(TokenBook::new(tokens, began));
         Ok(())
     }
 
     /// Reads the tokens anew where that was too long ago. One request reads for all.
     ///
+    /// A server that nobody has to name themselves at looks for every request: another node may have
+    /// made the first token just now, and that shuts the door everywhere.
+    ///
     /// # Errors
     /// 503 where the store has not answered for long.
     pub(super) async fn fresh_tokens(&self) -> Result<(), Error> {
-        if self.token_book().age() < FRESH {
+        if !self.is_guarded() {
+            return self.tokens_since(Instant::now(), Duration::ZERO).await;
+        }
+        let age = self.token_book().age();
+        if age < RENEW {
             return Ok(());
         }
-        let _reading = match self.parts.door.reading.try_lock() {
-            Ok(reading) => reading,
-            Err(_) if self.token_book().age() < PATIENCE => return Ok(()),
-            Err(_) => self.parts.door.reading.lock().await,
-        };
-        if self.token_book().age() < FRESH {
+        let now = Instant::now();
+        if age < FRESH {
+            return match self.parts.door.reading.try_lock() {
+                Ok(_reading) => self.read_tokens(USABLE).await,
+                Err(_) => Ok(()),
+            };
+        }
+        self.tokens_since(now.checked_sub(FRESH).unwrap_or(now), USABLE)
+            .await
+    }
+
+    /// Waits for a reading of the tokens that began at this time or later; what was read before
+    /// serves for so long where the store does not answer.
+    async fn tokens_since(&self, time: Instant, usable: Duration) -> Result<(), Error> {
+        let _reading = self.parts.door.reading.lock().await;
+        if self.token_book().began() >= Some(time) {
             return Ok(());
         }
+        self.read_tokens(usable).await
+    }
+
+    async fn read_tokens(&self, usable: Duration) -> Result<(), Error> {
         let read = tokio::time::timeout(PATIENCE, self.refresh_tokens()).await;
         match read {
             Ok(Ok(())) => Ok(()),
-            _ if self.token_book().age() < USABLE => Ok(()),
+            _ if self.token_book().age() < usable => Ok(()),
             _ => Err(Error::new(503, "the store does not tell which tokens hold")),
         }
     }

@@ -88,7 +88,7 @@ impl Patch {
             }
             Self::Json(mut operations) => {
                 operations.0.retain(|operation| {
-                    Pointer::parse(operation.path()).is_ok_and(|place| stays(&place))
+                    Pointer::parse(operation.path().as_str()).is_ok_and(|place| stays(&place))
                 });
                 Self::Json(operations)
             }

@@ -143,9 +143,7 @@ impl Task {
 
     async fn loose(&self, ids: &[String]) -> Result<Vec<String>, Stop> {
         let store = self.engine.store();
-        let linked = store.linked_targets(self.links(), ids).await?;
-        let loose = ids.iter().filter(|id| !linked.contains(*id));
-        Ok(loose.cloned().collect())
+        Ok(store.targets_without_link(self.links(), ids).await?)
     }
 }
 

@@ -17,6 +17,7 @@ use super::{
     integrations::{newest_query, open_query, seen},
     rows::{Encoder, micros},
     takeover::retried,
+    unique::NO_RULES,
 };
 use crate::model::integration::{
     IntegrationEvent, State,
@@ -72,6 +73,7 @@ impl Store {
         let encoder = Encoder {
             keys: &core.keys,
             confidential: &confidential,
+            rules: &NO_RULES,
             now: core.clock.now(),
         };
         let prepare = |arrival: Arrival| {

@@ -1,7 +1,10 @@
 //! Many rows in few statements, of few shapes, so that prepared statements are used again.
 use sea_orm::{
     DbBackend, DbErr, Iden, Iterable,
-    sea_query::{Alias, Expr, ExprTrait as _, Func, IntoIden, IntoTableRef, OnConflict, Query},
+    sea_query::{
+        Alias, Expr, ExprTrait as _, Func, IntoIden, IntoTableRef, OnConflict, Query,
+        SelectStatement,
+    },
 };
 
 use super::{
@@ -9,7 +12,7 @@ use super::{
     entity::{
         audit_anchor, audit_checkpoint, audit_entry, event, hook_run, idempotency,
         integration_event, integration_record, intent, lane, link, link_digest, managed_object,
-        operation, recon_entry, recon_spill,
+        operation, recon_entry, recon_spill, unique_value,
     },
 };
 
@@ -93,23 +96,38 @@ pub(super) fn padded<T: Clone>(values: impl IntoIterator<Item = T>) -> Vec<T> {
     values
 }
 
+/// A query of values that are given to it, and the value of its row.
+pub(super) struct Listed {
+    pub(super) query: SelectStatement,
+    pub(super) id: Expr,
+}
+
+/// Many values as the rows of a query; none where the product cannot take a list apart.
+pub(super) fn listed(backend: DbBackend, values: &[String]) -> Option<Listed> {
+    let list = serde_json::Value::from(values).to_string();
+    let function = match backend {
+        DbBackend::Postgres => {
+            let list = Expr::val(list).cast_as("json");
+            Func::cust("json_array_elements_text").arg(list)
+        }
+        DbBackend::Sqlite => Func::cust("json_each").arg(list),
+        _ => return None,
+    };
+    let id = Expr::col((Alias::new("list"), Alias::new("value")));
+    let query = Query::select()
+        .expr(id.clone())
+        .from_function(function, Alias::new("list"))
+        .to_owned();
+    Some(Listed { query, id })
+}
+
 /// Whether a column holds one of many values. Where the product can take a list apart it is one
 /// value of the statement: a thousand places in it cost more than the rows that they find.
 pub(super) fn among(backend: DbBackend, column: Expr, values: &[String]) -> Expr {
-    let list = || serde_json::Value::from(values).to_string();
-    let function = match backend {
-        DbBackend::Postgres => {
-            let list = Expr::val(list()).cast_as("json");
-            Func::cust("json_array_elements_text").arg(list)
-        }
-        DbBackend::Sqlite => Func::cust("json_each").arg(list()),
-        _ => return column.is_in(padded(values.iter().cloned())),
-    };
-    let listed = Query::select()
-        .expr(Expr::col((Alias::new("list"), Alias::new("value"))))
-        .from_function(function, Alias::new("list"))
-        .to_owned();
-    column.in_subquery(listed)
+    match listed(backend, values) {
+        Some(Listed { query, .. }) => column.in_subquery(query),
+        None => column.is_in(padded(values.iter().cloned())),
+    }
 }
 
 /// Declares a row's values in the order of its columns, which is that of its fields.
@@ -165,6 +183,7 @@ row!(idempotency { caller, key, request_digest, operation, created_at, answer },
 row!(recon_entry { run, number, situation, action, status, source_id, target_id, body },
     weight: |row| row.body.len());
 row!(link_digest { mapping, qualifier, first_id, digest }, weight: |_row| 0);
+row!(unique_value { r#type, digest, rule, id, leaving }, weight: |_row| 0);
 row!(recon_spill { run, id, digest }, weight: |_row| 0);
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ const RESTED: Duration = Duration::from_secs(5);
 const CHECKPOINT: &str = "8000";
 /// Prepared statements kept per connection: the writer uses each in several sizes.
 const STATEMENTS: usize = 512;
+/// How many rows SQLite's thread may be ahead of who reads them: a page, so that the two do not
+/// wait for each other row by row.
+const ROWS_AHEAD: usize = 1_024;
 
 /// The connections of a store: few that write, several that read.
 #[derive(Debug, Clone)]
@@ -283,7 +286,8 @@ fn sqlite(options: &mut ConnectOptions, in_memory: Option<()>, missing: Missing)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
                 .busy_timeout(PATIENCE)
-                .statement_cache_capacity(STATEMENTS);
+                .statement_cache_capacity(STATEMENTS)
+                .row_buffer_size(ROWS_AHEAD);
             if in_memory.is_some() {
                 return options;
             }

@@ -12,6 +12,7 @@ use super::{
     integration_rows::narrow_columns,
     rows::{Encoder, micros},
     takeover::retried,
+    unique::NO_RULES,
 };
 use crate::model::integration::{Direction, IntegrationEvent, State};
 
@@ -78,6 +79,7 @@ impl Store {
         let encoder = Encoder {
             keys: &core.keys,
             confidential: &confidential,
+            rules: &NO_RULES,
             now: core.clock.now(),
         };
         let rows = deliveries.into_iter().map(|one| encoder.arrival(one));
@@ -124,6 +126,7 @@ impl Store {
         let encoder = Encoder {
             keys: &core.keys,
             confidential: &confidential,
+            rules: &NO_RULES,
             now: core.clock.now(),
         };
         let rows = deliveries.into_iter().map(|one| encoder.arrival(one));

@@ -13,7 +13,7 @@ use sea_orm::{
 
 use super::{
     Error, Store,
-    batch::among,
+    batch::{Listed, among, listed},
     entity::{link, link_digest, managed_object},
     rows::{from_micros, micros},
 };
@@ -146,33 +146,49 @@ impl Store {
         Ok((marks, links))
     }
 
-    /// Those of these target objects that have a link.
+    /// Those of these target objects that have no link, in their order.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn linked_targets(
+    pub async fn targets_without_link(
         &self,
         scope: LinkScope<'_>,
         target_ids: &[String],
-    ) -> Result<HashSet<String>, Error> {
+    ) -> Result<Vec<String>, Error> {
         if target_ids.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(Vec::new());
         }
         self.flush().await?;
         let target = of_link(scope.target_column());
-        let query = Query::select()
+        let mut links = Query::select();
+        links
             .expr(target.clone())
             .from_as(link::Entity, Alias::new("l"))
-            .and_where(of_link(link::Column::LinkType).eq(scope.link_type))
-            .and_where(self.among(target, target_ids))
-            .to_owned();
+            .and_where(of_link(link::Column::LinkType).eq(scope.link_type));
+        let (query, tells_linked) = match listed(self.core().database.backend(), target_ids) {
+            // What is usual is that all have one: no row comes back then.
+            Some(Listed { mut query, id }) => {
+                links.and_where(target.eq(id));
+                query.and_where(Expr::exists(links).not());
+                (query, false)
+            }
+            None => {
+                links.and_where(self.among(target, target_ids));
+                (links, true)
+            }
+        };
         let step = "scan links";
         let rows = self.core().database.reader().query_all(&query).await;
-        rows.map_err(Error::at(step))?
+        let told: HashSet<String> = rows
+            .map_err(Error::at(step))?
             .iter()
             .map(|row| row.try_get_by_index(0))
             .collect::<Result<_, _>>()
-            .map_err(Error::at(step))
+            .map_err(Error::at(step))?;
+        let loose = target_ids
+            .iter()
+            .filter(|id| told.contains(*id) != tells_linked);
+        Ok(loose.cloned().collect())
     }
 
     /// Objects of a type that changed within bounds, in the order that these name, after a place.

@@ -21,6 +21,7 @@ use super::{
     hook::constant,
     queue,
     setup::Setup,
+    unique,
 };
 use std::sync::Arc;
 
@@ -86,7 +87,11 @@ impl Engine {
         if admitted.context.change.notified {
             return Ok(admitted);
         }
-        match self.own_hooks(&mut admitted).await {
+        let ran = match self.own_hooks(&mut admitted).await {
+            Ok(()) => self.check_unique(&admitted.context).await,
+            refused => refused,
+        };
+        match ran {
             Ok(()) => {
                 admitted.context.origin.clone_from(&attempt.origin);
                 Ok(admitted)
@@ -131,6 +136,7 @@ impl Engine {
         if let (Some(new), Some(old), true) = (new.as_mut(), old.as_ref(), replaces) {
             keep_confidential(&unseen, old, new);
         }
+        unique::check_blind(&managed, &attempt.request, old.as_ref())?;
         Ok(Change {
             id: attempt.id,
             lineage: attempt.lineage.clone(),

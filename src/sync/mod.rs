@@ -35,6 +35,7 @@ mod refine;
 mod run;
 mod settle;
 mod setup;
+mod unique;
 mod version;
 mod working;
 

@@ -16,7 +16,7 @@ use super::{
     trouble::{Result, Trouble},
 };
 use crate::{
-    app::{App, By, Count, Found, Search, SortKey},
+    app::{App, Count, Found, Search, SortKey},
     model::{
         Filter,
         filter::Operator,
@@ -108,7 +108,7 @@ pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
         subscriptions: subscriptions
             .map(|name| (link("deliveries", name), name.clone()))
             .collect(),
-        rows: waiting.results.iter().map(row).collect(),
+        rows: rows(&visit, waiting.results),
         more: waiting.cookie.is_some(),
     })
 }
@@ -145,7 +145,7 @@ pub(super) async fn list(
             })
             .collect(),
         may_act: visit.may(rights::HOOKS),
-        rows: found.results.iter().map(row).collect(),
+        rows: rows(&visit, found.results),
         next: found
             .cookie
             .map(|cookie| format!("{home}?state={state}&after={}", address::encoded(&cookie))),
@@ -168,10 +168,7 @@ pub(super) async fn act(
         _ => (Request::Retry, "retry"),
     };
     let app = &pages.app;
-    let by = By {
-        caller: visit.caller(),
-        transaction_id: visit.transaction_id(),
-    };
+    let by = visit.by();
     let moved = match way.as_str() {
         "deliveries" => app.move_delivery(&name, id, request, by).await.map(|_| ()),
         _ => app
@@ -216,6 +213,14 @@ fn search(visit: &Visit, state: &str, size: usize) -> Result<Search> {
         offset: 0,
         count: Count::None,
     })
+}
+
+/// The events as the visitor sees them.
+fn rows(visit: &Visit, events: Vec<Value>) -> Vec<Row> {
+    let seen = events
+        .into_iter()
+        .map(|event| visit.veil().document(None, event));
+    seen.map(|event| row(&event)).collect()
 }
 
 fn row(event: &Value) -> Row {

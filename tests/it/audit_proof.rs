@@ -76,7 +76,7 @@ async fn a_cut_off_end_shows_by_the_configured_file_without_being_asked_for() {
     let app = App::open(folder.path()).await.unwrap();
     let found = app.verify_audit().await.unwrap();
     let unproven = found.unproven.join("; ");
-    let told = found.broken.map(|broken| broken.reason).unwrap_or(unproven);
+    let told = found.broken.map_or(unproven, |broken| broken.reason);
     assert!(
         told.contains("there is no such file") || told.starts_with("missing: a checkpoint"),
         "{told}"

@@ -46,3 +46,4 @@ mod store;
 mod support;
 mod target_health;
 mod threats;
+mod unique_values;

@@ -34,6 +34,10 @@ use crate::connectors::{Error, signs};
 /// How long an unused connection is trusted without asking the server.
 const TRUSTED: Duration = Duration::from_secs(1);
 
+/// How many rows SQLite's thread may be ahead of who reads them: a page, so that the two do not
+/// wait for each other row by row.
+const ROWS_AHEAD: usize = 1_024;
+
 /// Whether the server commits every statement by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commits {
@@ -116,7 +120,11 @@ impl Pool {
             }
             Dialect::Sqlite => {
                 let options = SqliteConnectOptions::from_str(url).map_err(unusable)?;
-                Target::Sqlite(options.busy_timeout(limit).disable_statement_logging())
+                let options = options
+                    .busy_timeout(limit)
+                    .row_buffer_size(ROWS_AHEAD)
+                    .disable_statement_logging();
+                Target::Sqlite(options)
             }
         };
         Ok(Self {

@@ -293,13 +293,12 @@ async fn entries_of_megabytes_are_read_few_at_a_time() {
             one(&store, body, now()).await;
         }
         let mut position = 0;
-        while let Some(last) = {
+        loop {
             let some = store.audit_after(position, 500).await.unwrap();
             assert!(some.len() <= 6, "{} at once", some.len());
-            some.last().map(|entry| entry.position)
-        } {
-            assert!(last > position);
-            position = last;
+            let Some(last) = some.last() else { break };
+            assert!(last.position > position);
+            position = last.position;
         }
         assert_eq!(position, 20);
         let found = store.verify_audit().await.unwrap();
