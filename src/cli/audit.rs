@@ -110,7 +110,10 @@ async fn list(
 /// # Errors
 /// The writer's.
 pub fn print(entries: &[Value], output: &mut Output) -> Result<()> {
-    let mut table = Table::new(output, &["#", "time (UTC)", "topic", "what", "object", "how"]);
+    let mut table = Table::new(
+        output,
+        &["#", "time (UTC)", "topic", "what", "object", "how"],
+    );
     for entry in entries {
         table.row([
             (Tone::Faint, short(entry.get("position"))),

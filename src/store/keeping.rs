@@ -76,10 +76,11 @@ async fn work(
 }
 
 fn rows(core: &Core, runs: &[KeptRun]) -> SettlementRows {
-    let confidential = core.confidential.load();
+    let (confidential, rules) = (core.confidential.load(), core.rules.load());
     let encoder = Encoder {
         keys: &core.keys,
         confidential: &confidential,
+        rules: &rules,
         now: core.clock.now(),
     };
     let rows = runs.iter().filter_map(|run| match encoder.hook_run(run) {
