@@ -21,6 +21,7 @@ pub mod scim;
 pub mod secret;
 pub mod signing;
 pub mod situation;
+pub mod trust;
 pub mod unique;
 
 pub use change::{

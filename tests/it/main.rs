@@ -10,6 +10,8 @@ mod access;
 mod api;
 mod architecture;
 mod audit_delivery;
+mod audit_proof;
+mod audit_refused;
 mod cli;
 mod connector_contract;
 mod crash_sweep;
