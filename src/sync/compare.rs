@@ -441,7 +441,7 @@ pub(super) fn undo(
             let renamed = rename.is_some();
             let mut inverse = undo_update(&change, special, before, (written, found), renamed)?;
             if !special.is_named_anew(write, found) {
-                special.from_new_name(&mut inverse, (before, after, rename.as_deref()));
+                special.begin_at_new_name(&mut inverse, (before, after, rename.as_deref()));
             }
             if let TargetWrite::Update { after: back, .. } = &mut inverse {
                 let known = before.attributes.iter();

@@ -6,6 +6,7 @@ mod ldap;
 mod ldap_changes;
 mod ldap_groups;
 mod ldap_guards;
+mod ldap_values;
 mod rest_faults;
 mod rest_styles;
 mod scim_dialects;

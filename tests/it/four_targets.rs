@@ -18,7 +18,7 @@ use crate::{
         proxy::{Mode, Proxy},
         scim::{self, Options, ScimServer},
         servers,
-        slapd::{ACCOUNT, Slapd, TOP},
+        slapd::{ACCOUNT, GROUPS, Slapd, TOP},
         world::{COMPENSATE, delete, put},
     },
 };
@@ -79,6 +79,7 @@ impl World {
         let table = servers::fresh_database(&server).await;
         execute(&table, &[TABLE, LOCK_TABLE, LOCK_FUNCTION, LOCK_TRIGGER]).await;
         directory_lock(&slapd, None).await;
+        make_groups(&slapd).await;
         let people = People::start().await;
         let url = url::Url::parse(&table).unwrap();
         let database = format!("127.0.0.1:{}", url.port().unwrap())
@@ -159,11 +160,16 @@ impl World {
             match (point, way) {
                 (Point::CompensationJournaled, _) => proxies.iter().for_each(Proxy::up),
                 (Point::BeforeWrite(row), _) if row == target && way != Way::Refused && first() => {
+                    // The directory is looked at before what concerns groups is written.
+                    let (request, answer) = match TARGETS[target] {
+                        "directory" => (Mode::CutEntryWrite, Mode::CutEntryAnswer),
+                        _ => (Mode::CutRequest, Mode::CutAnswer),
+                    };
                     match way {
                         Way::Unavailable => proxies[target].down(),
-                        Way::UnknownNotApplied => proxies[target].cut_and_close(Mode::CutRequest),
-                        Way::UnknownApplied => proxies[target].cut_and_close(Mode::CutAnswer),
-                        _ => proxies[target].cut_once(Mode::CutAnswer),
+                        Way::UnknownNotApplied => proxies[target].cut_and_close(request),
+                        Way::UnknownApplied => proxies[target].cut_and_close(answer),
+                        _ => proxies[target].cut_once(answer),
                     }
                 }
                 (Point::BeforeWrite(row), Way::FoundApplied) if row == target + 1 => {
@@ -222,7 +228,13 @@ impl World {
 }
 
 fn person(login: &str, name: &str) -> Value {
-    json!({"login": login, "name": name, "mail": format!("{login}@example.com"), "title": "Engineer"})
+    json!({"login": login, "name": name, "mail": format!("{login}@example.com"), "title": "Engineer",
+        "groups": groups(&["staff", "chess"])})
+}
+
+fn groups(names: &[&str]) -> Value {
+    let dn = |name: &&str| format!("cn={name},{GROUPS}");
+    names.iter().map(dn).collect()
 }
 
 fn request(kind: Kind) -> ChangeRequest {
@@ -234,10 +246,13 @@ fn request(kind: Kind) -> ChangeRequest {
     };
     if kind == Kind::Update {
         content.as_object_mut().unwrap().remove("title");
+        content["groups"] = groups(&["board", "chess"]);
     }
     put("x", content)
 }
 
+/// The member of a group that has none.
+const NOBODY: &str = "cn=nobody,dc=example,dc=com";
 const TABLE: &str = "create table person (login text primary key, name text not null, \
     mail text unique, title text)";
 const LOCK_TABLE: &str = "create table lock as select false as is_on";
@@ -249,13 +264,35 @@ const LOCK_TRIGGER: &str = "create trigger locked before insert or update or del
 /// Whoever is in this group may only read.
 const LOCK_RULE: &str = "access to * by group.exact=\"cn=lock,dc=example,dc=com\" read by * break";
 
-/// Puts somebody into the group that may only read, or nobody.
-async fn directory_lock(slapd: &Slapd, whom: Option<&str>) {
+/// A connection that may do everything.
+async fn as_admin(slapd: &Slapd) -> ldap3::Ldap {
     let (connection, mut ldap) = ldap3::LdapConnAsync::new(&slapd.url()).await.unwrap();
     ldap3::drive!(connection);
     let admin = format!("cn=admin,{TOP}");
     let bound = ldap.simple_bind(&admin, "secret").await.unwrap();
     bound.success().unwrap();
+    ldap
+}
+
+/// Groups that people are in: one with a member whom no change concerns, and two without any.
+async fn make_groups(slapd: &Slapd) {
+    let mut ldap = as_admin(slapd).await;
+    for (name, member) in [("staff", TOP), ("board", NOBODY), ("chess", NOBODY)] {
+        let entry = vec![
+            ("objectClass", ["groupOfNames"].into_iter().collect()),
+            ("cn", [name].into_iter().collect()),
+            ("member", [member].into_iter().collect()),
+        ];
+        let made = ldap.add(&format!("cn={name},{GROUPS}"), entry).await;
+        made.unwrap().success().unwrap();
+    }
+    ldap.unbind().await.unwrap();
+}
+
+/// Puts somebody into the group that may only read, or nobody.
+async fn directory_lock(slapd: &Slapd, whom: Option<&str>) {
+    let mut ldap = as_admin(slapd).await;
+    let admin = format!("cn=admin,{TOP}");
     let group = format!("cn=lock,{TOP}");
     let member = || std::collections::HashSet::from([whom.unwrap_or(&admin).to_owned()]);
     let entry = vec![
@@ -276,7 +313,9 @@ fn connectors(database: &url::Url, slapd: &Slapd, proxies: &[Proxy; 4]) -> [Valu
     table.set_port(Some(proxies[0].address().port())).unwrap();
     let table = json!({"type": "sql", "url": table.as_str(),
         "objects": {"account": {"table": "person", "key": "login"}}});
-    let mut directory = slapd.settings(Slapd::people());
+    let mut people = Slapd::people();
+    people["memberships"] = json!({"baseDn": GROUPS, "emptyMember": NOBODY});
+    let mut directory = slapd.settings(people);
     directory["url"] = json!(format!("ldap://localhost:{}", proxies[1].address().port()));
     let cloud = json!({"type": "scim", "baseUrl": format!("http://{}/v2", proxies[2].address()),
         "auth": {"bearer": scim::TOKEN},
@@ -284,7 +323,9 @@ fn connectors(database: &url::Url, slapd: &Slapd, proxies: &[Proxy; 4]) -> [Valu
     let shop = People::settings(proxies[3].address(), "put", "put");
     [table, directory, cloud, shop].map(|mut connector| {
         connector["timeoutMs"] = json!(5000);
-        connector["retry"] = json!({"attempts": 1});
+        // What is cut off between an account and its groups is finished by a second attempt.
+        let attempts = if connector["type"] == "ldap" { 2 } else { 1 };
+        connector["retry"] = json!({"attempts": attempts, "baseMs": 1});
         connector
     })
 }
@@ -337,6 +378,7 @@ fn write_folder(folder: &std::path::Path, connectors: &[Value; 4]) {
             ("name", "sn"),
             ("mail", "mail"),
             ("title", "title"),
+            ("groups", "groups"),
         ]),
         cloud,
         own(&[

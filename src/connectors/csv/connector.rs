@@ -23,11 +23,11 @@ use tokio::{
 use super::{
     changes::changes,
     settings::{Missing, Settings},
-    wire::Table,
+    wire::{Table, refined},
 };
 use crate::{
     connectors::{Capabilities, Changes, Connector, Error, Page, Query, Update, Written},
-    model::{Object, TargetObject},
+    model::{Object, TargetObject, TargetWrite},
 };
 
 /// How often another process' lock is looked at again.
@@ -167,6 +167,11 @@ impl Connector for CsvFile {
         vec![self.settings.class.clone()]
     }
 
+    async fn refine(&self, class: &str, write: TargetWrite) -> Result<TargetWrite, Error> {
+        self.check_class(class)?;
+        Ok(refined(write))
+    }
+
     async fn test(&self) -> Result<(), Error> {
         let folder = folder(&self.settings.file);
         if !folder.is_dir() {
@@ -209,7 +214,9 @@ impl Connector for CsvFile {
     ) -> Result<Written, Error> {
         self.check_class(class)?;
         let (id, object) = (id.map(str::to_owned), object.clone());
-        let columns = self.settings.columns.clone().unwrap_or_default();
+        // What the first row leaves empty is a column of the file all the same.
+        let columns = self.settings.columns.clone();
+        let columns = columns.unwrap_or_else(|| object.keys().cloned().collect());
         let created = self
             .change(move |table| table.create(id.as_deref(), &object, &columns).map(Some))
             .await?;

@@ -60,6 +60,28 @@ fn the_first_row_makes_the_header() {
 }
 
 #[test]
+fn a_write_is_planned_as_it_will_read() {
+    let create = TargetWrite::Create {
+        id: Some("1".into()),
+        after: map(json!({"age": 42, "ok": true, "name": "x", "note": "", "list": [1]})),
+    };
+    let planned = refined(create).after().unwrap();
+    let wanted =
+        json!({"_id": "1", "age": "42", "ok": "true", "name": "x", "note": null, "list": [1]});
+    assert_eq!(planned, map(wanted));
+    let update = TargetWrite::Update {
+        before: TargetObject {
+            id: "1".into(),
+            attributes: map(json!({"age": "42", "ok": "true"})),
+            version: None,
+        },
+        after: map(json!({"age": 42, "ok": true, "note": "", "name": null})),
+        rename: None,
+    };
+    assert!(refined(update).difference().is_empty());
+}
+
+#[test]
 fn what_does_not_fit_is_refused_and_named() {
     let mut table = table(BADGES);
     let error = table

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     connectors::{Error, Update},
-    model::{Difference, Object, TargetObject},
+    model::{Difference, Object, TargetObject, TargetWrite},
 };
 
 /// U+FEFF in UTF-8, which some programs put in front.
@@ -297,6 +297,42 @@ fn cell(name: &str, value: &Value) -> Result<String, Error> {
             400,
             format!("column `{name}` holds text: a list or an object does not fit"),
         )),
+    }
+}
+
+/// A planned write as the file holds it: every value is text, and an empty one is none. What does not
+/// fit stays as it is; to write it is refused.
+#[must_use]
+pub fn refined(write: TargetWrite) -> TargetWrite {
+    let text = |value: &Value| match value {
+        Value::Null => Value::Null,
+        Value::String(text) if text.is_empty() => Value::Null,
+        Value::Bool(_) | Value::Number(_) => Value::String(value.to_string()),
+        other => other.clone(),
+    };
+    match write {
+        TargetWrite::Create { id, mut after } => {
+            for value in after.values_mut() {
+                *value = text(value);
+            }
+            TargetWrite::Create { id, after }
+        }
+        TargetWrite::Update {
+            before,
+            mut after,
+            rename,
+        } => {
+            for value in after.values_mut() {
+                *value = text(value);
+            }
+            after.retain(|_, value| !value.is_null());
+            TargetWrite::Update {
+                before,
+                after,
+                rename,
+            }
+        }
+        delete @ TargetWrite::Delete { .. } => delete,
     }
 }
 

@@ -13,42 +13,59 @@ const MOST_PATIENCE: Duration = Duration::from_secs(300);
 pub(super) struct Circuit {
     /// None: it never opens.
     settings: Option<Settings>,
-    /// When the next trial may begin; none while it is closed.
+    /// How long a trial may take.
+    patience: Duration,
+    /// When a trial may begin; none while it is closed.
     trial_at: Option<Instant>,
-    /// Whether a trial is under way; it may never tell how it ended, so it counts only until
-    /// `trial_at`.
-    on_trial: bool,
+    /// Until when the trial that is under way is waited for: it may never tell how it ended.
+    on_trial: Option<Instant>,
     since: Instant,
     failures: u32,
     last_failure: Option<(String, Instant)>,
 }
 
 impl Circuit {
-    pub(super) fn new(settings: Option<Settings>, now: Instant) -> Self {
+    pub(super) fn new(settings: Option<Settings>, patience: Duration, now: Instant) -> Self {
         Self {
             settings,
+            patience,
             trial_at: None,
-            on_trial: false,
+            on_trial: None,
             since: now,
             failures: 0,
             last_failure: None,
         }
     }
 
-    /// Whether a change may be planned now; the first one after the pause is the trial.
+    /// Whether a change may be planned now: not before the pause is over, and not while a trial is
+    /// under way. Who is let in and asks nothing of the target has used nothing up.
     ///
     /// # Errors
     /// How long to stay away.
-    pub(super) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
-        let (Some(trial_at), Some(settings)) = (self.trial_at, self.settings) else {
+    pub(super) fn admit(&self, now: Instant) -> Result<(), Duration> {
+        let Some(trial_at) = self.trial_at else {
             return Ok(());
         };
-        if now < trial_at {
-            return Err(trial_at - now);
+        let until = self.on_trial.unwrap_or(trial_at).max(trial_at);
+        match until.checked_duration_since(now) {
+            None | Some(Duration::ZERO) => Ok(()),
+            Some(left) => Err(left),
         }
-        self.on_trial = true;
-        self.trial_at = Some(now + settings.open);
-        Ok(())
+    }
+
+    /// A call begins; whether it is the trial, as the first one after the pause is. Nothing holds the
+    /// calls of those up who are let in already.
+    pub(super) fn begins(&mut self, now: Instant) -> bool {
+        let is_trial = self.trial_at.is_some() && self.admit(now).is_ok();
+        if is_trial {
+            self.on_trial = Some(now + self.patience);
+        }
+        is_trial
+    }
+
+    /// The trial ended and told nothing of the target.
+    pub(super) fn told_nothing(&mut self) {
+        self.on_trial = None;
     }
 
     /// The target answered, if only to say no.
@@ -57,7 +74,7 @@ impl Circuit {
         if self.trial_at.take().is_some() {
             self.since = now;
         }
-        self.on_trial = false;
+        self.on_trial = None;
     }
 
     /// The target did not answer. `message` goes to whoever is held off, so it holds none of the
@@ -73,17 +90,17 @@ impl Circuit {
             self.since = now;
         }
         // What was under way when it opened says nothing new: only a trial begins the pause anew.
-        if opens || self.on_trial {
+        if opens || self.on_trial.is_some() {
             let asked = asked.unwrap_or_default().min(MOST_PATIENCE);
             self.trial_at = Some(now + settings.open.max(asked));
-            self.on_trial = false;
+            self.on_trial = None;
         }
     }
 
     pub(super) fn state(&self, now: Instant) -> State {
         match self.trial_at {
             None => State::Closed,
-            Some(at) if self.on_trial || now >= at => State::HalfOpen,
+            Some(at) if now >= at => State::HalfOpen,
             Some(_) => State::Open,
         }
     }
@@ -115,6 +132,7 @@ mod tests {
     use super::*;
 
     const OPEN: Duration = Duration::from_secs(1);
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     fn after(start: Instant, millis: u64) -> Instant {
         start + Duration::from_millis(millis)
@@ -125,7 +143,7 @@ mod tests {
             failures: 3,
             open: OPEN,
         };
-        let mut circuit = Circuit::new(Some(settings), start);
+        let mut circuit = Circuit::new(Some(settings), PATIENCE, start);
         for _ in 0..3 {
             assert_eq!(circuit.state(start), State::Closed);
             assert_eq!(circuit.admit(start), Ok(()));
@@ -137,7 +155,7 @@ mod tests {
     #[test]
     fn it_opens_after_so_many_failures_in_a_row() {
         let start = Instant::now();
-        let mut circuit = opened(start);
+        let circuit = opened(start);
         assert_eq!(circuit.state(start), State::Open);
         let left = Duration::from_millis(600);
         assert_eq!(circuit.admit(after(start, 400)), Err(left));
@@ -163,13 +181,21 @@ mod tests {
         let mut circuit = opened(start);
         let later = after(start, 1_000);
         assert_eq!(circuit.state(later), State::HalfOpen);
+        // A dry run that asks nothing of the target is no trial.
         assert_eq!(circuit.admit(later), Ok(()));
-        assert_eq!(circuit.admit(later), Err(OPEN));
-        assert_eq!(circuit.state(later), State::HalfOpen);
+        assert_eq!(circuit.admit(later), Ok(()));
+        assert!(circuit.begins(later));
+        assert!(!circuit.begins(later), "one at a time");
+        assert_eq!(circuit.admit(later), Err(PATIENCE));
+        // It may take longer than the pause.
+        let long = after(start, 5_000);
+        assert_eq!(circuit.admit(long), Err(Duration::from_secs(6)));
+        assert_eq!(circuit.state(long), State::HalfOpen);
         circuit.failed(after(start, 1_200), "still down", None);
         assert_eq!(circuit.state(after(start, 1_200)), State::Open);
         assert_eq!(circuit.health(after(start, 1_200)).age.as_millis(), 1_200);
         assert_eq!(circuit.admit(after(start, 2_200)), Ok(()));
+        assert!(circuit.begins(after(start, 2_200)));
         circuit.answered(after(start, 2_300));
         assert_eq!(circuit.state(after(start, 2_300)), State::Closed);
         assert_eq!(circuit.admit(after(start, 2_300)), Ok(()));
@@ -180,9 +206,12 @@ mod tests {
     fn a_trial_that_never_tells_is_followed_by_another() {
         let start = Instant::now();
         let mut circuit = opened(start);
-        assert_eq!(circuit.admit(after(start, 1_000)), Ok(()));
-        assert!(circuit.admit(after(start, 1_999)).is_err());
-        assert_eq!(circuit.admit(after(start, 2_000)), Ok(()));
+        assert!(circuit.begins(after(start, 1_000)));
+        assert!(circuit.admit(after(start, 10_999)).is_err());
+        assert_eq!(circuit.admit(after(start, 11_000)), Ok(()));
+        assert!(circuit.begins(after(start, 11_000)));
+        circuit.told_nothing();
+        assert!(circuit.begins(after(start, 11_000)), "given up early");
     }
 
     #[test]
@@ -197,7 +226,7 @@ mod tests {
     fn a_target_that_asks_for_patience_gets_it_within_reason() {
         let start = Instant::now();
         let mut circuit = opened(start);
-        assert_eq!(circuit.admit(after(start, 1_000)), Ok(()));
+        assert!(circuit.begins(after(start, 1_000)));
         let asked = Some(Duration::from_secs(60));
         circuit.failed(after(start, 1_000), "busy", asked);
         assert_eq!(
@@ -205,6 +234,7 @@ mod tests {
             Err(Duration::from_secs(60))
         );
         assert_eq!(circuit.admit(after(start, 61_000)), Ok(()));
+        assert!(circuit.begins(after(start, 61_000)));
         let asked = Some(Duration::from_secs(1 << 40));
         circuit.failed(after(start, 61_000), "busy", asked);
         assert_eq!(circuit.admit(after(start, 61_000)), Err(MOST_PATIENCE));

@@ -64,6 +64,8 @@ struct UnderWay<'a> {
     guarded: &'a Guarded,
     began: Instant,
     place: Option<Place>,
+    /// Whether it tells an open circuit how the target is.
+    is_trial: bool,
     ended: bool,
 }
 
@@ -87,7 +89,7 @@ impl Guarded {
             name: name.into(),
             connector,
             gate: Gate::new(settings, timeout / 2, now),
-            circuit: Mutex::new(Circuit::new(settings.circuit, now)),
+            circuit: Mutex::new(Circuit::new(settings.circuit, timeout, now)),
             timeout,
             watch,
         };
@@ -109,10 +111,12 @@ impl Guarded {
         }
         let place = entered.map_err(|Full| self.full(waited))?;
         self.show_in_flight();
+        let is_trial = self.circuit().begins(self.now());
         Ok(UnderWay {
             guarded: self,
             began: came,
             place: Some(place),
+            is_trial,
             ended: false,
         })
     }
@@ -207,6 +211,7 @@ impl UnderWay<'_> {
                 });
             }
             _ if told == Told::ByTarget => self.guarded.note(Circuit::answered),
+            _ if self.is_trial => self.guarded.circuit().told_nothing(),
             _ => {}
         }
         result
@@ -221,6 +226,8 @@ impl Drop for UnderWay<'_> {
             let message = format!("no answer within {} ms", waited.as_millis());
             self.guarded
                 .note(|circuit, now| circuit.failed(now, &message, None));
+        } else if !self.ended && self.is_trial {
+            self.guarded.circuit().told_nothing();
         }
         self.place = None;
         self.guarded.show_in_flight();
@@ -270,7 +277,7 @@ impl Connector for Guarded {
             let message = format!("too much is waiting for `{}` (`limits`)", self.name);
             return Err(self.held_off("limit", message, wait));
         }
-        let mut circuit = self.circuit();
+        let circuit = self.circuit();
         let admitted = circuit.admit(now);
         let cause = circuit.last_cause().unwrap_or_default().to_owned();
         drop(circuit);

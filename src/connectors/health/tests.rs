@@ -193,8 +193,19 @@ async fn a_trial_closes_the_circuit_or_opens_it_anew() {
     for answer in [Some(CauseKind::Unknown), None] {
         hands.advance(Duration::from_secs(1));
         assert_eq!(circuit(&connector), State::HalfOpen);
+        // Whoever only looks what would happen uses no trial up.
         assert!(connector.admit().is_ok());
-        assert!(connector.admit().is_err(), "one trial at a time");
+        *told.is_silent.lock().unwrap() = true;
+        let mut early = connector.read("a", "1");
+        assert!(poll!(&mut early).is_pending());
+        let error = connector.admit().unwrap_err();
+        assert_eq!(error.retry_after, Some(TIMEOUT), "one trial at a time");
+        hands.advance(TIMEOUT / 2);
+        let wait = connector.admit().unwrap_err().retry_after;
+        assert_eq!(wait, Some(TIMEOUT / 2), "and for as long as it takes");
+        drop(early);
+        assert!(connector.admit().is_ok(), "it was given up early");
+        *told.is_silent.lock().unwrap() = false;
         told.says(answer);
         let _ = connector.read("a", "1").await;
         assert_eq!(connector.admit().is_ok(), answer.is_none());

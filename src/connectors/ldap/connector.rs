@@ -1,6 +1,7 @@
 //! The calls to a directory.
 use std::{
-    collections::BTreeMap,
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
@@ -151,11 +152,11 @@ impl Ldap {
         };
         let filter = equal(view, name, &value);
         if let Some(dn) = self.place(class, id)
-            && let Some(entry) = exact(view, self.at(view, &dn, &filter).await?, id)
+            && let Some(entry) = exact(view, self.at(view, &dn, &filter).await?, id)?
         {
             return Ok(Some(entry));
         }
-        Ok(exact(view, self.below(view, &filter).await?, id))
+        exact(view, self.below(view, &filter).await?, id)
     }
 
     async fn by_name(&self, view: &View<'_>, id: &str) -> Result<Option<Entry>, Error> {
@@ -447,6 +448,9 @@ impl Connector for Ldap {
                     parts.push_str(&format!("({name}={})", filter::escaped(&value)));
                 }
             }
+            if parts.is_empty() {
+                continue;
+            }
             let filter = filter::of_class(&view, &format!("(|{parts})"));
             for entry in self.below(&view, &filter).await? {
                 let object = view.object(&entry)?;
@@ -454,7 +458,8 @@ impl Connector for Ldap {
                 found.push(object);
             }
         }
-        found.retain(|object| ids.contains(&object.id));
+        let asked: HashSet<Cow<'_, str>> = ids.iter().map(|id| folded(id)).collect();
+        found.retain(|object| asked.contains(&folded(&object.id)));
         memberships::show_all(&self.pool, &view, &mut found).await?;
         Ok(Some(found))
     }
@@ -514,13 +519,25 @@ fn equal(view: &View<'_>, name: &str, value: &[u8]) -> String {
     filter::of_class(view, &format!("({name}={})", filter::escaped(value)))
 }
 
-/// The entry whose id is exactly this; the server may hold more ids for equal than Recant does.
-fn exact(view: &View<'_>, entries: Vec<Entry>, id: &str) -> Option<Entry> {
-    let same = |entry: &Entry| {
-        view.object(entry).is_ok_and(|object| {
-            object.id == id
-                || (uuid::Uuid::parse_str(id).is_ok() && object.id.eq_ignore_ascii_case(id))
-        })
-    };
-    entries.into_iter().find(same)
+/// The entry whose id is exactly this; the server may hold more ids for equal than Recant does. What
+/// else it holds does not matter here: an entry that cannot be shown is there all the same.
+///
+/// # Errors
+/// Refused where one of them shows no id.
+fn exact(view: &View<'_>, entries: Vec<Entry>, id: &str) -> Result<Option<Entry>, Error> {
+    let wanted = folded(id);
+    for entry in entries {
+        if folded(&view.id(&entry)?) == wanted {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
+}
+
+/// An id as it is compared: the case of a UUID does not count.
+fn folded(id: &str) -> Cow<'_, str> {
+    match uuid::Uuid::parse_str(id) {
+        Ok(_) => Cow::Owned(id.to_ascii_lowercase()),
+        Err(_) => Cow::Borrowed(id),
+    }
 }

@@ -53,6 +53,22 @@ impl Dn {
         self.folded().ends_with(&top.folded())
     }
 
+    /// The name as a server writes it: nothing around the separators, and what must be escaped by its
+    /// number. `attribute` gives the server's own name of one. None where a value is in a form whose
+    /// text is not known here.
+    #[must_use]
+    pub fn rewritten(&self, attribute: impl Fn(&str) -> String) -> Option<String> {
+        let rdn = |rdn: &Rdn| -> Option<String> {
+            let parts = rdn.parts.iter().map(|(name, value)| {
+                (!value.starts_with('#')).then(|| (attribute(name), value.clone()))
+            });
+            let parts = parts.collect::<Option<Vec<_>>>()?;
+            Some(Rdn::new(parts).text)
+        };
+        let rdns = self.rdns.iter().map(rdn).collect::<Option<Vec<_>>>()?;
+        Some(rdns.join(","))
+    }
+
     fn folded(&self) -> Vec<Vec<(String, String)>> {
         self.rdns.iter().map(Rdn::folded).collect()
     }
@@ -239,6 +255,15 @@ mod tests {
             |one: &str, top: &str| Dn::parse(one).unwrap().is_within(&Dn::parse(top).unwrap());
         assert!(within("uid=a,ou=b,dc=x", "OU=B,dc=x"));
         assert!(!within("dc=x", "ou=b,dc=x"));
+    }
+
+    #[test]
+    fn a_name_is_rewritten_as_a_server_does() {
+        let dn = Dn::parse(r"UID=Bo\,b , ou=People+CN=x;dc=x").unwrap();
+        let written = dn.rewritten(str::to_lowercase);
+        assert_eq!(written.as_deref(), Some(r"uid=Bo\2Cb,ou=People+cn=x,dc=x"));
+        let bytes = Dn::parse("1.2.3=#0401ff,dc=x").unwrap();
+        assert_eq!(bytes.rewritten(str::to_lowercase), None);
     }
 
     #[test]

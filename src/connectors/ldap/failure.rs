@@ -1,7 +1,7 @@
 //! What a result code or a broken connection means: nothing happened, not yet, or nobody knows.
 use ldap3::{LdapError, LdapResult};
 
-use crate::connectors::Error;
+use crate::{connectors::Error, model::CauseKind};
 
 /// The request control of password policies, and its answer (draft-behera-ldap-password-policy, 6).
 pub const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
@@ -68,10 +68,20 @@ pub fn answered(result: &LdapResult, stage: Stage) -> Error {
     }
 }
 
-/// Whether a value that was to go was gone, or one that was to come was there: the entry is not
-/// what was read (noSuchAttribute, attributeOrValueExists).
-pub fn is_stale(result: &LdapResult) -> bool {
-    matches!(result.rc, 16 | 20)
+/// Whether a value that was to go was gone, or one that was to come was there (noSuchAttribute,
+/// attributeOrValueExists): the entry is not what was read, or the new values are the same to the
+/// server.
+pub fn is_about_values(error: &Error) -> bool {
+    error.kind == CauseKind::Refused && (error.code == 16 || error.code == 20)
+}
+
+/// The same where the entry is not what was read.
+pub fn stale(error: Error) -> Error {
+    if !is_about_values(&error) {
+        return error;
+    }
+    let message = format!("the entry is not what was read: {}", error.message);
+    Error::refused(412, message)
 }
 
 /// The server's own words, its policy's, and the name of the code.
@@ -158,7 +168,6 @@ fn name(code: u32) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::CauseKind;
     use ldap3::controls::{Control, RawControl};
 
     fn result(rc: u32, text: &str) -> LdapResult {

@@ -31,6 +31,9 @@ pub fn wider(view: &View<'_>, filter: &Filter) -> Wider {
         } => compare(view, field, *operator, value),
         Filter::And(parts) => joined('&', parts.iter().map(|part| wider(view, part))),
         Filter::Or(parts) => joined('|', parts.iter().map(|part| wider(view, part))),
+        // A server finds by an attribute's name what goes by another of its names too, by the name
+        // of a kind of it, or with an option (`cn;lang-de`; RFC 4512, 2.5.2): only what holds for
+        // all entries or for none has an opposite that can be asked for.
         Filter::Not(part) => match wider(view, part) {
             Wider { text, exact: true } => exactly(format!("(!{text})")),
             _ => more(ALL.to_owned()),
@@ -100,14 +103,6 @@ fn attribute<'a>(view: &'a View<'_>, field: &'a Pointer) -> Option<&'a str> {
     }
 }
 
-/// Whether the server finds by this name what shows under it, and nothing else: not what goes by
-/// another of its names, nor what is of a kind of it (RFC 4512, 2.5.1).
-fn is_exact(view: &View<'_>, name: &str) -> bool {
-    let known = view.server.schema.attribute(name);
-    known.is_some_and(|known| known.name == name && !known.has_kinds)
-        && view.class.empty_value(name).is_none()
-}
-
 /// Whether no entry can have an attribute.
 fn is_impossible(view: &View<'_>, name: &str) -> bool {
     let schema = &view.server.schema;
@@ -117,7 +112,6 @@ fn is_impossible(view: &View<'_>, name: &str) -> bool {
 fn present(view: &View<'_>, field: &Pointer) -> Wider {
     match attribute(view, field) {
         Some(name) if is_impossible(view, name) => constant(false),
-        Some(name) if is_exact(view, name) => exactly(format!("({name}=*)")),
         Some(name) => more(format!("({name}=*)")),
         None => more(ALL.to_owned()),
     }

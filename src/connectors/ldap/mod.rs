@@ -7,6 +7,7 @@
 //! happens only if those values still are what was read; single values and deletes are guarded by
 //! the assertion control (RFC 4528) besides, where the server has it. Passwords are written and
 //! never read. The groups of an account may be an attribute of it (`memberships`).
+mod answers;
 mod changes;
 mod connector;
 mod dn;

@@ -29,6 +29,7 @@ pub fn refined(view: &View<'_>, write: TargetWrite) -> Result<TargetWrite, Error
     match write {
         TargetWrite::Create { id, after } => {
             let mut after = view.canonical(&after)?;
+            view.name_as_held(&Object::new(), &mut after)?;
             let (dn, naming) = new_name(view, id.as_deref(), &after)?;
             for (name, value) in &naming {
                 let is_there = after.keys().any(|own| own.eq_ignore_ascii_case(name));
@@ -63,6 +64,7 @@ fn refined_update(
 ) -> Result<TargetWrite, Error> {
     nameable(Difference::between(&before.attributes, after).attributes())?;
     let mut after = view.canonical(after)?;
+    view.name_as_held(&before.attributes, &mut after)?;
     let update = Update {
         before: &before,
         after: &after,

@@ -1,6 +1,7 @@
 //! Searches that are taken page by page, each on a connection of its own while it lasts.
 use std::{
-    collections::VecDeque,
+    collections::{VecDeque, hash_map::RandomState},
+    hash::BuildHasher as _,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -10,11 +11,12 @@ use ldap3::controls::PagedResults;
 use super::{
     memberships,
     session::{Lease, Pool},
+    settings::Class,
     wire::View,
 };
 use crate::{
     connectors::{Error, Page, Query},
-    model::TargetObject,
+    model::{Filter, TargetObject},
 };
 
 /// How many searches are kept open; the one that waited longest makes room.
@@ -25,7 +27,12 @@ const BATCH: usize = 200;
 /// A search that is under way.
 struct Search {
     lease: Lease,
+    /// What it was begun for: whose entries, and which of them.
+    class: Class,
+    asked: Filter,
     filter: String,
+    /// The last object that was given.
+    last: String,
     /// What was read and not given yet.
     waiting: VecDeque<TargetObject>,
     /// What the server wants to see for its next page; none once it has given all.
@@ -39,10 +46,20 @@ pub struct Searches {
     patience: Duration,
 }
 
-#[derive(Default)]
 struct Open {
-    count: u64,
+    /// The number of the next search that is kept. The first one is anybody's guess: a cursor of
+    /// another process finds no search of this one.
+    next: u64,
     searches: VecDeque<(u64, Search)>,
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self {
+            next: RandomState::new().hash_one(0),
+            searches: VecDeque::new(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Open {
@@ -72,10 +89,17 @@ impl<'a> Cursor<'a> {
 }
 
 impl Search {
-    async fn begin(pool: &Arc<Pool>, filter: &str) -> Result<Self, Error> {
+    async fn begin(
+        pool: &Arc<Pool>,
+        (view, query): (&View<'_>, &Query),
+        filter: &str,
+    ) -> Result<Self, Error> {
         Ok(Self {
             lease: pool.lease().await?,
+            class: view.class.clone(),
+            asked: query.filter.clone(),
             filter: filter.to_owned(),
+            last: String::new(),
             waiting: VecDeque::new(),
             cookie: Some(Vec::new()),
         })
@@ -129,6 +153,11 @@ impl Search {
         Ok(())
     }
 
+    /// Whether it is the one that goes on for a query at a cursor.
+    fn is_of(&self, view: &View<'_>, query: &Query, cursor: &Cursor<'_>) -> bool {
+        self.last == cursor.last && self.asked == query.filter && self.class == *view.class
+    }
+
     /// Goes on after an object that was given before; whether it was found.
     async fn skip(&mut self, view: &View<'_>, query: &Query, last: &str) -> Result<bool, Error> {
         while let Some(object) = self.next(view, query).await? {
@@ -163,14 +192,14 @@ impl Searches {
         filter: &str,
     ) -> Result<Page, Error> {
         let mut search = match query.cursor.as_deref() {
-            None => Search::begin(pool, filter).await?,
+            None => Search::begin(pool, (view, query), filter).await?,
             Some(text) => {
                 let cursor = Cursor::parse(text)
                     .ok_or_else(|| Error::refused(400, "this is no cursor of this query"))?;
-                match self.take(cursor.number) {
+                match self.take(view, query, &cursor) {
                     Some(search) => search,
                     None => {
-                        let mut search = Search::begin(pool, filter).await?;
+                        let mut search = Search::begin(pool, (view, query), filter).await?;
                         if !search.skip(view, query, cursor.last).await? {
                             let message = "the place of this cursor is gone: begin again";
                             return Err(Error::refused(410, message));
@@ -191,6 +220,7 @@ impl Searches {
             search.waiting.push_front(ahead);
             let last = page.objects.last().map(|object| object.id.clone());
             page.cursor = last.map(|last| {
+                search.last.clone_from(&last);
                 let number = self.keep(search);
                 format!("{number}:{last}")
             });
@@ -200,16 +230,18 @@ impl Searches {
         Ok(page)
     }
 
-    fn take(&self, number: u64) -> Option<Search> {
+    fn take(&self, view: &View<'_>, query: &Query, cursor: &Cursor<'_>) -> Option<Search> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = open.searches.iter().position(|(own, _)| *own == number)?;
+        let place = open.searches.iter().position(|(number, search)| {
+            *number == cursor.number && search.is_of(view, query, cursor)
+        })?;
         open.searches.remove(place).map(|(_, search)| search)
     }
 
     fn keep(&self, search: Search) -> u64 {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.count += 1;
-        let number = open.count;
+        open.next = open.next.wrapping_add(1);
+        let number = open.next;
         open.searches.push_back((number, search));
         if open.searches.len() > OPEN {
             open.searches.pop_front();

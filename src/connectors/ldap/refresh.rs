@@ -7,7 +7,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ldap3::{
-    LdapResult, Scope, SearchEntry,
+    LdapResult, Scope,
     controls::{
         Control, ControlType, EntryState, MakeCritical as _, RefreshMode, SyncDone, SyncInfo,
         SyncRequest, SyncState, parse_syncinfo,
@@ -16,6 +16,7 @@ use ldap3::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    answers,
     failure::{Stage, answered},
     memberships,
     session::{Entry, Pool},
@@ -248,10 +249,12 @@ async fn ask(
             .map_err(lost)?;
         while let Some(message) = stream.next().await.map_err(lost)? {
             signs::further();
+            let unreadable = || answers::unreadable(&pool.place());
             if message.is_intermediate() {
-                told.note(parse_syncinfo(message));
+                let info = answers::read(|| parse_syncinfo(message));
+                told.note(info.ok_or_else(unreadable)?);
             } else if !message.is_ref() {
-                told.add(message);
+                told.add(message, &pool.place())?;
             }
         }
         stream.finish().await
@@ -281,30 +284,34 @@ fn lease_lost(error: ldap3::LdapError, pool: &Pool) -> Error {
 }
 
 impl Told {
-    fn add(&mut self, message: ldap3::ResultEntry) {
+    fn add(&mut self, message: ldap3::ResultEntry, place: &str) -> Result<(), Error> {
         let state = message.1.iter().find_map(|control| match control {
             Control(Some(ControlType::SyncState), raw) if raw.val.is_some() => {
-                Some(raw.parse::<SyncState>())
+                Some(answers::read(|| raw.parse::<SyncState>()))
             }
             _ => None,
         });
+        let Some(state) = state else {
+            return Ok(());
+        };
         let Some(SyncState {
             state,
             entry_uuid,
             cookie,
         }) = state
         else {
-            return;
+            return Err(answers::unreadable(place));
         };
         self.cookie = cookie.or(self.cookie.take());
         match state {
             EntryState::Present => drop(self.present.insert(entry_uuid)),
             EntryState::Delete => drop(self.deleted.insert(entry_uuid)),
             EntryState::Add | EntryState::Modify => {
-                let entry = Entry::new(SearchEntry::construct(message));
+                let entry = answers::entry(message, place)?;
                 self.changed.push((entry_uuid, entry));
             }
         }
+        Ok(())
     }
 
     fn note(&mut self, info: SyncInfo) {
@@ -340,7 +347,7 @@ impl Told {
 fn done(result: &LdapResult) -> Option<SyncDone> {
     result.ctrls.iter().find_map(|control| match control {
         Control(Some(ControlType::SyncDone), raw) if raw.val.is_some() => {
-            Some(raw.parse::<SyncDone>())
+            answers::read(|| raw.parse::<SyncDone>())
         }
         _ => None,
     })

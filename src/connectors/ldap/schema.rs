@@ -18,6 +18,10 @@ pub struct Attribute {
     pub syntax: Syntax,
     /// Whether one of its values can be named: compared, removed, searched for.
     pub has_equality: bool,
+    /// Whether two values that differ in case only are one.
+    pub ignores_case: bool,
+    /// Whether its values are names of entries.
+    pub holds_names: bool,
     /// Whether parts of its values can be searched for.
     pub has_substrings: bool,
     /// Whether users may write it.
@@ -44,7 +48,8 @@ pub enum Syntax {
 struct Definition {
     names: Vec<String>,
     superior: Option<String>,
-    equality: bool,
+    /// The matching rule; none: it has none of its own.
+    equality: Option<String>,
     substrings: bool,
     syntax: Option<String>,
     unwritable: bool,
@@ -63,7 +68,9 @@ impl Schema {
             .filter_map(|definition| Some(definition.superior.as_ref()?.to_lowercase()))
             .collect();
         // Active Directory names no matching rules at all, and has them all the same.
-        let tells_rules = definitions.iter().any(|definition| definition.equality);
+        let tells_rules = definitions
+            .iter()
+            .any(|definition| definition.equality.is_some());
         let mut by_name = BTreeMap::new();
         for (index, definition) in definitions.iter().enumerate() {
             for name in &definition.names {
@@ -121,11 +128,14 @@ fn attribute(
     let mut found = Attribute {
         name: own.names.first()?.clone(),
         syntax: Syntax::Text,
-        has_equality: own.equality,
+        has_equality: false,
+        ignores_case: false,
+        holds_names: false,
         has_substrings: own.substrings,
         is_writable: !own.unwritable,
         has_kinds: false,
     };
+    let mut equality = own.equality.clone();
     let mut syntax = own.syntax.clone();
     let mut superior = own.superior.clone();
     // A chain that is longer than this is a circle.
@@ -136,14 +146,33 @@ fn attribute(
         else {
             break;
         };
-        found.has_equality |= parent.equality;
+        equality = equality.or_else(|| parent.equality.clone());
         found.has_substrings |= parent.substrings;
         syntax = syntax.or_else(|| parent.syntax.clone());
         superior = parent.superior.clone();
     }
     found.syntax = syntax_of(syntax.as_deref());
+    found.has_equality = equality.is_some();
+    found.ignores_case = equality.is_some_and(|rule| {
+        let rule = rule.to_ascii_lowercase();
+        CASE_IGNORING.iter().any(|known| *known == rule)
+    });
+    found.holds_names = syntax.as_deref() == Some(DISTINGUISHED_NAME);
     Some(found)
 }
+
+/// The matching rules of RFC 4517, 4.2, that see no case, by name and by number, in lower case.
+const CASE_IGNORING: [&str; 6] = [
+    "caseignorematch",
+    "2.5.13.2",
+    "caseignoreia5match",
+    "1.3.6.1.4.1.1466.109.114.2",
+    "caseignorelistmatch",
+    "2.5.13.11",
+];
+
+/// The syntax of names of entries (RFC 4517, 3.3.9).
+const DISTINGUISHED_NAME: &str = "1.3.6.1.4.1.1466.115.121.1.12";
 
 /// The syntaxes of RFC 4517, 3.3, that are neither text nor written as text.
 fn syntax_of(number: Option<&str>) -> Syntax {
@@ -178,7 +207,7 @@ fn definition(text: &str) -> Option<Definition> {
                 }
             }
             "SUP" => found.superior = tokens.next(),
-            "EQUALITY" => found.equality = tokens.next().is_some(),
+            "EQUALITY" => found.equality = tokens.next(),
             "SUBSTR" => found.substrings = tokens.next().is_some(),
             "SYNTAX" => {
                 let syntax = tokens.next()?;
@@ -236,6 +265,7 @@ mod tests {
         let surname = schema.attribute("SURNAME;lang-de").unwrap();
         assert_eq!(surname.name, "sn");
         assert!(surname.has_equality && surname.has_substrings && surname.is_writable);
+        assert!(surname.ignores_case && !schema.attribute("uidNumber").unwrap().ignores_case);
         assert_eq!(schema.attribute("2.5.4.4"), Some(surname));
         assert_eq!(
             schema.attribute("uidnumber").unwrap().syntax,
@@ -266,6 +296,8 @@ mod tests {
             ("userPassword", false),
         ] {
             assert_eq!(schema.attribute(name).unwrap().has_equality, can, "{name}");
+            let holds_names = schema.attribute(name).unwrap().holds_names;
+            assert_eq!(holds_names, name == "member", "{name}");
         }
     }
 }

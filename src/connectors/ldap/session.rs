@@ -16,12 +16,16 @@ use tokio::{
 };
 
 use super::{
+    answers,
     failure::{Stage, answered, broken},
     range::Piece,
     settings::Settings,
     tls,
 };
-use crate::connectors::{Error, signs};
+use crate::{
+    connectors::{Error, signs},
+    model::CauseKind,
+};
 
 /// How many connections there are at most.
 const CONNECTIONS: usize = 16;
@@ -210,7 +214,10 @@ impl Pool {
             lease = self.lease().await?;
             found = lease.search(base, scope, filter, attributes).await;
         }
-        lease.give_back();
+        // Of a search that broke off more may come.
+        if !matches!(&found, Err(error) if error.kind == CauseKind::Unavailable) {
+            lease.give_back();
+        }
         found
     }
 
@@ -449,9 +456,7 @@ impl Lease {
             .await
             .map_err(|error| lost(error, &self.place))?
         {
-            found
-                .entries
-                .push(Entry::new(SearchEntry::construct(entry)));
+            found.entries.push(answers::entry(entry, &self.place)?);
         }
         let result = stream.finish().await;
         signs::answered();
@@ -461,7 +466,7 @@ impl Lease {
             32 if scope == Scope::Base => {}
             _ => return Err(answered(&result, Stage::Harmless)),
         }
-        found.cookie = cookie(&result);
+        found.cookie = cookie(&result).ok_or_else(|| answers::unreadable(&self.place))?;
         Ok(found)
     }
 
@@ -482,12 +487,13 @@ impl Lease {
     }
 }
 
-fn cookie(result: &LdapResult) -> Vec<u8> {
+/// Where the next page begins; none where the answer cannot be read.
+fn cookie(result: &LdapResult) -> Option<Vec<u8>> {
     let paged = result.ctrls.iter().find_map(|control| match control {
         ldap3::controls::Control(Some(ldap3::controls::ControlType::PagedResults), raw) => {
-            Some(raw.parse::<PagedResults>())
+            Some(answers::read(|| raw.parse::<PagedResults>()))
         }
         _ => None,
     });
-    paged.map(|paged| paged.cookie).unwrap_or_default()
+    paged.map_or_else(|| Some(Vec::new()), |paged| paged.map(|paged| paged.cookie))
 }

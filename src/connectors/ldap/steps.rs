@@ -9,7 +9,8 @@ use ldap3::{
 };
 
 use super::{
-    failure::{PASSWORD_POLICY, Stage, answered, is_stale},
+    answers,
+    failure::{PASSWORD_POLICY, Stage, answered, is_about_values},
     range::Piece,
     server::Server,
     session::{Entry, Lease},
@@ -157,7 +158,8 @@ async fn one(
 /// Whether a refusal is about what the entry holds: a value that is there or is not, or one that its
 /// object class asks for (objectClassViolation).
 fn is_of_the_entry(error: &Error) -> bool {
-    error.kind == CauseKind::Refused && (error.code == 412 || error.code == 65)
+    is_about_values(error)
+        || error.kind == CauseKind::Refused && (error.code == 412 || error.code == 65)
 }
 
 /// The error of a step after those before it were taken back: the same where that succeeded.
@@ -195,7 +197,6 @@ async fn send(
 ) -> Result<Option<Entry>, Error> {
     let controls = controls(server, wanted, &request, conditions)?;
     let ldap = lease.with_controls(controls);
-    let is_modify = matches!(request, Request::Modify { .. });
     let outcome = match request {
         Request::Add { dn, attributes } => ldap.add(&dn, attributes).await,
         Request::Modify { dn, mods } => ldap.modify(&dn, mods).await,
@@ -214,12 +215,7 @@ async fn send(
     if result.rc == 0 {
         return Ok(after(&result));
     }
-    let error = answered(&result, Stage::Write);
-    if is_modify && is_stale(&result) {
-        let message = format!("the entry is not what was read: {}", error.message);
-        return Err(Error::refused(412, message));
-    }
-    Err(error)
+    Err(answered(&result, Stage::Write))
 }
 
 fn controls(
@@ -234,7 +230,8 @@ fn controls(
         let filter = all_of(conditions);
         // The control cannot be made of anything else.
         if ldap3::parse_filter(&filter).is_err() {
-            let message = format!("what the entry must be cannot be asked for: {filter}");
+            // The conditions hold values, which no error may tell.
+            let message = "what the entry must be cannot be asked for";
             return Err(Error::refused(400, message));
         }
         controls.push(Assertion { filter }.critical().into());
@@ -262,7 +259,8 @@ pub fn all_of(conditions: &[String]) -> String {
 fn after(result: &LdapResult) -> Option<Entry> {
     let read = result.ctrls.iter().find_map(|control| match control {
         Control(Some(ControlType::PostReadResp), raw) if raw.val.is_some() => {
-            Some(raw.parse::<ReadEntryResp>())
+            // What cannot be read is looked for afterwards.
+            answers::read(|| raw.parse::<ReadEntryResp>())
         }
         _ => None,
     })?;

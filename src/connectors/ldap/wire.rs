@@ -1,11 +1,15 @@
 //! Entries as objects, and what turns one into another as modifications.
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    string::FromUtf8Error,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ldap3::Mod;
 use serde_json::{Number, Value};
 
 use super::{
+    dn::Dn,
     filter::escaped,
     schema::Syntax,
     server::Server,
@@ -86,9 +90,13 @@ impl View<'_> {
         })
     }
 
-    fn id(&self, entry: &Entry) -> Result<String, Error> {
+    /// The id of an entry.
+    ///
+    /// # Errors
+    /// Refused where the entry shows none.
+    pub fn id(&self, entry: &Entry) -> Result<String, Error> {
         let name = &self.class.id_attribute;
-        let own = super::dn::Dn::parse(&entry.dn);
+        let own = Dn::parse(&entry.dn);
         let named = own
             .as_ref()
             .and_then(|dn| dn.first())
@@ -334,7 +342,11 @@ impl View<'_> {
             }
             if self.server.can_name_values(self.class, name) {
                 if old.is_empty() && !self.class.is_list(name) {
-                    found.conditions.push(format!("(!({name}=*))"));
+                    // Where it is found by other names too, only the whole entry tells.
+                    match self.has_relatives(name, before) {
+                        true => found.whole = true,
+                        false => found.conditions.push(format!("(!({name}=*))")),
+                    }
                 }
                 found.exchange(name, &old, &new);
             } else {
@@ -343,6 +355,17 @@ impl View<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// Whether an entry may hold what a search for this attribute finds and what does not show under
+    /// its name: values with an option, or of a kind of it (RFC 4512, 2.5).
+    fn has_relatives(&self, name: &str, held: &Object) -> bool {
+        let known = self.server.schema.attribute(name);
+        let with_option = |own: &String| {
+            let base = own.split_once(';').map(|(base, _)| base);
+            base.is_some_and(|base| base.eq_ignore_ascii_case(name))
+        };
+        known.is_some_and(|attribute| attribute.has_kinds) || held.keys().any(with_option)
     }
 
     /// What must hold of an entry so that it is the one that goes by this id, and no other that was
@@ -395,13 +418,109 @@ impl View<'_> {
                 shown.insert(canonical.to_owned(), value.clone());
                 continue;
             }
-            let values = self.values(name, value)?;
+            let mut values = self.values(name, value)?;
+            if known.is_some_and(|attribute| attribute.ignores_case) {
+                self.drop_twins(name, value, &mut values);
+            }
             if let Some(value) = self.value(name, &values, "the new object")? {
                 shown.insert(canonical.to_owned(), value);
             }
         }
         Ok(shown)
     }
+
+    /// Gives the names of entries among the values the text that they have in the directory: that of
+    /// the same name where the object holds it already, otherwise as the server would write it.
+    ///
+    /// # Errors
+    /// As [`View::values`].
+    pub fn name_as_held(&self, held: &Object, object: &mut Object) -> Result<(), Error> {
+        let schema = &self.server.schema;
+        let holds_names = |name: &str| {
+            let known = schema.attribute(name);
+            name == DN || known.is_some_and(|attribute| attribute.holds_names)
+        };
+        let hidden = |name: &str| self.class.is_write_only(name) || self.class.is_memberships(name);
+        for (name, value) in object.iter_mut() {
+            if value.is_null() || !holds_names(name) || hidden(name) {
+                continue;
+            }
+            let mut known = match held.get(name) {
+                Some(value) => texts(self.values(name, value)?),
+                None => Vec::new(),
+            };
+            if let (true, Value::String(text)) = (name == DN, &*value) {
+                // The entry's parent is where entries of the class are, or where this one is.
+                let parents = known.iter().filter_map(|dn| Some(Dn::parse(dn)?.parent()));
+                let mut parents: Vec<String> = parents.collect();
+                parents.push(self.class.base.clone());
+                known.extend(self.below_known(text, &parents));
+            }
+            let values = self.values(name, value)?.into_iter().map(|bytes| {
+                let text = String::from_utf8(bytes);
+                let text = text.map(|text| self.known_name(&text, &known).into_bytes());
+                text.unwrap_or_else(FromUtf8Error::into_bytes)
+            });
+            if let Some(named) = self.value(name, &values.collect(), "the new object")? {
+                *value = named;
+            }
+        }
+        Ok(())
+    }
+
+    /// A name right below one of these, with the text of that.
+    fn below_known(&self, text: &str, parents: &[String]) -> Option<String> {
+        let dn = Dn::parse(text)?;
+        let parent = Dn::parse(&dn.parent())?;
+        let same = |known: &&String| Dn::parse(known).is_some_and(|known| known.is_same(&parent));
+        let known = parents.iter().find(same)?;
+        let own = Dn::parse(dn.first()?.text())?;
+        let own = own.rewritten(|name| self.attribute_name(name))?;
+        Some(format!("{own},{known}"))
+    }
+
+    fn known_name(&self, text: &str, known: &[String]) -> String {
+        let Some(dn) = Dn::parse(text) else {
+            return text.to_owned();
+        };
+        let same = |known: &&String| Dn::parse(known).is_some_and(|known| known.is_same(&dn));
+        let known = known.iter().find(same).cloned();
+        known
+            .or_else(|| dn.rewritten(|name| self.attribute_name(name)))
+            .unwrap_or_else(|| text.to_owned())
+    }
+
+    fn attribute_name(&self, name: &str) -> String {
+        let known = self.server.schema.attribute(name);
+        known.map_or_else(|| name.to_owned(), |attribute| attribute.name.clone())
+    }
+
+    /// Of values that differ in case only, the first one stays: they are one to the server, which
+    /// takes none twice.
+    fn drop_twins(&self, name: &str, value: &Value, values: &mut Values) {
+        let Value::Array(items) = value else {
+            return;
+        };
+        let mut seen = BTreeSet::new();
+        for item in items {
+            let Ok(bytes) = self.bytes(name, item) else {
+                continue;
+            };
+            let lower = String::from_utf8_lossy(&bytes).to_lowercase();
+            let is_first = seen.insert(lower.clone());
+            let is_twin = |other: &Vec<u8>| {
+                *other != bytes && String::from_utf8_lossy(other).to_lowercase() == lower
+            };
+            if is_first {
+                values.retain(|other| !is_twin(other));
+            }
+        }
+    }
+}
+
+fn texts(values: Values) -> Vec<String> {
+    let texts = values.into_iter().map(String::from_utf8);
+    texts.filter_map(Result::ok).collect()
 }
 
 /// Whether every name is that of an attribute, before any of them stands in a filter.

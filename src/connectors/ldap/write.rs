@@ -2,6 +2,7 @@
 use super::{
     connector::{Ldap, as_written},
     entries::{gone, is_elsewhere, is_moved, moved, other},
+    failure::{is_about_values, stale},
     memberships::{self, Around, Begun},
     naming,
     session::Entry,
@@ -34,7 +35,8 @@ impl Ldap {
         };
         let is_alone = groups.is_empty();
         let steps = std::iter::once(own).chain(groups).collect();
-        let told = self.carry_out(view, steps).await?.filter(|_| is_alone);
+        let told = self.carry_out(view, steps).await.map_err(stale)?;
+        let told = told.filter(|_| is_alone);
         self.written(view, class, &dn, told).await
     }
 
@@ -80,7 +82,16 @@ impl Ldap {
             }
             true => self.carry_out(view, in_order(own, around)).await,
         };
-        let written = written.map(|told| told.filter(|_| is_alone));
+        let written = match written {
+            // Two values of one attribute may be the same to the server: it says so best itself.
+            Err(error) if is_about_values(&error) => {
+                match self.is_as_read(view, class, before).await {
+                    Ok(true) => return Err(error),
+                    Ok(false) | Err(_) => Err(stale(error)),
+                }
+            }
+            written => written.map(|told| told.filter(|_| is_alone)),
+        };
         match written {
             Ok(told) => self.written(view, class, &place, told).await,
             Err(error) if is_elsewhere(&error) => {
@@ -183,7 +194,7 @@ impl Ldap {
             conditions.extend(view.as_read(before));
         }
         steps.push(Step::last(Request::Delete { dn: dn.clone() }, conditions));
-        match self.carry_out(view, steps).await {
+        match self.carry_out(view, steps).await.map_err(stale) {
             Ok(_) => Ok(()),
             Err(error) if is_elsewhere(&error) => match self.itself(view, class, before).await {
                 Ok(None) => Ok(()),

@@ -12,13 +12,14 @@ use super::{
     explain::explain,
     failure::Stage,
     filter,
+    refine::refined,
     session::{Commits, Lease, Pool},
     settings::{Class, Dialect, Settings},
     wire::{self, Statement},
 };
 use crate::{
     connectors::{Capabilities, Changes, Connector, Error, IdPage, Page, Query, Update, Written},
-    model::{Object, TargetObject, object::same},
+    model::{Object, TargetObject, TargetWrite, object::same},
 };
 
 /// How many connections there are for each purpose, SQLite's one writer aside.
@@ -238,6 +239,14 @@ impl Connector for Sql {
 
     fn tells_answers(&self) -> bool {
         true
+    }
+
+    async fn refine(&self, class: &str, write: TargetWrite) -> Result<TargetWrite, Error> {
+        if matches!(write, TargetWrite::Delete { .. }) {
+            return Ok(write);
+        }
+        let table = self.table(class).await?;
+        Ok(refined(&table, write))
     }
 
     async fn test(&self) -> Result<(), Error> {

@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod filter;
 mod many;
+mod refine;
 mod session;
 mod settings;
 mod tables;

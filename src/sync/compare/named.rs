@@ -52,7 +52,7 @@ impl Special<'_> {
 
     /// Turns what undoes a rename that the object itself does not need any more, because it goes by
     /// its old name, into one that begins at the new name: whatever may still go by that, comes back.
-    pub(super) fn from_new_name(
+    pub(super) fn begin_at_new_name(
         &self,
         inverse: &mut TargetWrite,
         (old, new, id): (&TargetObject, &Object, Option<&str>),

@@ -402,3 +402,87 @@ fn an_object_that_was_made_half_is_ours() {
         );
     }
 }
+
+fn follows() -> Follows {
+    Follows {
+        by: "dn".to_owned(),
+        to: "new".to_owned(),
+        attributes: names(&["g"]),
+    }
+}
+
+#[test]
+fn a_rename_is_over_once_everything_has_followed() {
+    let (sets, follows) = (names(&["g"]), follows());
+    let special = Special {
+        sets: &sets,
+        follows: Some(&follows),
+        ..Special::default()
+    };
+    let before = json!({"dn": "old", "u": "a", "n": 1, "g": ["x", "y"]});
+    for wanted in [json!(["x", "y"]), json!(["y", "z"])] {
+        let write = TargetWrite::Update {
+            before: target("1", before.clone()),
+            after: object(json!({"dn": "old", "u": "b", "n": 2, "g": wanted})),
+            rename: None,
+        };
+        let judged = |found: &TargetObject| judge(&write, special, None, Some(found), None);
+        let found = |value| target("1", value);
+        assert_eq!(judged(&found(before.clone())), Sight::Before);
+        let done = json!({"dn": "new", "u": "b", "n": 2, "g": wanted});
+        assert_eq!(judged(&found(done)), Sight::After);
+        for half in [
+            json!({"dn": "new", "u": "b", "n": 1}),
+            json!({"dn": "new", "u": "b", "n": 1, "g": "y"}),
+            json!({"dn": "new", "u": "b", "n": 1, "g": wanted}),
+            json!({"dn": "new", "u": "b", "n": 2}),
+        ] {
+            let half = found(half);
+            assert_eq!(judged(&half), Sight::Between, "{half:?}");
+            let rest = rest(&write, special, (Some(&half), None)).unwrap();
+            assert_eq!(
+                rest, write,
+                "what goes by the old name still is known to it alone"
+            );
+            let back = undo(&write, special, None, Some(&half), None).unwrap();
+            let back = back.unwrap();
+            let shown = half.to_object();
+            assert_eq!(back.before().unwrap(), shown);
+            assert_eq!(back.after().unwrap()["u"], "a");
+        }
+        // The undo has begun: it has its old name, and not everything knows that.
+        let half = found(json!({"dn": "old", "u": "a", "n": 1, "g": "x"}));
+        assert_eq!(judged(&half), Sight::Between);
+        let back = undo(&write, special, None, Some(&half), None).unwrap();
+        let back = back.unwrap();
+        assert_eq!(back.before().unwrap()["dn"], "new");
+        let (from, to) = (back.before().unwrap(), back.after().unwrap());
+        assert_eq!(values(to.get("g")), values(Some(&json!(["x", "y"]))));
+        assert!(values(Some(&wanted)).is_subset(&values(from.get("g"))));
+        assert_eq!(to["dn"], "old");
+        // Somebody else changed what is no set.
+        let foreign = found(json!({"dn": "new", "u": "b", "n": 7}));
+        assert_eq!(judged(&foreign), Sight::Other);
+    }
+}
+
+#[test]
+fn a_deletion_that_was_cut_off_is_finished() {
+    let sets = names(&["g"]);
+    let special = Special {
+        sets: &sets,
+        ..Special::default()
+    };
+    let write = TargetWrite::Delete {
+        before: target("1", json!({"n": 1, "g": ["x", "y"]})),
+    };
+    let half = target("1", json!({"n": 1, "g": "y"}));
+    assert_eq!(
+        judge(&write, special, None, Some(&half), None),
+        Sight::Between
+    );
+    assert_eq!(
+        rest(&write, special, (Some(&half), None)),
+        Some(TargetWrite::Delete { before: half })
+    );
+}

@@ -54,12 +54,17 @@ async fn changed(
 
 /// The same server, which no longer says that it knows the assertion control (RFC 4528).
 async fn without_assertions(slapd: &Slapd) -> SharedConnector {
+    saying(slapd, (b"\x0c1.3.6.1.1.12", b"\x0c1.3.6.1.1.19")).await
+}
+
+/// The same server, which says something else for a word of its answers.
+pub async fn saying(slapd: &Slapd, words: (&'static [u8], &'static [u8])) -> SharedConnector {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let server = slapd.address();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(relay(client, server));
+            tokio::spawn(relay(client, server, words));
         }
     });
     let mut settings = slapd.settings(Slapd::people());
@@ -67,7 +72,11 @@ async fn without_assertions(slapd: &Slapd) -> SharedConnector {
     connector(&settings, Path::new("/"))
 }
 
-async fn relay(client: TcpStream, server: std::net::SocketAddr) {
+async fn relay(
+    client: TcpStream,
+    server: std::net::SocketAddr,
+    (word, other): (&'static [u8], &'static [u8]),
+) {
     let server = TcpStream::connect(server).await.expect("the server");
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -75,10 +84,9 @@ async fn relay(client: TcpStream, server: std::net::SocketAddr) {
     let answers = async {
         let mut piece = vec![0; 65536];
         while let Ok(length @ 1..) = from_server.read(&mut piece).await {
-            let control = b"\x0c1.3.6.1.1.12";
             for at in 0..length {
-                if piece[at..length].starts_with(control) {
-                    piece[at + control.len() - 1] = b'9';
+                if piece[at..length].starts_with(word) {
+                    piece[at..at + word.len()].copy_from_slice(other);
                 }
             }
             if to_client.write_all(&piece[..length]).await.is_err() {

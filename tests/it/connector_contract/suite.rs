@@ -1,7 +1,7 @@
 //! What every connector must do, whatever its target.
 use recant::{
     connectors::{Error, Query, SharedConnector, Update},
-    model::{CauseKind, Filter, Object, TargetObject, object::same_object},
+    model::{CauseKind, Filter, Object, TargetObject, TargetWrite, object::same_object},
 };
 use serde_json::{Value, json};
 
@@ -289,6 +289,34 @@ async fn knows_no_difference_between_null_and_absent(subject: &Subject) {
         .expect("set again");
 }
 
+/// A plan shows what a later read compares with, and what the target holds already is no change.
+async fn plans_what_will_read(subject: &Subject, (object, now): (&Object, &TargetObject)) {
+    let create = TargetWrite::Create {
+        id: Some(now.id.clone()),
+        after: object.clone(),
+    };
+    let planned = subject.connector.refine(CLASS, create).await;
+    let planned = planned.expect("a plan").after().expect("an object");
+    for name in object.keys() {
+        let (planned, read) = (planned.get(name), now.attributes.get(name));
+        let is_same = match (planned, read) {
+            (Some(planned), Some(read)) => recant::model::object::same(planned, read),
+            _ => planned.is_none_or(Value::is_null) && read.is_none(),
+        };
+        assert!(is_same, "{name}: planned {planned:?}, read {read:?}");
+    }
+    let mut after = now.attributes.clone();
+    after.extend(object.clone());
+    let update = TargetWrite::Update {
+        before: now.clone(),
+        after,
+        rename: None,
+    };
+    let planned = subject.connector.refine(CLASS, update).await;
+    let difference = planned.expect("a plan").difference();
+    assert!(difference.is_empty(), "{difference:?}");
+}
+
 async fn keeps_values(subject: &Subject) {
     let large = "äb\"'\\,;\t%_".repeat(30_000);
     let mut object = person("Gus");
@@ -313,6 +341,7 @@ async fn keeps_values(subject: &Subject) {
         "{:?}",
         short(&before)
     );
+    plans_what_will_read(subject, (&object, &before)).await;
     let changed = json!({
         "age": -1, "salary": 0.1, "weight": 0.30000000000000004_f64, "active": false,
         "born": "2000-01-01", "seen": "2024-03-01T00:00:00Z",

@@ -27,6 +27,8 @@ pub enum Mode {
     Forbid,
     /// The next LDAP request that writes is cut before the server gets it.
     CutEntryWrite,
+    /// The next LDAP request that writes reaches the server, its answer does not come back.
+    CutEntryAnswer,
 }
 
 /// A proxy on a free port of loopback.
@@ -199,6 +201,7 @@ async fn relay(client: TcpStream, server: SocketAddr, state: Arc<State>) {
     let (mut from_server, mut to_server) = server.into_split();
     let mut request = vec![0; 65536];
     let mut answer = vec![0; 65536];
+    let mut has_written = false;
     loop {
         // Dropping both sockets at the end of this function is the cut.
         tokio::select! {
@@ -217,13 +220,16 @@ async fn relay(client: TcpStream, server: SocketAddr, state: Arc<State>) {
                     let _ = to_client.write_all(refusal).await;
                     return;
                 }
+                has_written = writes_entry(&request[..length]);
                 if to_server.write_all(&request[..length]).await.is_err() {
                     return;
                 }
             }
             read = from_server.read(&mut answer) => {
                 let Ok(length @ 1..) = read else { return };
-                if state.cuts(Mode::CutAnswer) {
+                let cuts = state.cuts(Mode::CutAnswer)
+                    || (has_written && state.cuts(Mode::CutEntryAnswer));
+                if cuts {
                     state.close().await;
                     return;
                 }
