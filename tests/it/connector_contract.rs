@@ -1,14 +1,19 @@
 //! One suite for all connectors, against real targets.
 mod changes;
+mod csv_bytes;
 mod csv_faults;
 mod faults;
 mod ldap;
 mod ldap_changes;
 mod ldap_groups;
 mod ldap_guards;
+mod rest_answers;
 mod rest_faults;
+mod rest_server;
 mod rest_styles;
 mod scim_dialects;
+mod scim_keys;
+mod scim_pieces;
 mod scim_server;
 mod sql_details;
 mod suite;

@@ -10,6 +10,7 @@ mod access;
 mod api;
 mod architecture;
 mod audit_delivery;
+mod awkward_services;
 mod cli;
 mod connector_contract;
 mod crash_sweep;
