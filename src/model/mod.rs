@@ -21,6 +21,7 @@ pub mod scim;
 pub mod secret;
 pub mod signing;
 pub mod situation;
+pub mod trust;
 pub mod unique;
 
 pub use change::{
@@ -30,7 +31,7 @@ pub use filter::Filter;
 pub use link::{Link, LinkChange};
 pub use object::{Difference, Object};
 pub use path::{Container, ResourceName};
-pub use plan::{Cause, CauseKind, PlannedRow, RowResult, Step, TargetObject, TargetWrite};
+pub use plan::{Cause, CauseKind, Follows, PlannedRow, RowResult, Step, TargetObject, TargetWrite};
 pub use record::OperationRecord;
 pub use role::{Role, Roles};
 pub use saga::{Outcome, SagaEvent, SagaState};

@@ -28,6 +28,7 @@ mod integration_rotation;
 mod integration_rows;
 mod integrations;
 mod journal;
+mod keeping;
 mod keys;
 mod links;
 mod listed;
@@ -51,6 +52,7 @@ mod saved_searches;
 mod schema;
 mod search;
 mod sessions;
+mod set_aside;
 mod state;
 mod statistics;
 mod syncables;
@@ -60,6 +62,7 @@ mod tokens;
 mod unique;
 mod unique_fill;
 mod verify;
+mod witnesses;
 mod words;
 mod writer;
 
@@ -116,6 +119,7 @@ struct Handle {
     name: Arc<str>,
     core: Arc<Core>,
     commands: UnboundedSender<writer::Command>,
+    keeping: tokio::sync::mpsc::Sender<keeping::Keep>,
     abandoned: CancellationToken,
 }
 
@@ -183,11 +187,13 @@ impl Store {
         let writer = writer::Writer::new(core.clone(), receiver, abandoned.clone());
         tokio::spawn(writer.run());
         tokio::spawn(keep_lease(core.clone(), abandoned.clone()));
+        let keeping = keeping::start(core.clone(), commands.downgrade(), abandoned.clone());
         Self {
             handle: Arc::new(Handle {
                 name: core.leases.node(),
                 core,
                 commands,
+                keeping,
                 abandoned,
             }),
         }
@@ -210,6 +216,7 @@ impl Store {
     /// # Errors
     /// What was handed over could not be written.
     pub async fn close(&self) -> Result<(), Error> {
+        self.keep_what_waits().await;
         let flushed = self.flush().await;
         self.handle.abandoned.cancel();
         let _ = self.core().leases.unregister(&self.core().database).await;
