@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
+use sqlx::{
+    ConnectOptions as _, Connection as _,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode},
+};
 
 use super::schemas;
 
@@ -147,6 +150,7 @@ async fn payroll(path: PathBuf) -> Result<PathBuf, Error> {
     let made = async {
         let options = SqliteConnectOptions::new()
             .filename(&path)
+            .journal_mode(SqliteJournalMode::Wal)
             .create_if_missing(true);
         let mut connection = options.connect().await?;
         sqlx::query(PAYROLL_TABLE).execute(&mut connection).await?;

@@ -11,7 +11,9 @@
 //! matters most is that an [`Error`] is honest: *refused* and *unavailable* promise that nothing
 //! happened, and where that cannot be promised the answer is *unknown*; the engine then reads the
 //! target back. Any call may be dropped at any `await`: when a time limit is over, or at the end. A
-//! write of many requests says [`signs::further`] between them, so that the limit holds for each.
+//! write of many requests says [`signs::further`] between them, so that the limit holds for each. One
+//! that has to wait, to connect or to read first says [`signs::unsent`], and [`signs::sent`] before
+//! its first request that changes something: running out of time in between is *unavailable*.
 //!
 //! ```
 //! use std::{collections::BTreeMap, sync::Mutex};
@@ -387,6 +389,9 @@ pub struct Particulars {
     /// A create may bring an object back into use that counts as deleted: the engine asks
     /// [`Connector::dormant`] what it holds.
     pub revives: bool,
+    /// A query gives objects as whole as a read does, with their versions: what it finds need not be
+    /// read again before it is written.
+    pub lists_whole: bool,
 }
 
 impl Particulars {

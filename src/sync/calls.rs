@@ -1,10 +1,14 @@
 //! Calls to targets under their time limit, with bounded retries for what certainly did not happen.
 use std::{future::Future, time::Duration};
 
+use futures::future::join_all;
 use serde_json::json;
 
 use crate::{
-    connectors::{Error, Page, Query, signs},
+    connectors::{
+        Error, Page, Query,
+        signs::{self, Late},
+    },
     model::{Cause, CauseKind, Filter, TargetObject, secret::Redactor},
 };
 
@@ -41,7 +45,9 @@ fn is_same_id(one: &str, other: &str) -> bool {
     one == other || (uuid::Uuid::parse_str(other).is_ok() && one.eq_ignore_ascii_case(other))
 }
 
-/// Reads the first objects that meet a filter; retries while the target is unavailable.
+/// Finds the first objects that meet a filter; retries while the target is unavailable. A list may
+/// show less of an object than a read, and not its version: what is to be compared, written or put
+/// back is read, and what is gone by then is no hit.
 pub(super) async fn find(
     target: &Target,
     class: &str,
@@ -53,10 +59,16 @@ pub(super) async fn find(
         cursor: None,
     };
     let page: Page = retried(&target.calls, || target.connector.query(class, &query)).await?;
-    Ok(page.objects)
+    if target.connector.particulars(class).lists_whole {
+        return Ok(page.objects);
+    }
+    let hits = page.objects.iter().take(ENOUGH);
+    let reads = join_all(hits.map(|hit| read_by_id(target, class, &hit.id))).await;
+    reads.into_iter().filter_map(Result::transpose).collect()
 }
 
-/// One attempt under the time limit; running out of it leaves the outcome unknown.
+/// One attempt under the time limit; running out of it leaves the outcome unknown, unless nothing
+/// was sent until then.
 pub(super) async fn limited<T>(
     policy: &CallPolicy,
     call: impl Future<Output = Result<T, Error>>,
@@ -64,16 +76,20 @@ pub(super) async fn limited<T>(
     within(policy.timeout, call).await
 }
 
-/// One attempt within a time, which begins anew for each request of a call of many; running out of
-/// it leaves the outcome unknown.
+/// One attempt within a time, which begins anew for each request of a call of many.
 async fn within<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    signs::within(limit, call).await.unwrap_or_else(|| {
-        let waited = limit.as_millis();
-        Err(Error::unknown(504, format!("no answer within {waited} ms")))
-    })
+    let waited = limit.as_millis();
+    match signs::within(limit, call).await {
+        Ok(result) => result,
+        Err(Late::PerhapsSent) => Err(Error::unknown(504, format!("no answer within {waited} ms"))),
+        Err(Late::BeforeSending) => {
+            let message = format!("nothing could be sent within {waited} ms");
+            Err(Error::unavailable(504, message))
+        }
+    }
 }
 
 /// The pause before the attempt after `attempt` (1-based), or none where there is no further one

@@ -1,5 +1,6 @@
 //! One suite for all connectors, against real targets.
 mod changes;
+mod csv_bytes;
 mod csv_faults;
 mod faults;
 mod ldap;
@@ -7,9 +8,13 @@ mod ldap_changes;
 mod ldap_groups;
 mod ldap_guards;
 mod ldap_values;
+mod rest_answers;
 mod rest_faults;
+mod rest_server;
 mod rest_styles;
 mod scim_dialects;
+mod scim_keys;
+mod scim_pieces;
 mod scim_server;
 mod sql_details;
 mod suite;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::support::{
+    people::Answer,
     proxy::{Mode, Proxy},
     scim::{self, Options, ScimServer},
     scim_service::{Habits, ScimService},
@@ -181,6 +182,33 @@ fn what_is_cut_off_once_is_finished() {
         let members = wanted["members"].as_array().unwrap();
         assert_eq!(group["members"].as_array().unwrap().len(), members.len());
         assert_eq!(last(&stage.process).writes[0].attempts, 2);
+    }
+}
+
+#[test]
+fn a_service_that_asks_for_patience_in_the_middle_gets_it() {
+    let stage = Stage::new();
+    let busy = Answer {
+        status: 429,
+        headers: vec![("retry-after", "1".to_owned())],
+        body: String::new(),
+        carried_out: false,
+    };
+    for (after, wanted) in [
+        (7, people("Staff", 0..2_000)),
+        (11, people("All", 500..3_000)),
+    ] {
+        stage.service.shop().later = Some((after, busy.clone()));
+        let writes = stage.service.shop().bodies.len();
+        let began = std::time::Instant::now();
+        assert_eq!(stage.change(put(GROUP, wanted.clone())), Outcome::Synced);
+        assert!(began.elapsed() >= Duration::from_secs(1));
+        let group = stage.group().unwrap();
+        let members = wanted["members"].as_array().unwrap().len();
+        assert_eq!(group["members"].as_array().unwrap().len(), members);
+        // Each piece once, and the one that was refused again: nothing was taken back between.
+        let pieces = if after == 7 { 20 } else { 15 };
+        assert_eq!(stage.service.shop().bodies.len(), writes + pieces + 1);
     }
 }
 

@@ -12,6 +12,7 @@ mod architecture;
 mod audit_delivery;
 mod audit_proof;
 mod audit_refused;
+mod awkward_services;
 mod cli;
 mod connector_contract;
 mod crash_sweep;

@@ -5,7 +5,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    Connection, Executor, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode},
+};
 
 use super::{
     super::output::{Failure, Result, with_causes},
@@ -104,6 +107,7 @@ impl Folder {
         let done = async {
             let options = SqliteConnectOptions::new()
                 .filename(&file)
+                .journal_mode(SqliteJournalMode::Wal)
                 .create_if_missing(true);
             let mut connection = SqliteConnection::connect_with(&options).await?;
             connection.execute(statement).await?;

@@ -4,8 +4,9 @@
 //! is missing although it was there has been moved away, and its rows with it. To take it for an
 //! empty table would tell everybody that all rows were deleted.
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, ErrorKind, Write},
+    fs::{self, File, Metadata, OpenOptions, TryLockError},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{MetadataExt, fchown},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -22,11 +23,14 @@ use tokio::{
 
 use super::{
     changes::changes,
+    former::Formers,
     settings::{Missing, Settings},
-    wire::{Table, refined},
+    wire::{Former, Table, refined},
 };
 use crate::{
-    connectors::{Capabilities, Changes, Connector, Error, Page, Query, Update, Written},
+    connectors::{
+        Capabilities, Changes, Connector, Error, Page, Particulars, Query, Update, Written, signs,
+    },
     model::{Object, TargetObject, TargetWrite},
 };
 
@@ -45,8 +49,12 @@ pub struct CsvFile {
     /// Whether this process has seen the file.
     seen: Arc<AtomicBool>,
     turn: Arc<Mutex<()>>,
+    formers: Arc<Formers>,
     patience: Duration,
 }
+
+/// What a change of the table gives, and what the row was that it wrote, by its id.
+type Changed<T> = (T, Option<(String, Former)>);
 
 /// The right to touch the file, for as long as it lives.
 struct Turn {
@@ -73,6 +81,7 @@ impl CsvFile {
             settings,
             seen: Arc::default(),
             turn: Arc::default(),
+            formers: Arc::default(),
             patience: timeout.mul_f64(0.8),
         }
     }
@@ -118,7 +127,7 @@ impl CsvFile {
     async fn load(&self) -> Result<Table, Error> {
         let turn = self.turn().await?;
         let settings = self.settings.clone();
-        in_background(move || load(&settings, &turn))
+        in_background(move || load(&settings, &turn).map(|(table, _)| table))
             .await
             .unwrap_or_else(|_| Err(Error::unavailable(503, "reading the file was interrupted")))
     }
@@ -126,12 +135,15 @@ impl CsvFile {
     /// Changes the table and replaces the file, where `change` says that there is a new text.
     async fn change<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Table) -> Result<Option<T>, Error> + Send + 'static,
+        change: impl FnOnce(&mut Table, &Formers) -> Result<Option<Changed<T>>, Error> + Send + 'static,
     ) -> Result<Option<T>, Error> {
+        signs::unsent();
         let turn = self.turn().await?;
+        signs::sent();
         let settings = self.settings.clone();
         let abandoned = Arc::new(AtomicBool::new(false));
         let _abandon = Abandon(abandoned.clone());
+        let formers = Arc::clone(&self.formers);
         in_background(move || {
             // Held until the file is as it will be: who reads next sees the whole write or none.
             let turn = turn;
@@ -140,13 +152,16 @@ impl CsvFile {
                 made.map_err(|error| unwritten(&settings.file, error))?;
                 return Err(Error::unavailable(503, "the file cannot be locked"));
             }
-            let mut table = load(&settings, &turn)?;
-            let changed = change(&mut table)?;
-            if changed.is_some() {
-                replace(&settings.file, &table.render()?, &abandoned)?;
-                turn.note_seen();
+            let (mut table, stamp) = load(&settings, &turn)?;
+            let Some((changed, former)) = change(&mut table, &formers)? else {
+                return Ok(None);
+            };
+            replace(&settings.file, &table.render(), stamp, &abandoned)?;
+            turn.note_seen();
+            if let Some((id, former)) = former {
+                formers.keep(&id, former);
             }
-            Ok(changed)
+            Ok(Some(changed))
         })
         .await
         .unwrap_or_else(|_| Err(Error::unknown(500, "writing the file was interrupted")))
@@ -170,6 +185,13 @@ impl Connector for CsvFile {
     async fn refine(&self, class: &str, write: TargetWrite) -> Result<TargetWrite, Error> {
         self.check_class(class)?;
         Ok(refined(write))
+    }
+
+    fn particulars(&self, _class: &str) -> Particulars {
+        Particulars {
+            lists_whole: true,
+            ..Particulars::default()
+        }
     }
 
     async fn test(&self) -> Result<(), Error> {
@@ -218,7 +240,11 @@ impl Connector for CsvFile {
         let columns = self.settings.columns.clone();
         let columns = columns.unwrap_or_else(|| object.keys().cloned().collect());
         let created = self
-            .change(move |table| table.create(id.as_deref(), &object, &columns).map(Some))
+            .change(move |table, formers| {
+                let former = id.as_deref().and_then(|id| formers.of(id));
+                let made = table.create(id.as_deref(), &object, &columns, former.as_ref());
+                made.map(|made| Some((made, None)))
+            })
             .await?;
         written(created)
     }
@@ -228,13 +254,15 @@ impl Connector for CsvFile {
         let (before, after) = (update.before.clone(), update.after.clone());
         let rename = update.rename.map(str::to_owned);
         let changed = self
-            .change(move |table| {
+            .change(move |table, formers| {
                 let update = Update {
                     before: &before,
                     after: &after,
                     rename: rename.as_deref(),
                 };
-                table.update(&update).map(Some)
+                let former = formers.of(rename.as_deref().unwrap_or(&before.id));
+                let (changed, was) = table.update(&update, former.as_ref())?;
+                Ok(Some((changed, was.map(|was| (before.id.clone(), was)))))
             })
             .await?;
         written(changed)
@@ -244,7 +272,10 @@ impl Connector for CsvFile {
         self.check_class(class)?;
         let before = before.clone();
         let deleted = self
-            .change(move |table| Ok(table.delete(&before)?.then_some(())))
+            .change(move |table, _| {
+                let was = table.delete(&before)?;
+                Ok(was.map(|was| ((), Some((before.id.clone(), was)))))
+            })
             .await;
         deleted.map(drop)
     }
@@ -254,7 +285,7 @@ impl Connector for CsvFile {
         let turn = self.turn().await?;
         let (settings, since) = (self.settings.clone(), since.map(str::to_owned));
         in_background(move || {
-            let table = load(&settings, &turn)?;
+            let (table, _) = load(&settings, &turn)?;
             changes(&settings.file, &table, &settings.class, since.as_deref())
         })
         .await
@@ -302,13 +333,30 @@ impl Turn {
     }
 }
 
-fn load(settings: &Settings, turn: &Turn) -> Result<Table, Error> {
-    let text = match fs::read(&settings.file) {
-        Ok(text) => {
+/// What tells one state of a file from another: device, inode, length and times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp(u64, u64, u64, [i64; 4]);
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        let changed = [
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ctime(),
+            metadata.ctime_nsec(),
+        ];
+        Self(metadata.dev(), metadata.ino(), metadata.len(), changed)
+    }
+}
+
+/// The table, and what tells whether the file still is what it was read from.
+fn load(settings: &Settings, turn: &Turn) -> Result<(Table, Option<Stamp>), Error> {
+    let (text, stamp) = match text_of(&settings.file) {
+        Ok((text, stamp)) => {
             turn.note_seen();
-            text
+            (text, Some(stamp))
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => missing(settings, turn)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => (missing(settings, turn)?, None),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             return Err(Error::refused(403, "the file may not be read").because(error));
         }
@@ -319,7 +367,17 @@ fn load(settings: &Settings, turn: &Turn) -> Result<Table, Error> {
             return Err(Error::unavailable(503, "the file cannot be read").because(error));
         }
     };
-    Table::parse(&text, &settings.key, settings.delimiter)
+    let table = Table::parse(&text, &settings.key, settings.delimiter)?;
+    Ok((table, stamp))
+}
+
+fn text_of(file: &Path) -> io::Result<(Vec<u8>, Stamp)> {
+    let mut handle = File::open(file)?;
+    // Before it is read: who writes while it is read is seen as well.
+    let stamp = Stamp::of(&handle.metadata()?);
+    let mut text = Vec::new();
+    handle.read_to_end(&mut text)?;
+    Ok((text, stamp))
 }
 
 /// The text of a file that is not there: none, where its first row may make it.
@@ -348,8 +406,14 @@ fn no_folder(folder: &Path) -> Error {
     Error::unavailable(503, message)
 }
 
-/// Replaces a file whole: a crash leaves the old text or the new one.
-fn replace(file: &Path, text: &[u8], abandoned: &AtomicBool) -> Result<(), Error> {
+/// Replaces a file whole: a crash leaves the old text or the new one. What a program has written
+/// there since it was read (`stamp`) stays, as far as the file's times tell.
+fn replace(
+    file: &Path,
+    text: &[u8],
+    stamp: Option<Stamp>,
+    abandoned: &AtomicBool,
+) -> Result<(), Error> {
     // A symbolic link stays one: what it points to is replaced.
     let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let draft = beside(&file, ".", ".tmp");
@@ -357,12 +421,23 @@ fn replace(file: &Path, text: &[u8], abandoned: &AtomicBool) -> Result<(), Error
         if abandoned.load(Ordering::SeqCst) {
             return Err(io::Error::from(ErrorKind::Interrupted));
         }
-        fs::rename(&draft, &file)
+        if stamp_now(&file)? != stamp {
+            return Ok(false);
+        }
+        fs::rename(&draft, &file).map(|()| true)
     });
-    if let Err(error) = put {
-        // What is left of the draft would be written over next time; nothing depends on it.
+    if !matches!(put, Ok(true)) {
+        // What is left of the draft would be removed next time; nothing depends on it.
         let _ = fs::remove_file(&draft);
-        return Err(unwritten(&file, error));
+    }
+    match put {
+        Ok(true) => {}
+        Ok(false) => {
+            let name = file.display();
+            let message = format!("another program has written to `{name}` meanwhile");
+            return Err(Error::unavailable(503, message));
+        }
+        Err(error) => return Err(unwritten(&file, error)),
     }
     File::open(folder(&file))
         .and_then(|folder| folder.sync_all())
@@ -371,9 +446,35 @@ fn replace(file: &Path, text: &[u8], abandoned: &AtomicBool) -> Result<(), Error
         })
 }
 
+fn stamp_now(file: &Path) -> io::Result<Option<Stamp>> {
+    match fs::metadata(file) {
+        Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes the new text beside the file, with its owner and its rights.
 fn write_draft(file: &Path, draft: &Path, text: &[u8]) -> io::Result<()> {
-    let mut handle = File::create(draft)?;
+    // One that a crash left; nobody else writes one while we hold the lock.
+    match fs::remove_file(draft) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // A new file: never through a link that somebody has put there.
+    let mut handle = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(draft)?;
     if let Ok(metadata) = fs::metadata(file) {
+        let own = handle.metadata()?;
+        if (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
+            match fchown(&handle, Some(metadata.uid()), Some(metadata.gid())) {
+                // Only root may give files away; the new file is then ours, as it ever was.
+                Err(error) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
+                _ => {}
+            }
+        }
         handle.set_permissions(metadata.permissions())?;
     }
     handle.write_all(text)?;
@@ -412,5 +513,38 @@ fn folder(file: &Path) -> &Path {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CauseKind;
+
+    #[test]
+    fn what_another_program_wrote_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.csv");
+        let never = AtomicBool::new(false);
+        let kept = |stamp: Option<Stamp>| {
+            let error = replace(&file, b"id\nours\n", stamp, &never).unwrap_err();
+            assert_eq!(error.kind, CauseKind::Unavailable, "{error:?}");
+            assert_eq!(fs::read(&file).unwrap(), b"id\ntheirs\n");
+            assert!(!folder.path().join(".a.csv.tmp").exists());
+        };
+        fs::write(&file, b"id\n").unwrap();
+        let (_, stamp) = text_of(&file).unwrap();
+        // In place, as a file of its own, and where there was none.
+        fs::write(&file, b"id\ntheirs\n").unwrap();
+        kept(Some(stamp));
+        let (_, stamp) = text_of(&file).unwrap();
+        let other = folder.path().join("other");
+        fs::write(&other, b"id\ntheirs\n").unwrap();
+        fs::rename(&other, &file).unwrap();
+        kept(Some(stamp));
+        kept(None);
+        let (_, stamp) = text_of(&file).unwrap();
+        replace(&file, b"id\nours\n", Some(stamp), &never).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"id\nours\n");
     }
 }

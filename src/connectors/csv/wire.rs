@@ -3,6 +3,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::lines::{self, End, Text};
 use crate::{
     connectors::{Error, Update},
     model::{Difference, Object, TargetObject, TargetWrite},
@@ -17,10 +18,31 @@ pub struct Table {
     key: String,
     /// Empty where the file is empty or missing.
     header: Vec<String>,
-    rows: Vec<Vec<String>>,
+    /// How the header is written.
+    top: Text,
+    rows: Vec<Row>,
     delimiter: u8,
     has_mark: bool,
-    has_carriage_returns: bool,
+    /// Blank lines at the end.
+    tail: Vec<u8>,
+}
+
+/// A row: its cells, and how they are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Row {
+    cells: Vec<String>,
+    text: Text,
+}
+
+/// A row as it stood before a write of Recant's, so that an undo writes it as it was, where it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    row: Row,
+    /// How many rows stood above it.
+    index: usize,
+    /// The ids of its neighbours, where they have any.
+    above: Option<String>,
+    below: Option<String>,
 }
 
 impl Table {
@@ -30,12 +52,15 @@ impl Table {
     /// Refused where the text is no table with that column, with the line.
     pub fn parse(text: &[u8], key: &str, delimiter: u8) -> Result<Self, Error> {
         let stripped = text.strip_prefix(BYTE_ORDER_MARK);
+        let text = stripped.unwrap_or(text);
         let mut records = csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .has_headers(false)
             .flexible(true)
-            .from_reader(stripped.unwrap_or(text))
+            .from_reader(text)
             .into_records();
+        let (texts, tail) = lines::split(text, delimiter);
+        let mut texts = texts.into_iter();
         let header = match records.next() {
             Some(record) => cells(&record.map_err(|error| unreadable(&error))?),
             None => Vec::new(),
@@ -43,51 +68,53 @@ impl Table {
         let mut table = Self {
             key: key.to_owned(),
             header,
-            rows: Vec::new(),
+            top: texts.next().unwrap_or_default(),
+            rows: Vec::with_capacity(texts.len()),
             delimiter,
             has_mark: stripped.is_some(),
-            has_carriage_returns: has_carriage_returns(text),
+            tail,
         };
         table.check_header()?;
         for record in records {
             let record = record.map_err(|error| unreadable(&error))?;
-            let mut row = cells(&record);
-            if row.len() > table.header.len() {
-                let line = record.position().map_or(0, csv::Position::line);
+            let line = record.position().map_or(0, csv::Position::line);
+            let mut cells = cells(&record);
+            if cells.len() > table.header.len() {
                 let message = format!("line {line} has more cells than the header");
                 return Err(Error::refused(400, message));
             }
-            row.resize(table.header.len(), String::new());
-            table.rows.push(row);
+            cells.resize(table.header.len(), String::new());
+            let text = texts.next().ok_or_else(|| no_line(line))?;
+            table.rows.push(Row { cells, text });
         }
-        Ok(table)
+        match texts.next() {
+            Some(_) => Err(no_line(0)),
+            None => Ok(table),
+        }
     }
 
-    /// The file's text.
-    ///
-    /// # Errors
-    /// Where it cannot be written down.
-    pub fn render(&self) -> Result<Vec<u8>, Error> {
+    /// The file's text: each row as it is written, with a line's end where it has none and another
+    /// one follows.
+    pub fn render(&self) -> Vec<u8> {
         let mut text = Vec::new();
         if self.has_mark {
             text.extend_from_slice(BYTE_ORDER_MARK);
         }
-        let terminator = if self.has_carriage_returns {
-            csv::Terminator::CRLF
-        } else {
-            csv::Terminator::Any(b'\n')
-        };
-        let mut writer = csv::WriterBuilder::new()
-            .delimiter(self.delimiter)
-            .terminator(terminator)
-            .from_writer(text);
-        let failed = |error| Error::refused(500, "the table cannot be written down").because(error);
-        for record in std::iter::once(&self.header).chain(&self.rows) {
-            writer.write_record(record).map_err(failed)?;
+        let top = (!self.header.is_empty()).then_some(&self.top);
+        let mut lines = top.into_iter().chain(self.rows.iter().map(|row| &row.text));
+        let mut line = lines.next();
+        while let Some(one) = line {
+            line = lines.next();
+            text.extend_from_slice(&one.lead);
+            text.extend_from_slice(&one.body);
+            let end = match (one.end, line) {
+                (End::None, Some(_)) => self.top.end.or(End::Feed),
+                (end, _) => end,
+            };
+            text.extend_from_slice(end.bytes());
         }
-        writer
-            .into_inner()
-            .map_err(|error| failed(error.into_error().into()))
+        text.extend_from_slice(&self.tail);
+        text
     }
 
     /// The row with this id.
@@ -96,20 +123,20 @@ impl Table {
     /// Refused where two rows have it.
     pub fn object(&self, id: &str) -> Result<Option<TargetObject>, Error> {
         let row = self.find(id)?.and_then(|index| self.rows.get(index));
-        Ok(row.map(|row| self.to_object(id, row)))
+        Ok(row.map(|row| self.to_object(id, &row.cells)))
     }
 
     /// Every row that has an id.
     pub fn objects(&self) -> impl Iterator<Item = TargetObject> {
         let key = self.column(&self.key);
         self.rows.iter().filter_map(move |row| {
-            let id = row.get(key?).filter(|id| !id.is_empty())?;
-            Some(self.to_object(id, row))
+            let id = row.cells.get(key?).filter(|id| !id.is_empty())?;
+            Some(self.to_object(id, &row.cells))
         })
     }
 
     /// Adds a row and gives it as it reads now. An empty table gets its header: the key, `columns`
-    /// and what else the row has.
+    /// and what else the row has. A row that was there before (`former`) is put back as it was.
     ///
     /// # Errors
     /// Refused where the id is taken or there is none, or a value or a column does not fit.
@@ -118,6 +145,7 @@ impl Table {
         id: Option<&str>,
         object: &Object,
         columns: &[String],
+        former: Option<&Former>,
     ) -> Result<TargetObject, Error> {
         let id = id.filter(|id| !id.is_empty()).ok_or_else(|| {
             Error::refused(400, "a CSV file gives no ids: the mapping has to set `_id`")
@@ -133,6 +161,11 @@ impl Table {
                     self.header.push(name.clone());
                 }
             }
+            self.top = Text {
+                body: self.written(&self.header)?,
+                end: End::Feed,
+                ..Text::default()
+            };
         }
         let mut row = vec![String::new(); self.header.len()];
         self.put(&mut row, &self.key, id.to_owned())?;
@@ -140,20 +173,82 @@ impl Table {
             self.set(&mut row, name, value)?;
         }
         let created = self.to_object(id, &row);
-        self.rows.push(row);
+        match former.filter(|former| former.row.cells == row) {
+            Some(former) => {
+                let index = self.index_of(former)?;
+                self.rows.insert(index, former.row.clone());
+            }
+            None => {
+                let last = self.rows.last().map_or(&self.top, |last| &last.text);
+                let text = Text {
+                    body: self.written(&row)?,
+                    end: last.end,
+                    ..Text::default()
+                };
+                self.rows.push(Row { cells: row, text });
+            }
+        }
         Ok(created)
     }
 
-    /// Changes a row and gives it as it reads now.
+    /// Where a row goes back to: beside those that it stood between.
+    fn index_of(&self, former: &Former) -> Result<usize, Error> {
+        let find = |id: &Option<String>| match id {
+            Some(id) => self.find(id),
+            None => Ok(None),
+        };
+        if let Some(above) = find(&former.above)? {
+            return Ok(above + 1);
+        }
+        let below = find(&former.below)?;
+        Ok(below.unwrap_or_else(|| former.index.min(self.rows.len())))
+    }
+
+    /// What tells how a row is written, and where.
+    fn former(&self, index: usize) -> Option<Former> {
+        let key = self.column(&self.key)?;
+        let id = |index: usize| {
+            let id = self.rows.get(index)?.cells.get(key)?;
+            (!id.is_empty()).then(|| id.clone())
+        };
+        Some(Former {
+            row: self.rows.get(index)?.clone(),
+            index,
+            above: index.checked_sub(1).and_then(id),
+            below: id(index + 1),
+        })
+    }
+
+    /// A row as Recant writes it, without the end of the line.
+    fn written(&self, cells: &[String]) -> Result<Vec<u8>, Error> {
+        let failed = |error| Error::refused(500, "the row cannot be written down").because(error);
+        let mut writer = csv::WriterBuilder::new()
+            .delimiter(self.delimiter)
+            .terminator(csv::Terminator::Any(b'\n'))
+            .from_writer(Vec::new());
+        writer.write_record(cells).map_err(failed)?;
+        let text = writer.into_inner();
+        let mut text = text.map_err(|error| failed(error.into_error().into()))?;
+        text.pop();
+        Ok(text)
+    }
+
+    /// Changes a row and gives it as it reads now, with what it was. Where it becomes what it was
+    /// before (`former`), it is written as it was.
     ///
     /// # Errors
     /// Refused where the row is gone, no longer holds the old values, or cannot hold the new ones.
-    pub fn update(&mut self, update: &Update<'_>) -> Result<TargetObject, Error> {
+    pub fn update(
+        &mut self,
+        update: &Update<'_>,
+        former: Option<&Former>,
+    ) -> Result<(TargetObject, Option<Former>), Error> {
         let before = update.before;
         let index = self
             .find(&before.id)?
             .ok_or_else(|| Error::refused(412, format!("row `{}` is gone", before.id)))?;
-        let mut row = self.rows.get(index).cloned().unwrap_or_default();
+        let held = self.rows.get(index).map(|row| row.cells.clone());
+        let mut row = held.unwrap_or_default();
         let difference = Difference::between(&before.attributes, update.after);
         for name in difference.attributes() {
             self.expect(&row, before, name)?;
@@ -172,27 +267,37 @@ impl Table {
             self.put(&mut row, &self.key, id.to_owned())?;
         }
         let changed = self.to_object(id, &row);
-        if let Some(place) = self.rows.get_mut(index) {
-            *place = row;
+        let was = self.former(index);
+        let body = match former.filter(|former| former.row.cells == row) {
+            Some(former) => former.row.text.body.clone(),
+            None => self.written(&row)?,
+        };
+        if let Some(place) = self.rows.get_mut(index)
+            && place.cells != row
+        {
+            place.cells = row;
+            place.text.body = body;
         }
-        Ok(changed)
+        Ok((changed, was))
     }
 
-    /// Takes a row out; false where it was gone already.
+    /// Takes a row out and gives what it was; none where it was gone already.
     ///
     /// # Errors
     /// Refused where the row no longer holds the old values.
-    pub fn delete(&mut self, before: &TargetObject) -> Result<bool, Error> {
+    pub fn delete(&mut self, before: &TargetObject) -> Result<Option<Former>, Error> {
         let Some(index) = self.find(&before.id)? else {
-            return Ok(false);
+            return Ok(None);
         };
-        let row = self.rows.get(index).cloned().unwrap_or_default();
+        let held = self.rows.get(index).map(|row| row.cells.clone());
+        let row = held.unwrap_or_default();
         let names = before.attributes.keys().chain(&self.header);
         for name in names.filter(|name| **name != self.key) {
             self.expect(&row, before, name)?;
         }
+        let was = self.former(index);
         self.rows.remove(index);
-        Ok(true)
+        Ok(was)
     }
 
     fn check_header(&self) -> Result<(), Error> {
@@ -220,7 +325,7 @@ impl Table {
             .rows
             .iter()
             .enumerate()
-            .filter(|(_, row)| row.get(key).is_some_and(|cell| cell == id));
+            .filter(|(_, row)| row.cells.get(key).is_some_and(|cell| cell == id));
         match (found.next(), found.next()) {
             (Some(_), Some(_)) => Err(Error::refused(
                 409,
@@ -346,10 +451,11 @@ fn unreadable(error: &csv::Error) -> Error {
     Error::refused(400, format!("line {line} is no UTF-8 text in CSV form"))
 }
 
-fn has_carriage_returns(text: &[u8]) -> bool {
-    let end = text.iter().position(|byte| *byte == b'\n');
-    end.and_then(|end| text.get(end.checked_sub(1)?))
-        .is_some_and(|byte| *byte == b'\r')
+fn no_line(line: u64) -> Error {
+    Error::refused(
+        400,
+        format!("line {line} cannot be told from its neighbours"),
+    )
 }
 
 #[cfg(test)]

@@ -75,6 +75,8 @@ pub fn failure(answer: &Answer, call: Call) -> Error {
         (408 | 500 | 502 | 504, Call::Read) => Error::unavailable(status, message),
         // A status below 200 or above 599 is no answer that HTTP knows.
         (408 | 500 | 502 | 504, Call::Write) => Error::unknown(status, message),
+        // See Other (RFC 9110, section 15.4.4) is the answer to a write that was carried out.
+        (303, Call::Write) => Error::unknown(status, redirected(answer)),
         (300..=399, _) => Error::refused(status, redirected(answer)),
         (400..=499 | 501, _) => Error::refused(status, message),
         (_, Call::Read) => Error::unavailable(status, message),
@@ -183,6 +185,7 @@ mod tests {
         use CauseKind::{Refused, Unavailable, Unknown};
         for (status, write, read) in [
             (301, Refused, Refused),
+            (303, Unknown, Refused),
             (400, Refused, Refused),
             (401, Refused, Refused),
             (404, Refused, Refused),

@@ -45,7 +45,11 @@ impl Http {
         let tokens = match &service.auth {
             Some(Auth::OAuth2(settings)) => {
                 let client = self::client(&settings.token_url, HeaderMap::new(), timeout)?;
-                Some(TokenSource::new(settings.clone(), client))
+                Some(TokenSource::new(
+                    settings.clone(),
+                    client,
+                    timeout.mul_f64(0.5),
+                ))
             }
             _ => None,
         };
@@ -75,16 +79,16 @@ impl Http {
 
     async fn send_as(&self, request: RequestBuilder, call: Call) -> Result<Answer, Error> {
         let Some(tokens) = &self.tokens else {
-            return exchange(request, call).await;
+            return exchange_as(request, call).await;
         };
         let again = request.try_clone();
         let token = tokens.token().await?;
-        let answer = exchange(with_token(request, &token), call).await?;
+        let answer = exchange_as(with_token(request, &token), call).await?;
         match again {
             // A request that is not let in has done nothing: the token may have been revoked.
             Some(request) if answer.status == 401 => {
                 let token = tokens.other_than(&token).await?;
-                exchange(with_token(request, &token), call).await
+                exchange_as(with_token(request, &token), call).await
             }
             _ => Ok(answer),
         }
@@ -103,12 +107,27 @@ impl Http {
     /// # Errors
     /// What a failure means, by its status.
     pub async fn write(&self, request: RequestBuilder) -> Result<Answer, Error> {
+        self.write_or_see(request)
+            .await?
+            .map_err(|other| failure(&other, Call::Write))
+    }
+
+    /// The same, where the service may say that the result is at another address: the answer that
+    /// says so is the inner error.
+    ///
+    /// # Errors
+    /// What a failure means, by its status.
+    pub async fn write_or_see(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<Result<Answer, Answer>, Error> {
         let answer = self.send(request, Call::Write).await?;
         self.judge(&answer, Call::Write)?;
         match answer.status {
+            303 => Ok(Err(answer)),
             // 202 Accepted promises nothing (RFC 9110, section 15.3.3).
             202 => Err(Error::unknown(202, "the service will do it later, or not")),
-            200..=299 => Ok(answer),
+            200..=299 => Ok(Ok(answer)),
             _ => Err(failure(&answer, Call::Write)),
         }
     }
@@ -151,6 +170,14 @@ fn client(address: &str, headers: HeaderMap, timeout: Duration) -> Result<Client
 
 fn with_token(request: RequestBuilder, token: &Token) -> RequestBuilder {
     request.header(AUTHORIZATION, token.header())
+}
+
+/// The same for a request to the target itself, which a write tells before it goes out.
+async fn exchange_as(request: RequestBuilder, call: Call) -> Result<Answer, Error> {
+    if call == Call::Write {
+        signs::sent();
+    }
+    exchange(request, call).await
 }
 
 /// Sends a request and keeps what matters of the answer. A body that is lost after the status came

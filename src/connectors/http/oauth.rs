@@ -11,7 +11,7 @@ use reqwest::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     answer::{Answer, Call, failure},
@@ -33,6 +33,8 @@ const MARGIN: Duration = Duration::from_secs(30);
 pub(super) struct TokenSource {
     settings: OAuth2,
     client: Client,
+    /// How long a caller waits for a token.
+    patience: Duration,
     latest: Mutex<Option<Token>>,
 }
 
@@ -53,11 +55,13 @@ struct Granted {
 }
 
 impl TokenSource {
-    /// A source that asks with this client, which knows no credentials of the service itself.
-    pub(super) fn new(settings: OAuth2, client: Client) -> Self {
+    /// A source that asks with this client, which knows no credentials of the service itself. A
+    /// token that does not come within `patience` leaves time to say so.
+    pub(super) fn new(settings: OAuth2, client: Client, patience: Duration) -> Self {
         Self {
             settings,
             client,
+            patience,
             latest: Mutex::default(),
         }
     }
@@ -68,6 +72,23 @@ impl TokenSource {
     /// *Unavailable* where the token service does not answer, *refused* where it gives none; the
     /// target has not been asked yet.
     pub(super) async fn token(&self) -> Result<Token, Error> {
+        self.in_time(self.good()).await
+    }
+
+    /// What is asked of the token service, as long as a caller waits for it.
+    async fn in_time(
+        &self,
+        asked: impl Future<Output = Result<Token, Error>>,
+    ) -> Result<Token, Error> {
+        let late = |_| {
+            let waited = self.patience.as_millis();
+            let message = format!("no token came within {waited} ms");
+            Err(self.explain(Error::unavailable(503, message)))
+        };
+        timeout(self.patience, asked).await.unwrap_or_else(late)
+    }
+
+    async fn good(&self) -> Result<Token, Error> {
         let mut latest = self.latest.lock().await;
         if let Some(token) = latest.as_ref().filter(|it| Instant::now() < it.fresh_until) {
             return Ok(token.clone());
@@ -82,6 +103,10 @@ impl TokenSource {
     /// # Errors
     /// As [`TokenSource::token`].
     pub(super) async fn other_than(&self, refused: &Token) -> Result<Token, Error> {
+        self.in_time(self.another(refused)).await
+    }
+
+    async fn another(&self, refused: &Token) -> Result<Token, Error> {
         let mut latest = self.latest.lock().await;
         // Another caller may have fetched one since.
         if let Some(token) = latest.as_ref().filter(|it| it.header != refused.header) {
@@ -107,7 +132,7 @@ impl TokenSource {
         form.extend(
             parameters
                 .iter()
-                .map(|(name, it)| (name.as_str(), it.as_str())),
+                .map(|(name, it)| (name.as_str(), it.expose())),
         );
         let request = match self.settings.client_authentication {
             ClientAuthentication::Basic => request.header(AUTHORIZATION, self.pair()?),
@@ -156,24 +181,44 @@ impl TokenSource {
     }
 
     /// Id and secret as RFC 6749, section 2.3.1, wants them: each form-encoded, then as RFC 7617.
-    fn pair(&self) -> Result<HeaderValue, Error> {
-        let encoded = |text: &str| -> String {
-            url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
-        };
+    fn pair_text(&self) -> String {
         let id = encoded(&self.settings.client_id);
         let secret = encoded(self.settings.client_secret.expose());
-        let pair = BASE64_STANDARD.encode(format!("{id}:{secret}"));
-        let mut value = HeaderValue::try_from(format!("Basic {pair}"))
+        BASE64_STANDARD.encode(format!("{id}:{secret}"))
+    }
+
+    fn pair(&self) -> Result<HeaderValue, Error> {
+        let mut value = HeaderValue::try_from(format!("Basic {}", self.pair_text()))
             .map_err(|_| Error::refused(400, "`auth.oauth2` makes no valid header"))?;
         value.set_sensitive(true);
         Ok(value)
     }
 
+    /// What a token service said without what it was shown, in whichever shape it repeats that: as
+    /// it is, form-encoded, and in base64.
+    fn masked(&self, said: &str) -> String {
+        let secrets = std::iter::once(&self.settings.client_secret);
+        let mut shapes = vec![self.pair_text()];
+        for secret in secrets.chain(self.settings.parameters.values()) {
+            let secret = secret.expose();
+            if !secret.is_empty() {
+                shapes.extend([
+                    secret.to_owned(),
+                    encoded(secret),
+                    BASE64_STANDARD.encode(secret),
+                ]);
+            }
+        }
+        // A shape may hold a shorter one, which would leave the rest of it there.
+        shapes.sort_by_key(|shape| std::cmp::Reverse(shape.len()));
+        shapes
+            .iter()
+            .fold(said.to_owned(), |said, shape| said.replace(shape, "***"))
+    }
+
     /// An error of the token service, told apart from one of the target; its code is not the target's.
     fn explain(&self, mut error: Error) -> Error {
-        let said = error
-            .message
-            .replace(self.settings.client_secret.expose(), "***");
+        let said = self.masked(&error.message);
         let url = &self.settings.token_url;
         error.message = match error.kind {
             CauseKind::Refused => {
@@ -187,6 +232,10 @@ impl TokenSource {
         };
         error
     }
+}
+
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 impl Token {
@@ -225,6 +274,50 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn source(secret: &str, parameters: &[(&str, &str)]) -> TokenSource {
+        let secret_of = |text: &str| serde_json::from_value::<Secret>(json!(text)).unwrap();
+        let named = |(name, value): &(&str, &str)| ((*name).to_owned(), secret_of(value));
+        let settings = OAuth2 {
+            token_url: "http://x/token".to_owned(),
+            client_id: "re cant".to_owned(),
+            client_secret: secret_of(secret),
+            scope: None,
+            client_authentication: ClientAuthentication::Basic,
+            parameters: parameters.iter().map(named).collect(),
+        };
+        TokenSource::new(settings, Client::new(), Duration::from_secs(1))
+    }
+
+    #[test]
+    fn no_shape_of_a_secret_is_repeated() {
+        let source = source("hu:sh&now", &[("resource_key", "k/1"), ("empty", "")]);
+        let shapes = [
+            "hu:sh&now".to_owned(),
+            encoded("hu:sh&now"),
+            BASE64_STANDARD.encode("hu:sh&now"),
+            source.pair_text(),
+            "k/1".to_owned(),
+            encoded("k/1"),
+            BASE64_STANDARD.encode("k/1"),
+        ];
+        let said = format!("not [{}]", shapes.join("] ["));
+        assert_eq!(
+            source.masked(&said),
+            format!("not [{}]", ["***"; 7].join("] ["))
+        );
+        let shown = format!("{source:?}");
+        assert!(
+            !shown.contains("k/1") && !shown.contains("hu:sh"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn an_empty_secret_masks_nothing() {
+        let said = "the client is not known";
+        assert_eq!(source("", &[("a", "")]).masked(said), said);
+    }
 
     #[test]
     fn a_token_is_fetched_again_before_it_ends() {

@@ -41,7 +41,7 @@ pub struct RawOAuth2 {
     client_authentication: ClientAuthentication,
     /// Further parameters of the request, `audience` for example.
     #[serde(default)]
-    parameters: BTreeMap<String, String>,
+    parameters: BTreeMap<String, Secret>,
 }
 
 /// How id and secret of a client are shown (RFC 6749, section 2.3.1).
@@ -125,7 +125,7 @@ pub struct OAuth2 {
     /// How id and secret are shown.
     pub client_authentication: ClientAuthentication,
     /// Further parameters of the request.
-    pub parameters: BTreeMap<String, String>,
+    pub parameters: BTreeMap<String, Secret>,
 }
 
 impl Service {

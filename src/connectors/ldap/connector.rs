@@ -331,7 +331,8 @@ impl Connector for Ldap {
             assigns_ids: !class.is_id_the_name(),
             write_only: class.write_only.clone(),
             sets: class.sets(),
-            revives: false,
+            lists_whole: true,
+            ..Particulars::default()
         })
     }
 

@@ -9,15 +9,16 @@ use reqwest::{
 use serde_json::Value;
 
 use super::{
-    settings::{Class, Create, Paging, Settings, Update as UpdateBy},
+    settings::{Class, Create, Etags, Paging, Settings, Update as UpdateBy},
     wire::{self, LatestPage, Place},
 };
 use crate::{
     connectors::{
         Capabilities, Changes, Connector, Error, Page, Query, Update, Written,
         http::{Answer, Call, Http, failure, is_addressable, last_segment, only_if},
+        signs,
     },
-    model::{CauseKind, Object, TargetObject},
+    model::{CauseKind, Object, TargetObject, object::same},
 };
 
 /// A service that speaks JSON over HTTP.
@@ -72,7 +73,7 @@ impl Rest {
         Ok(Some(TargetObject {
             id: id.to_owned(),
             attributes,
-            version: answer.etag,
+            version: self.settings.etags.version(answer.etag),
         }))
     }
 
@@ -177,10 +178,15 @@ impl Rest {
                 .query(&wire::parameters(&class.list, place))
                 .query(&more.into_iter().collect::<Vec<_>>()),
         };
-        let answer =
-            self.http.read(request).await?.ok_or_else(|| {
+        let is_further = token.is_some() && class.list.paging.is_numbered();
+        let answer = match self.http.read(request).await {
+            // Services end numbered pages in this way, too (`Invalid page.`).
+            Ok(None) if is_further => return Ok((Vec::new(), None)),
+            Err(error) if is_further && error.code == 416 => return Ok((Vec::new(), None)),
+            answer => answer?.ok_or_else(|| {
                 Error::refused(404, format!("there is nothing at `{path}` (`path`)"))
-            })?;
+            })?,
+        };
         let body: Value = serde_json::from_slice(&answer.body)
             .map_err(|_| Error::unavailable(502, "the service answered no JSON"))?;
         let items = self.items(class, &body).await?;
@@ -255,6 +261,7 @@ impl Rest {
         object: &Object,
         key: Option<&str>,
     ) -> Result<Written, Error> {
+        signs::unsent();
         let request = match (class.create, id) {
             (Create::Put, Some(id)) => self
                 .http
@@ -279,13 +286,47 @@ impl Rest {
         {
             request = request.header(header, key);
         }
-        let answer = self.http.write(request).await?;
+        let answer = match (self.http.write_or_see(request).await?, class.create) {
+            (Ok(answer), _) => answer,
+            (Err(other), Create::Post) => return self.made_elsewhere(class, object, &other).await,
+            (Err(other), Create::Put) => return Err(failure(&other, Call::Write)),
+        };
         let answered = self.object(class, &answer.body).await;
         let (answered_id, answered) = answered.map_err(unshaped)?.unzip();
         Ok(Written {
             id: id_of_new(class, id, answered_id.flatten(), &answer)?,
-            version: answer.etag,
+            version: self.settings.etags.version(answer.etag),
             attributes: wire::attributes(object, answered),
+        })
+    }
+
+    /// What a POST made whose answer leads elsewhere: it has to be an object of the class that holds
+    /// what was sent, since another one may be there as well.
+    async fn made_elsewhere(
+        &self,
+        class: &Class,
+        sent: &Object,
+        answer: &Answer,
+    ) -> Result<Written, Error> {
+        let unknown = || failure(answer, Call::Write);
+        let base = &self.settings.service.base_url;
+        let id = answer.location.as_deref();
+        let id = id.and_then(|location| wire::id_below(&wire::collection(base, class), location));
+        let id = id.ok_or_else(unknown)?;
+        signs::further();
+        let found = self.read_at(class, &id).await.map_err(|_| unknown())?;
+        let holds = |found: &TargetObject| {
+            let is = |(name, value): (&String, &Value)| {
+                let held = found.attributes.get(name);
+                held.map_or(value.is_null(), |held| same(held, value))
+            };
+            sent.iter().all(is)
+        };
+        let found = found.filter(holds).ok_or_else(unknown)?;
+        Ok(Written {
+            id: found.id,
+            version: found.version,
+            attributes: Some(found.attributes),
         })
     }
 
@@ -321,7 +362,7 @@ impl Connector for Rest {
     fn capabilities(&self) -> Capabilities {
         let mut classes = self.settings.classes.values();
         Capabilities {
-            precondition: true,
+            precondition: self.settings.etags != Etags::Never,
             recreate_with_id: classes.clone().all(|class| class.create == Create::Put),
             changes: classes.all(|class| class.changes.is_some()),
         }
@@ -390,6 +431,7 @@ impl Connector for Rest {
     }
 
     async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error> {
+        signs::unsent();
         let class = self.class(class)?;
         let id = update.before.id.as_str();
         if update.rename.is_some_and(|rename| rename != id) {
@@ -424,12 +466,13 @@ impl Connector for Rest {
         let answered = answered.map(|(_, attributes)| attributes);
         Ok(Written {
             id: id.to_owned(),
-            version: answer.etag,
+            version: self.settings.etags.version(answer.etag),
             attributes: wire::attributes(update.after, answered),
         })
     }
 
     async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {
+        signs::unsent();
         let class = self.class(class)?;
         let request = self
             .http

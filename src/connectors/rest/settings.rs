@@ -30,8 +30,36 @@ pub struct Raw {
     /// The header by which the service knows a repeated POST and carries it out once only, such as
     /// `Idempotency-Key`; it has to remember each for a day.
     idempotency_header: Option<String>,
+    /// Which `ETag`s make a write conditional.
+    #[serde(default)]
+    etags: Etags,
     /// The object classes by name.
     objects: BTreeMap<String, RawClass>,
+}
+
+/// Which `ETag`s go back in `If-Match`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Etags {
+    /// Strong ones: a service that keeps to RFC 9110, section 13.1.1, lets no weak one match.
+    #[default]
+    Strong,
+    /// Weak ones too, for a service that compares them all the same.
+    All,
+    /// None.
+    Never,
+}
+
+impl Etags {
+    /// An object's version, out of the `ETag` that the service sent.
+    #[must_use]
+    pub fn version(self, etag: Option<String>) -> Option<String> {
+        etag.filter(|etag| match self {
+            Self::Strong => !etag.starts_with("W/"),
+            Self::All => true,
+            Self::Never => false,
+        })
+    }
 }
 
 /// One object class as written.
@@ -178,6 +206,8 @@ pub struct Settings {
     pub service: Service,
     /// The header that makes a repeated POST safe.
     pub idempotency_header: Option<HeaderName>,
+    /// Which `ETag`s make a write conditional.
+    pub etags: Etags,
     /// The object classes by name.
     pub classes: BTreeMap<String, Class>,
 }
@@ -245,6 +275,14 @@ pub enum Paging {
     },
 }
 
+impl Paging {
+    /// Whether a page is asked for by a number, so that one may be asked for that is not there.
+    #[must_use]
+    pub fn is_numbered(&self) -> bool {
+        matches!(self, Self::Page { .. } | Self::Offset { .. })
+    }
+}
+
 fn default_id_attribute() -> String {
     "id".to_owned()
 }
@@ -277,6 +315,7 @@ impl Settings {
         Ok(Self {
             service,
             idempotency_header: header.ok().flatten(),
+            etags: raw.etags,
             classes,
         })
     }
@@ -426,6 +465,15 @@ mod tests {
         assert_eq!(class.id_attribute, "id");
         assert_eq!((class.create, class.update), (Create::Post, Update::Put));
         assert_eq!(class.list.paging, Paging::None);
+        assert_eq!(settings.etags, Etags::Strong);
+    }
+
+    #[test]
+    fn a_weak_etag_is_a_version_only_where_the_file_says_so() {
+        let version = |etags: Etags, text: &str| etags.version(Some(text.to_owned())).is_some();
+        assert!(version(Etags::Strong, "\"1\"") && !version(Etags::Strong, "W/\"1\""));
+        assert!(version(Etags::All, "\"1\"") && version(Etags::All, "W/\"1\""));
+        assert!(!version(Etags::Never, "\"1\"") && !version(Etags::Never, "W/\"1\""));
     }
 
     #[test]

@@ -2,6 +2,25 @@
 use serde_json::json;
 
 use super::*;
+
+#[test]
+fn only_an_object_of_the_collection_is_taken_for_the_one_that_was_made() {
+    for (location, id) in [
+        ("/api/people/7", Some("7")),
+        ("http://x/api/people/a%2Fb/", Some("a/b")),
+        ("people/7", Some("7")),
+        ("http://x/api/people/7?full=1", Some("7")),
+        ("/api/people", None),
+        ("/api/people/", None),
+        ("/api/people/7/mails", None),
+        ("/api/peoples/7", None),
+        ("http://y/api/people/7", None),
+    ] {
+        let found = id_below("http://x/api/people", location);
+        assert_eq!(found.as_deref(), id, "{location}");
+    }
+}
+
 use crate::connectors::rest::settings::{Create, Update as UpdateBy};
 
 fn class() -> Class {

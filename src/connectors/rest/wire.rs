@@ -5,7 +5,10 @@ use url::Url;
 
 use super::settings::{Class, List, Paging};
 use crate::{
-    connectors::{Error, Update, http::segment},
+    connectors::{
+        Error, Update,
+        http::{last_segment, segment},
+    },
     model::{Difference, Object, TargetObject},
 };
 
@@ -125,6 +128,15 @@ fn nested_patch(old: &Value, new: Value) -> Value {
         }
         (_, new) => new,
     }
+}
+
+/// The id of the object that a `Location` names, where it is one right below its collection.
+pub fn id_below(collection: &str, location: &str) -> Option<String> {
+    let here = Url::parse(collection).ok()?;
+    let there = here.join(location).ok()?;
+    let own = there.path().strip_prefix(here.path())?.strip_prefix('/')?;
+    let is_one = there.origin() == here.origin() && !own.trim_end_matches('/').contains('/');
+    last_segment(own).filter(|_| is_one)
 }
 
 /// An object out of a body: the attributes without the id.

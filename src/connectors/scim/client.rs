@@ -13,6 +13,7 @@ use reqwest::{
     header::{ACCEPT, CONTENT_TYPE, HeaderValue, IF_MATCH},
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{
     dialect::{Etags, Paging},
@@ -40,6 +41,8 @@ const MOST_IDS: usize = 200_000;
 pub struct Scim {
     pub(super) settings: Settings,
     http: Http,
+    /// How long the service may take for each part of its description.
+    patience: Duration,
     known: tokio::sync::Mutex<Option<Arc<Known>>>,
     /// Whether a failure makes it worth asking again what the service can do.
     is_doubtful: AtomicBool,
@@ -65,6 +68,7 @@ impl Scim {
         Ok(Self {
             settings,
             http,
+            patience: timeout.mul_f64(0.5),
             known: tokio::sync::Mutex::new(None),
             is_doubtful: AtomicBool::new(false),
             has_versions: AtomicBool::new(has_versions),
@@ -143,10 +147,14 @@ impl Scim {
 
     /// A description; none where the service has no such address, or keeps it to itself.
     async fn describe(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
-        let answer = self
-            .http
-            .send(self.ask(Method::GET, path), Call::Read)
-            .await?;
+        let asked = self.http.send(self.ask(Method::GET, path), Call::Read);
+        let late = |_| {
+            let waited = self.patience.as_millis();
+            let message = format!("the service did not give `{path}` within {waited} ms");
+            Err(Error::unavailable(504, message))
+        };
+        let answer = timeout(self.patience, asked).await.unwrap_or_else(late)?;
+        signs::further();
         match answer.status {
             200..=299 => Ok(Some(answer.body)),
             400 | 403..=405 | 410 | 501 => Ok(None),
@@ -250,7 +258,14 @@ impl Scim {
         }
         if let Some(own) = self.noted(site, id) {
             match self.get(known, site, &own).await? {
-                Some(found) if found.key.as_deref() == Some(id) => return Ok(Some(found)),
+                Some(found)
+                    if found
+                        .key
+                        .as_deref()
+                        .is_some_and(|key| site.is_same_key(key, id)) =>
+                {
+                    return Ok(Some(found));
+                }
                 _ => self.forget(site, id),
             }
         }
@@ -271,12 +286,20 @@ impl Scim {
         let mut found = self
             .collect(known, site, filter.as_deref(), |resource| {
                 let has = match is_key {
-                    true => resource.key.as_deref() == Some(value),
+                    true => {
+                        let key = resource.key.as_deref();
+                        key.is_some_and(|key| site.is_same_key(key, value))
+                    }
                     false => resource.attributes.get(attribute) == Some(&json!(value)),
                 };
                 has.then_some(resource)
             })
             .await?;
+        // Where keys that differ only in case are there all the same, the exact one is meant.
+        let is_exact = |it: &Resource| is_key && it.key.as_deref() == Some(value);
+        if found.len() > 1 && found.iter().filter(|it| is_exact(it)).count() == 1 {
+            found.retain(is_exact);
+        }
         let first = found.pop();
         if !found.is_empty() {
             let message = format!("more than one resource has the {attribute} `{value}`");
@@ -380,7 +403,7 @@ impl Scim {
         let own = (class.clone(), resource.id.clone());
         match &resource.key {
             Some(key) => {
-                let place = (class.clone(), key.clone());
+                let place = (class.clone(), site.folded_key(key));
                 ids.by_key.insert(place, resource.id.clone());
                 ids.by_id.insert(own, key.clone());
             }
@@ -391,7 +414,7 @@ impl Scim {
     }
 
     pub(super) fn noted(&self, site: &Site<'_>, key: &str) -> Option<String> {
-        let place = (site.class.name.clone(), key.to_owned());
+        let place = (site.class.name.clone(), site.folded_key(key));
         self.ids().by_key.get(&place).cloned()
     }
 
@@ -402,7 +425,7 @@ impl Scim {
     }
 
     pub(super) fn forget(&self, site: &Site<'_>, key: &str) {
-        let place = (site.class.name.clone(), key.to_owned());
+        let place = (site.class.name.clone(), site.folded_key(key));
         self.ids().by_key.remove(&place);
     }
 

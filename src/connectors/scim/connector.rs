@@ -250,7 +250,7 @@ impl Scim {
         update: &Update<'_>,
     ) -> Result<Written, Error> {
         let id = update.before.id.as_str();
-        let rename = update.rename.filter(|rename| *rename != id);
+        let rename = update.rename.filter(|rename| !site.is_same_key(rename, id));
         self.check_rename(known, site, rename).await?;
         let read = &update.before.attributes;
         let (before, _) = self.own_members(known, site, read).await?;
@@ -418,7 +418,9 @@ impl Connector for Scim {
         Ok(match write {
             TargetWrite::Create { id, after } => {
                 site.check(&after)?;
-                let after = site.refined(&after);
+                let after = self
+                    .cased_members(&known, &site, site.refined(&after))
+                    .await?;
                 TargetWrite::Create { id, after }
             }
             TargetWrite::Update {
@@ -427,7 +429,11 @@ impl Connector for Scim {
                 rename,
             } => {
                 site.check(&after)?;
-                let after = site.refined(&after);
+                let after = self
+                    .cased_members(&known, &site, site.refined(&after))
+                    .await?;
+                // A service that knows no case keeps the key as it has it.
+                let rename = rename.filter(|rename| !site.is_same_key(rename, &before.id));
                 TargetWrite::Update {
                     before,
                     after,
@@ -453,10 +459,14 @@ impl Connector for Scim {
         match self.locate(&known, &site, id).await? {
             Some(found) => {
                 let object = self.seen(&known, &site, found).await?;
-                // A resource that has got a key since is still known by the id that was asked for.
-                Ok(object.map(|object| TargetObject {
-                    id: id.to_owned(),
-                    ..object
+                Ok(object.map(|object| match site.is_same_key(&object.id, id) {
+                    // As the service writes it, which is how its lists give it.
+                    true => object,
+                    // One that has got a key since is still known by the id that was asked for.
+                    false => TargetObject {
+                        id: id.to_owned(),
+                        ..object
+                    },
                 }))
             }
             None => Ok(None),
@@ -475,6 +485,7 @@ impl Connector for Scim {
         id: Option<&str>,
         object: &Object,
     ) -> Result<Written, Error> {
+        signs::unsent();
         let (class, known) = (self.class(class)?, self.known().await?);
         let site = self.site(&known, class)?;
         site.check(object)?;
@@ -482,6 +493,7 @@ impl Connector for Scim {
     }
 
     async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error> {
+        signs::unsent();
         let (class, known) = (self.class(class)?, self.known().await?);
         let site = self.site(&known, class)?;
         site.check(update.after)?;
@@ -489,6 +501,7 @@ impl Connector for Scim {
     }
 
     async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {
+        signs::unsent();
         let (class, known) = (self.class(class)?, self.known().await?);
         let site = self.site(&known, class)?;
         let end = match site.deactivates() {
@@ -504,6 +517,7 @@ impl Connector for Scim {
         made: &TargetObject,
         dormant: Option<&Object>,
     ) -> Result<(), Error> {
+        signs::unsent();
         let (class, known) = (self.class(class)?, self.known().await?);
         let site = self.site(&known, class)?;
         self.uncreate_in(&known, &site, made, dormant).await

@@ -92,6 +92,9 @@ pub struct Attribute {
     pub mutability: String,
     /// How far its value is unique: `none`, `server`, `global`.
     pub uniqueness: String,
+    /// Whether the case of its text counts; none where it does not tell.
+    #[serde(deserialize_with = "lenient")]
+    pub case_exact: Option<bool>,
     /// What it consists of.
     #[serde(deserialize_with = "lenient")]
     pub sub_attributes: Vec<Attribute>,

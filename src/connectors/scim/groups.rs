@@ -120,6 +120,11 @@ fn taken_back(
     Ok(back)
 }
 
+fn unread(error: Error) -> Error {
+    let message = format!("the group could not be read back: {}", error.message);
+    Error::unknown(error.code, message).after(error.retry_after)
+}
+
 fn ids(site: &Site<'_>, object: &Object) -> BTreeSet<String> {
     match object.get(MEMBERS) {
         Some(value) if site.shape.is_group() => members(value).into_iter().collect(),
@@ -147,7 +152,11 @@ impl Scim {
             match sent {
                 Ok(now) => {
                     signs::further();
-                    version = now.as_ref().and_then(|now| now.version.clone());
+                    if index + 1 < batches.0.len() {
+                        version = self
+                            .next_version(known, site, steps.own, now.as_ref())
+                            .await?;
+                    }
                     resource = now;
                 }
                 Err(error) if index > 0 || steps.undo.is_none() => {
@@ -157,6 +166,32 @@ impl Scim {
             }
         }
         Ok(resource)
+    }
+
+    /// The version that the next piece of a change holds for. Where the resource could not be read
+    /// back after the piece before, it is read once more: a piece without a precondition would meet
+    /// whatever somebody else made of it meanwhile.
+    ///
+    /// # Errors
+    /// *Unknown*: what was written so far stands.
+    async fn next_version(
+        &self,
+        known: &Known,
+        site: &Site<'_>,
+        own: &str,
+        now: Option<&Resource>,
+    ) -> Result<Option<String>, Error> {
+        if let Some(now) = now.filter(|now| now.version.is_some()) {
+            return Ok(now.version.clone());
+        }
+        if now.is_some() || !known.has_versions(&self.settings) {
+            return Ok(None);
+        }
+        match self.get(known, site, own).await {
+            Ok(Some(now)) => Ok(now.version),
+            Ok(None) => Err(Error::unknown(404, "the group was gone between two pieces")),
+            Err(error) => Err(unread(error)),
+        }
     }
 
     /// Brings the members of a new group in that its creation left out, and sees that all are there.
@@ -175,7 +210,10 @@ impl Scim {
             return self.verify(known, site, steps, made, wanted).await;
         };
         first.insert(MEMBERS.to_owned(), json!(piece));
-        let version = made.and_then(|made| made.version);
+        let made = made.filter(|made| made.version.is_some());
+        let version = self
+            .next_version(known, site, steps.own, made.as_ref())
+            .await?;
         let batches = Batches::between(site, &first, wanted, None);
         let resource = self
             .patch_all(known, site, steps, batches, version.as_deref())
@@ -220,16 +258,15 @@ impl Scim {
                 404,
                 "the group was gone when it was read back",
             )),
-            Err(error) => {
-                let message = format!("the group could not be read back: {}", error.message);
-                Err(Error::unknown(error.code, message))
-            }
+            Err(error) => Err(unread(error)),
         }
     }
 
     /// Takes back what a failed change of several requests did, and says what is true then. Where
-    /// nobody knows what the failed request did, or will still do, nothing is taken back here:
-    /// whoever asked looks at the group and goes on from what it holds.
+    /// nobody knows what the failed request did, or will still do, nothing is taken back here, and
+    /// neither where the service has no time: that it would have for an undo no more than for the
+    /// rest. Whoever asked looks at the group, when the service wants to be asked, and goes on from
+    /// what it holds.
     async fn take_back(
         &self,
         known: &Known,
@@ -237,8 +274,13 @@ impl Scim {
         steps: Steps<'_>,
         error: Error,
     ) -> Error {
-        if error.kind == CauseKind::Unknown {
-            return error;
+        match error.kind {
+            CauseKind::Unknown => return error,
+            CauseKind::Unavailable => {
+                let message = format!("{}; some members were written already", error.message);
+                return Error::unknown(error.code, message).after(error.retry_after);
+            }
+            CauseKind::Refused => {}
         }
         let taken = match steps.undo {
             Some((before, key)) => self.restore(known, site, steps, before, key).await,
@@ -251,7 +293,7 @@ impl Scim {
                     "{}; some members were written, and could not be taken back: {}",
                     error.message, undo.message
                 );
-                Error::unknown(error.code, message)
+                Error::unknown(error.code, message).after(undo.retry_after.or(error.retry_after))
             }
         }
     }
@@ -281,10 +323,13 @@ impl Scim {
         }
         let key = key.filter(|key| now.key.as_deref() != Some(*key));
         let batches = Batches::between(site, &held, &back, key);
-        for batch in &batches.0 {
+        for (index, batch) in batches.0.iter().enumerate() {
             let sent = self.patch(known, site, own, batch, version.as_deref());
-            version = sent.await?.and_then(|now| now.version);
+            let now = sent.await?;
             signs::further();
+            if index + 1 < batches.0.len() {
+                version = self.next_version(known, site, own, now.as_ref()).await?;
+            }
         }
         Ok(())
     }
@@ -312,6 +357,29 @@ impl Scim {
     }
 
     // ---- members by their ids in Recant
+
+    /// The object with its members as a list of the service would name them, where the case of their
+    /// key does not count. Whom it does not have is left to the write, which says so.
+    pub(super) async fn cased_members(
+        &self,
+        known: &Known,
+        site: &Site<'_>,
+        object: Object,
+    ) -> Result<Object, Error> {
+        let of = site.class.members_of.as_deref();
+        let Some(of) = of.filter(|_| object.contains_key(MEMBERS)) else {
+            return Ok(object);
+        };
+        if !self.site(known, self.class(of)?)?.shape.key_ignores_case {
+            return Ok(object);
+        }
+        let (mut own, missing) = self.own_members(known, site, &object).await?;
+        if missing.is_some() {
+            return Ok(object);
+        }
+        self.show_members(known, site, &mut own).await?;
+        Ok(own)
+    }
 
     /// Members as Recant knows them: by the `_id`s of the class that `membersOf` names.
     pub(super) async fn show_members(

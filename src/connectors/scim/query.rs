@@ -1,4 +1,6 @@
 //! Queries of a SCIM service: its own filters where they help, and Recant's own eyes in any case.
+use serde_json::json;
+
 use super::{
     client::Scim,
     filter::{matches, narrowed},
@@ -6,7 +8,10 @@ use super::{
     list::is_filter_refusal,
     wire::Site,
 };
-use crate::connectors::{Error, Page, Query, rest::Place};
+use crate::{
+    connectors::{Error, Page, Query, rest::Place},
+    model::{TargetObject, object::ID},
+};
 
 /// What a query's cursor begins with where the service refused the filter.
 const WHOLE: &str = "whole:";
@@ -24,7 +29,14 @@ impl Scim {
                 Some(found) => self.seen(known, site, found).await?,
                 None => None,
             };
-            let found = found.filter(|object| matches(&query.filter, &object.to_object()));
+            let is_meant = |object: &TargetObject| {
+                let mut shown = object.to_object();
+                if site.is_same_key(&object.id, id) {
+                    shown.insert(ID.to_owned(), json!(id));
+                }
+                matches(&query.filter, &shown)
+            };
+            let found = found.filter(is_meant);
             return Ok(Page {
                 objects: found.into_iter().collect(),
                 cursor: None,

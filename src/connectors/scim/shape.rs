@@ -34,6 +34,8 @@ pub struct Shape {
     pub extensions: Vec<String>,
     /// Whether the service sees to it that the key is unique.
     pub has_unique_key: bool,
+    /// Whether two values of the key that differ only in case are one.
+    pub key_ignores_case: bool,
     read_only: BTreeSet<String>,
     booleans: BTreeSet<String>,
     known: BTreeSet<String>,
@@ -59,6 +61,8 @@ impl Shape {
                 .flatten()
                 .map(|extension| extension.schema.clone())
                 .collect(),
+            // RFC 7643, section 4.1.1; of other attributes the service has to say so.
+            key_ignores_case: class.key.eq_ignore_ascii_case("userName"),
             read_only: READ_ONLY.map(str::to_owned).into(),
             booleans: BOOLEANS.map(str::to_owned).into(),
             ..Self::default()
@@ -83,6 +87,9 @@ impl Shape {
                 let unique = attribute.uniqueness.to_ascii_lowercase();
                 if is_key && matches!(unique.as_str(), "server" | "global") {
                     self.has_unique_key = true;
+                }
+                if let (true, Some(exact)) = (is_key, attribute.case_exact) {
+                    self.key_ignores_case = !exact;
                 }
             }
         }

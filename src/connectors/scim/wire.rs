@@ -112,6 +112,19 @@ impl Site<'_> {
         self.class.delete == super::Removal::Deactivate
     }
 
+    /// Whether two values of the key are one to the service.
+    pub fn is_same_key(&self, one: &str, other: &str) -> bool {
+        one == other || self.folded_key(one) == self.folded_key(other)
+    }
+
+    /// A value of the key in the form that all values have which are one to the service.
+    pub fn folded_key(&self, key: &str) -> String {
+        match self.shape.key_ignores_case {
+            true => key.to_lowercase(),
+            false => key.to_owned(),
+        }
+    }
+
     /// What Recant sees of a resource's attributes.
     fn attributes(&self, object: Object) -> Object {
         let mut attributes = Object::new();

@@ -18,7 +18,10 @@ use super::{
     wire::{self, Statement},
 };
 use crate::{
-    connectors::{Capabilities, Changes, Connector, Error, IdPage, Page, Query, Update, Written},
+    connectors::{
+        Capabilities, Changes, Connector, Error, IdPage, Page, Particulars, Query, Update, Written,
+        signs,
+    },
     model::{Object, TargetObject, TargetWrite, object::same},
 };
 
@@ -237,6 +240,13 @@ impl Connector for Sql {
         self.settings.classes.keys().cloned().collect()
     }
 
+    fn particulars(&self, _class: &str) -> Particulars {
+        Particulars {
+            lists_whole: true,
+            ..Particulars::default()
+        }
+    }
+
     fn tells_answers(&self) -> bool {
         true
     }
@@ -307,6 +317,8 @@ impl Connector for Sql {
         id: Option<&str>,
         object: &Object,
     ) -> Result<Written, Error> {
+        // Without a commit nothing stays.
+        signs::unsent();
         let table = self.table(class).await?;
         match self.create_row(&table, id, object).await {
             Err(error) if self.forget(class, &error) => {
@@ -318,6 +330,7 @@ impl Connector for Sql {
     }
 
     async fn update(&self, class: &str, update: &Update<'_>) -> Result<Written, Error> {
+        signs::unsent();
         let table = self.table(class).await?;
         match self.update_row(&table, update).await {
             Err(error) if self.forget(class, &error) => {
@@ -329,6 +342,7 @@ impl Connector for Sql {
     }
 
     async fn delete(&self, class: &str, before: &TargetObject) -> Result<(), Error> {
+        signs::unsent();
         let table = self.table(class).await?;
         match self.delete_row(&table, before).await {
             Err(error) if self.forget(class, &error) => {

@@ -23,7 +23,7 @@ pub enum Stage {
 
 impl Stage {
     /// Whether a connection that is lost now leaves open whether the write happened.
-    fn is_decisive(self) -> bool {
+    pub fn is_decisive(self) -> bool {
         matches!(self, Self::Write | Self::Commit)
     }
 }

@@ -59,7 +59,8 @@ pub struct Pool {
 enum Target {
     Postgres(PgConnectOptions),
     MySql(MySqlConnectOptions, String),
-    Sqlite(SqliteConnectOptions),
+    /// Whether the file is switched to its write-ahead log.
+    Sqlite(SqliteConnectOptions, bool),
 }
 
 /// One connection.
@@ -124,7 +125,7 @@ impl Pool {
                     .busy_timeout(limit)
                     .row_buffer_size(ROWS_AHEAD)
                     .disable_statement_logging();
-                Target::Sqlite(options)
+                Target::Sqlite(options, settings.write_ahead_log)
             }
         };
         Ok(Self {
@@ -233,6 +234,9 @@ impl Lease<'_> {
         let mut answer = Answer::default();
         let mut done = false;
         self.is_usable = false;
+        if stage.is_decisive() {
+            signs::sent();
+        }
         let result = self.connection.run(statement, &mut answer, &mut done).await;
         match result {
             Ok(()) => {
@@ -263,6 +267,9 @@ impl Lease<'_> {
     /// As [`classify`] sees it at `stage`.
     pub async fn command(&mut self, text: &'static str, stage: Stage) -> Result<(), Error> {
         self.is_usable = false;
+        if stage.is_decisive() {
+            signs::sent();
+        }
         let result = match &mut self.connection {
             Connection::Postgres(connection) => connection.execute(text).await.map(drop),
             Connection::MySql(connection) => connection.execute(text).await.map(drop),
@@ -354,11 +361,16 @@ impl Target {
                 connection.execute(AssertSqlSafe(session.clone())).await?;
                 Connection::MySql(Box::new(connection))
             }
-            Self::Sqlite(options) => {
+            Self::Sqlite(options, switches) => {
+                // The mode stays with the file, and others may use it: one that was there before
+                // keeps its own unless the administrator says so.
+                let is_ours = *switches || !options.get_filename().exists();
                 let mut connection = options.connect().await?;
-                // Readers and the writer then do not wait for each other. Where the file cannot
-                // be written it stays as it is, and reading it goes on.
-                let _ = connection.execute("PRAGMA journal_mode = WAL").await;
+                if is_ours {
+                    // Readers and the writer then do not wait for each other. Where the file cannot
+                    // be written it stays as it is, and reading it goes on.
+                    let _ = connection.execute("PRAGMA journal_mode = WAL").await;
+                }
                 Connection::Sqlite(Box::new(connection))
             }
         })

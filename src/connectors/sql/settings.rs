@@ -18,6 +18,10 @@ const IN_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 pub struct Raw {
     /// `postgres://…`, `mysql://…` or `sqlite://PATH`; a path is relative to the project folder.
     url: Secret,
+    /// Whether a SQLite file is switched to its write-ahead log, for good: readers and the writer then
+    /// do not wait for each other. Without it a file that was there keeps the mode that it has.
+    #[serde(default)]
+    write_ahead_log: bool,
     /// The object classes by name.
     objects: BTreeMap<String, RawClass>,
 }
@@ -75,6 +79,8 @@ pub struct Settings {
     pub url: Secret,
     /// Host, port and database, or the file, for people.
     pub place: String,
+    /// Whether a SQLite file is switched to its write-ahead log.
+    pub write_ahead_log: bool,
     /// The object classes by name.
     pub classes: BTreeMap<String, Class>,
 }
@@ -138,6 +144,7 @@ impl Settings {
                 dialect,
                 url,
                 place,
+                write_ahead_log: raw.write_ahead_log,
                 classes,
             }),
             _ => Err(problems),

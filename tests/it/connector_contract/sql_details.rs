@@ -9,6 +9,7 @@ use recant::{
     },
 };
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Row as _};
 
 use super::{
     connector, execute, sqlite,
@@ -489,4 +490,39 @@ async fn ids_alone_are_those_of_the_objects() {
         execute(&url, &["delete from things"]).await;
         assert_eq!(ids_alone(&subject, 2).await, Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn a_sqlite_file_of_others_keeps_its_journal_mode() {
+    let create = "create table people (login text primary key, name text)";
+    let mode = async |url: &str| {
+        let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
+        let row = sqlx::query("pragma journal_mode").fetch_one(&mut connection);
+        let mode: String = row.await.unwrap().get(0);
+        mode
+    };
+    for (switches, wanted) in [(false, "delete"), (true, "wal")] {
+        let (_folder, url) = sqlite(create).await;
+        let mut settings = json!({"type": "sql", "url": url,
+            "objects": {"account": {"table": "people", "key": "login"}}});
+        if switches {
+            settings["writeAheadLog"] = json!(true);
+        }
+        let connector = connector(&settings, Path::new("/"));
+        let made = connector.create(CLASS, Some("a"), &map(json!({"name": "A"})));
+        made.await.unwrap();
+        connector.read(CLASS, "a").await.unwrap().expect("a row");
+        assert_eq!(mode(&url).await, wanted);
+    }
+    // A file that the connector makes is Recant's.
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!(
+        "sqlite://{}?mode=rwc",
+        folder.path().join("new.db").display()
+    );
+    let settings = json!({"type": "sql", "url": url,
+        "objects": {"account": {"table": "people", "key": "login"}}});
+    let connector = connector(&settings, Path::new("/"));
+    connector.test().await.unwrap_err();
+    assert_eq!(mode(&url).await, "wal");
 }

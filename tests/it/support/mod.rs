@@ -6,6 +6,7 @@ pub mod databases;
 pub mod folder;
 pub mod hr;
 pub mod issuer;
+pub mod kinto;
 pub mod people;
 pub mod proxy;
 pub mod rest;

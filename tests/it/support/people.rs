@@ -38,6 +38,12 @@ pub struct Shop {
     pub refusals: Vec<Answer>,
     /// Whether it gives and checks ETags.
     pub has_etags: bool,
+    /// Whether its ETags are weak ones, which never match.
+    pub has_weak_etags: bool,
+    /// Whether its lists show no more than name and id.
+    pub summarizes: bool,
+    /// How many changes and deletions came without a precondition.
+    pub blind_writes: usize,
     /// Every request as `METHOD PATH`.
     pub seen: Vec<String>,
     /// Each version of each person that there ever was, in order.
@@ -145,8 +151,8 @@ impl Shop {
             .map(|(revision, _)| format!("\"{revision}\""));
         let text = |name| headers.get(name).and_then(|it| it.to_str().ok());
         let fresh = text(header::IF_NONE_MATCH) != Some("*") || now.is_none();
-        let same = !self.has_etags
-            || text(header::IF_MATCH).is_none_or(|wanted| now.as_deref() == Some(wanted));
+        let matches = |wanted: &str| now.as_deref() == Some(wanted) && !self.has_weak_etags;
+        let same = !self.has_etags || text(header::IF_MATCH).is_none_or(matches);
         fresh && same
     }
 
@@ -167,11 +173,11 @@ impl Shop {
 
     fn show(&self, id: &str) -> Response {
         match self.people.get(id) {
-            Some((revision, person)) if self.has_etags => (
-                [(header::ETAG, format!("\"{revision}\""))],
-                Json(person.clone()),
-            )
-                .into_response(),
+            Some((revision, person)) if self.has_etags => {
+                let weak = if self.has_weak_etags { "W/" } else { "" };
+                let etag = format!("{weak}\"{revision}\"");
+                ([(header::ETAG, etag)], Json(person.clone())).into_response()
+            }
             Some((_, person)) => Json(person.clone()).into_response(),
             None => refuse(404, "no such person"),
         }
@@ -203,13 +209,19 @@ async fn list(
         None => true,
     };
     // Fewer than asked for, as services do.
-    let items: Vec<&Map<String, Value>> = shop
+    let summary = shop.summarizes;
+    let items: Vec<Map<String, Value>> = shop
         .people
         .values()
         .map(|(_, person)| person)
         .filter(|person| changed(person))
         .skip(number("from", 0))
         .take(number("size", 7).min(7))
+        .cloned()
+        .map(|mut person| {
+            person.retain(|name, _| !summary || name == "name" || name == "id");
+            person
+        })
         .collect();
     Json(json!({"items": items})).into_response()
 }
@@ -265,6 +277,10 @@ async fn write(
     let early = shop.admit(&method, &id, &headers);
     if let Some(answer) = early.or_else(|| shop.demanded(false)) {
         return answer;
+    }
+    let conditional = [header::IF_MATCH, header::IF_NONE_MATCH];
+    if !conditional.iter().any(|name| headers.contains_key(name)) {
+        shop.blind_writes += 1;
     }
     if !shop.admits(&id, &headers) {
         return refuse(412, "this is not what you read");

@@ -40,6 +40,14 @@ pub struct Shop {
     pub config_path: String,
     /// Answers to the next writes.
     pub refusals: Vec<Answer>,
+    /// The answer to the write after so many.
+    pub later: Option<(usize, Answer)>,
+    /// How many of the next reads of one resource fail.
+    pub failing_reads: usize,
+    /// What the writes said in `If-Match`.
+    pub matches: Vec<Option<String>>,
+    /// Whether it keeps whoever asks for its description waiting.
+    pub hides_itself: bool,
     /// Its habits.
     pub habits: Habits,
     /// Every request as `METHOD PATH?QUERY`.
@@ -91,6 +99,8 @@ pub struct Habits {
     pub hides_members: bool,
     /// It sends `ETag`, though it announces nothing, and heeds `If-Match`.
     pub etags: bool,
+    /// It keeps user names in lower case, and takes two that differ in case for one.
+    pub lower_names: bool,
 }
 
 type Shared = State<Arc<Mutex<Shop>>>;
@@ -155,6 +165,9 @@ async fn serve(
         }
         tokio::time::sleep(pause).await;
     }
+    if method == Method::GET && state.lock().expect("the shop").hides(uri.path()) {
+        std::future::pending::<()>().await;
+    }
     let mut shop = state.lock().expect("the shop");
     if let Some(answer) = shop.authorize(&uri, &headers) {
         return answer;
@@ -171,13 +184,18 @@ async fn serve(
                 None => refuse((StatusCode::NOT_FOUND, "no such address".to_owned())),
             },
             ("Users" | "Groups", true) => shop.list(collection, &query).unwrap_or_else(refuse),
+            ("Users" | "Groups", false) if shop.failing_reads > 0 => {
+                shop.failing_reads -= 1;
+                refuse((StatusCode::SERVICE_UNAVAILABLE, "tired".to_owned()))
+            }
             ("Users" | "Groups", false) => shop.one(collection, &id).unwrap_or_else(refuse),
             _ => refuse((StatusCode::NOT_FOUND, "no such address".to_owned())),
         };
     }
     shop.bodies.push(body.clone());
     let wanted = headers.get("if-match").and_then(|it| it.to_str().ok());
-    if let Some(refusal) = shop.refusals.pop() {
+    shop.matches.push(wanted.map(str::to_owned));
+    if let Some(refusal) = shop.due() {
         if refusal.carried_out {
             let _ = shop.write(&method, collection, &id, &body, wanted);
         }
@@ -235,6 +253,24 @@ impl Shop {
         let number = said.and_then(|it| it.strip_prefix("Bearer token-")?.parse().ok());
         let is_good = number.is_some_and(|number: usize| number > self.revoked);
         (!is_good).then(|| refuse((StatusCode::UNAUTHORIZED, "no token".to_owned())))
+    }
+
+    fn hides(&self, path: &str) -> bool {
+        self.hides_itself && path.ends_with(&self.config_path)
+    }
+
+    /// The answer to this write, where one is demanded.
+    fn due(&mut self) -> Option<Answer> {
+        match &mut self.later {
+            Some((0, answer)) => {
+                let answer = answer.clone();
+                self.later = None;
+                return Some(answer);
+            }
+            Some((left, _)) => *left -= 1,
+            None => {}
+        }
+        self.refusals.pop()
     }
 
     fn stalls(&mut self) -> bool {
@@ -299,7 +335,12 @@ impl Shop {
                 .filter(|_| !self.habits.no_filters);
             let (name, value) = equal.ok_or_else(|| bad("no such filter"))?;
             let value: Value = serde_json::from_str(value).map_err(|_| bad("no such filter"))?;
-            all.retain(|it| it[name] == value);
+            let folds = self.habits.lower_names && name == "userName";
+            let folded = |value: &Value| match value.as_str().filter(|_| folds) {
+                Some(text) => json!(text.to_lowercase()),
+                None => value.clone(),
+            };
+            all.retain(|it| folded(&it[name]) == folded(&value));
         }
         let number = |name: &str| query.get(name).and_then(|it| it.parse::<usize>().ok());
         let total = all.len();
@@ -384,6 +425,10 @@ impl Shop {
     }
 
     fn create(&mut self, collection: &str, body: &Value) -> Result<Response, Refusal> {
+        let mut body = body.clone();
+        if let (true, Some(name)) = (self.habits.lower_names, body["userName"].as_str()) {
+            body["userName"] = json!(name.to_lowercase());
+        }
         let name = &body["userName"];
         let taken = |it: &Value| !name.is_null() && it["userName"] == *name;
         if self.all(collection).iter().any(taken) {

@@ -36,6 +36,14 @@ pub fn scim_server() -> Option<String> {
     server("RECANT_TEST_SCIM_SERVER", "SCIM server")
 }
 
+/// The program of the REST service Kinto, which a test starts for itself; none where it is left out.
+///
+/// # Panics
+/// Where `RECANT_TEST_REQUIRE=1` and there is none.
+pub fn kinto() -> Option<String> {
+    server("RECANT_TEST_KINTO", "Kinto")
+}
+
 /// The program schemathesis, which tries an API against its description; none where it is left out.
 ///
 /// # Panics

@@ -7,7 +7,9 @@ use std::{
 
 use async_trait::async_trait;
 use recant::{
-    connectors::{Capabilities, Change, Changes, Connector, Error, Page, Query, Update, Written},
+    connectors::{
+        Capabilities, Change, Changes, Connector, Error, Page, Particulars, Query, Update, Written,
+    },
     model::{Object, TargetObject},
 };
 use serde_json::Value;
@@ -54,6 +56,10 @@ pub struct Memory {
     state: Mutex<State>,
     /// Whether it assigns the ids of what is created from now on.
     pub assigns_ids: std::sync::atomic::AtomicBool,
+    /// Whether its lists show names only, and no versions.
+    pub summarizes: std::sync::atomic::AtomicBool,
+    /// Objects that its lists leave out, though they are there.
+    pub unlisted: Mutex<Vec<String>>,
     /// Whether it carries a create out once only, however often it is asked under one key.
     pub remembers_keys: std::sync::atomic::AtomicBool,
     /// Writes of one object at the same time mean that its lane leaks.
@@ -175,6 +181,10 @@ impl Memory {
             .load(std::sync::atomic::Ordering::SeqCst)
     }
 
+    fn summarizes(&self) -> bool {
+        self.summarizes.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
     fn assigns(&self) -> bool {
         self.assigns_ids.load(std::sync::atomic::Ordering::SeqCst)
     }
@@ -288,6 +298,13 @@ impl Connector for Memory {
         vec!["account".to_owned()]
     }
 
+    fn particulars(&self, _class: &str) -> Particulars {
+        Particulars {
+            lists_whole: !self.summarizes(),
+            ..Particulars::default()
+        }
+    }
+
     async fn test(&self) -> Result<(), Error> {
         Ok(())
     }
@@ -309,17 +326,23 @@ impl Connector for Memory {
         }
         let state = self.state.lock().unwrap();
         let after = query.cursor.as_deref();
+        let unlisted = self.unlisted.lock().unwrap();
         let mut objects: Vec<TargetObject> = state
             .objects
             .values()
             .filter(|object| after.is_none_or(|after| object.id.as_str() > after))
             .filter(|object| query.filter.matches(&object.to_object()))
+            .filter(|object| !unlisted.contains(&object.id))
             .take(query.page_size + 1)
             .cloned()
             .collect();
         let more = objects.len() > query.page_size;
         objects.truncate(query.page_size);
         let cursor = objects.last().filter(|_| more).map(|last| last.id.clone());
+        for object in objects.iter_mut().filter(|_| self.summarizes()) {
+            object.attributes.retain(|name, _| name == "name");
+            object.version = None;
+        }
         Ok(Page { objects, cursor })
     }
 
