@@ -240,7 +240,11 @@ impl App {
     fn keep_token_book(&self, book: access::TokenBook) {
         let book = Arc::new(book);
         self.parts.tokens.rcu(|known| {
-            let newest = if known.began() > book.began() { known } else { &book };
+            let newest = if known.began() > book.began() {
+                known
+            } else {
+                &book
+            };
             Arc::clone(newest)
         });
     }

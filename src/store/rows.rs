@@ -15,8 +15,8 @@ use super::{
     keys::{Keyring, Place, Sealed},
 };
 use crate::model::{
-    Container, LinkChange, Object, OperationId, OperationRecord, ResourceName, audit::NewEntry,
-    change::IdempotencyKey, object::REV,
+    Container, LinkChange, Object, OperationId, OperationRecord, Purpose, ResourceName,
+    audit::NewEntry, change::IdempotencyKey, object::REV, record::WriteRecord,
 };
 
 /// Longest name of a type, mapping or qualifier.
@@ -52,6 +52,20 @@ pub(super) struct EntryRows {
     pub key: Option<idempotency::Model>,
     pub updates: Vec<operation::Model>,
     pub intents: Vec<intent::Model>,
+    /// Pairs that a reconciliation found to disagree: mapping, link qualifier and source id.
+    pub disagreeing: Vec<(String, String, String)>,
+}
+
+/// The pairs that a reconciliation is about to put right.
+fn disagreeing(record: &OperationRecord) -> Vec<(String, String, String)> {
+    if record.purpose != Purpose::Reconciliation {
+        return Vec::new();
+    }
+    let pair = |write: &WriteRecord| {
+        let place = (write.mapping.clone(), write.link_qualifier.clone());
+        (place.0, place.1, record.object.id.clone())
+    };
+    record.writes.iter().map(pair).collect()
 }
 
 /// A settlement as rows.
@@ -134,6 +148,7 @@ impl Encoder<'_> {
             key,
             updates: entry.updates.iter().map(operation_row).collect(),
             intents,
+            disagreeing: disagreeing(&entry.record),
         })
     }
 

@@ -1,6 +1,6 @@
 //! One record of a reconciliation: looked at under its lane, by one mapping, and put right like any
 //! change is carried out.
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -9,7 +9,7 @@ use crate::{
     mapping::{Mapping, Occasion},
     model::{
         CauseKind, ChangeKind, ChangeRequest, Container, Lineage, Link, Object, OperationId,
-        PlannedRow, Precondition, Purpose, Requested, ResourceName, Step, TargetWrite,
+        Outcome, PlannedRow, Precondition, Purpose, Requested, ResourceName, Step, TargetWrite,
         object::{ID, REV},
     },
     store::{Admission, JournalError},
@@ -32,6 +32,8 @@ use super::{
 
 /// How often a plan that went stale is made anew.
 const TRIES: u32 = 5;
+/// HTTP's word for a precondition that does not hold.
+const PRECONDITION_FAILED: u16 = 412;
 /// The pause while another change of the same object is in flight.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -87,6 +89,8 @@ struct Looked {
     examined: Vec<Examined>,
     latest: Option<OperationId>,
     source: Option<Fingerprint>,
+    /// The revisions of linked managed objects before a system's record was read.
+    revisions: BTreeMap<String, String>,
 }
 
 impl Engine {
@@ -145,13 +149,51 @@ impl Engine {
             let looked = self
                 .look_under_lane(id, &inspection, &setup, &mapping, &place, admission)
                 .await?;
+            if tries < TRIES
+                && self
+                    .has_moved_on(&inspection, &setup, &mapping, &looked)
+                    .await?
+            {
+                tries += 1;
+                continue;
+            }
             match self.act_on(&inspection, &mapping, looked).await {
-                Ok(inspected) => return Ok(inspected),
+                // The object was another one by then: what was found of it counts no more.
+                Ok((_, Changed::Meanwhile)) if tries < TRIES => tries += 1,
+                Ok((inspected, _)) => return Ok(inspected),
                 Err(JournalError::Stale | JournalError::InFlight(_)) if tries < TRIES => tries += 1,
                 Err(JournalError::Store(error)) => return Err(error.into()),
                 Err(error) => return Err(Refusal::new(503, error.to_string())),
             }
         }
+    }
+
+    /// Whether a system's record is another one than when the look at it began, while the managed
+    /// object was changed: an event may have brought what the record is now, and what it was would undo
+    /// that. An object that is what it was before the record was read is certainly not newer.
+    async fn has_moved_on(
+        &self,
+        inspection: &Inspection,
+        setup: &Setup,
+        mapping: &Mapping,
+        looked: &Looked,
+    ) -> Result<bool, Refusal> {
+        let Subject::Source(id) = &inspection.subject else {
+            return Ok(false);
+        };
+        let is_doubtful = |one: &Examined| match &one.row.step {
+            Step::Write {
+                write: TargetWrite::Update { before, .. } | TargetWrite::Delete { before },
+            } => looked.revisions.get(&before.id) != before.version.as_ref(),
+            // A create is refused where the object has come meanwhile.
+            Step::Write { .. } | Step::Nothing | Step::Failed { .. } => false,
+        };
+        if !is_inward(mapping) || !looked.examined.iter().any(is_doubtful) {
+            return Ok(false);
+        }
+        let now = self.system_source(setup, &mapping.source, id).await?;
+        let print = now.as_ref().map(|source| source_print(mapping, source));
+        Ok(print != looked.source)
     }
 
     fn lane_of(&self, inspection: &Inspection) -> Result<ResourceName, Refusal> {
@@ -205,6 +247,11 @@ impl Engine {
         object: &ResourceName,
         admission: Admission,
     ) -> Result<Looked, Refusal> {
+        let links = match &inspection.subject {
+            Subject::Source(id) => self.links_under(mapping, id, admission.links).await?,
+            Subject::Target { .. } => Vec::new(),
+        };
+        let revisions = self.revisions_before(inspection, mapping, &links).await?;
         let source = match (&inspection.subject, &mapping.source) {
             (Subject::Target { .. }, _) => None,
             (Subject::Source(_), Container::Managed(_)) => {
@@ -216,9 +263,9 @@ impl Engine {
         let change = self.unchanged(id, inspection, object, source);
         let context = Context::new(change, Arc::clone(setup));
         let sight = match &inspection.subject {
-            Subject::Source(id) => {
-                let links = self.links_under(mapping, id, admission.links).await?;
+            Subject::Source(_) => {
                 return Ok(Looked {
+                    revisions,
                     examined: self
                         .examine(
                             &context,
@@ -247,7 +294,36 @@ impl Engine {
             examined,
             latest: admission.latest,
             source: None,
+            revisions,
         })
+    }
+
+    /// The revisions of the managed objects that a system's record is linked to, before the record is
+    /// read.
+    async fn revisions_before(
+        &self,
+        inspection: &Inspection,
+        mapping: &Mapping,
+        links: &[Link],
+    ) -> Result<BTreeMap<String, String>, Refusal> {
+        let mut revisions = BTreeMap::new();
+        let is_source = matches!(inspection.subject, Subject::Source(_));
+        if !is_source || !is_inward(mapping) {
+            return Ok(revisions);
+        }
+        for link in links {
+            let id = if mapping.links_reversed {
+                &link.first_id
+            } else {
+                &link.second_id
+            };
+            let stored = self.store().object(&mapping.target.object(id)).await?;
+            let revision = stored.as_ref().and_then(|stored| stored.object.get(REV));
+            if let Some(revision) = revision.and_then(serde_json::Value::as_str) {
+                revisions.insert(id.clone(), revision.to_owned());
+            }
+        }
+        Ok(revisions)
     }
 
     /// The source object of a mapping that reads a system.
@@ -315,12 +391,13 @@ impl Engine {
         inspection: &Inspection,
         mapping: &Mapping,
         looked: Looked,
-    ) -> Result<Inspected, JournalError> {
+    ) -> Result<(Inspected, Changed), JournalError> {
         let Looked {
             context,
             examined,
             latest,
             source,
+            revisions: _,
         } = looked;
         let mut findings = Vec::with_capacity(examined.len());
         let mut todo = Vec::new();
@@ -341,15 +418,18 @@ impl Engine {
         let (managed, own): (Vec<_>, Vec<_>) = todo
             .into_iter()
             .partition(|(_, one)| inward && matches!(one.row.step, Step::Write { .. }));
+        let mut changed = Changed::ByNobody;
         for (index, one) in managed {
-            self.change_object(&context, index, one.row, &mut inspected)
-                .await;
+            let asked = self.change_object(&context, index, one.row, &mut inspected);
+            if asked.await == Changed::Meanwhile {
+                changed = Changed::Meanwhile;
+            }
         }
         if !own.is_empty() {
             self.write_rows(context, own, latest, source.as_ref(), &mut inspected)
                 .await?;
         }
-        Ok(inspected)
+        Ok((inspected, changed))
     }
 
     /// Writes to a target (or a link only): a change whose object stays as it is.
@@ -391,13 +471,16 @@ impl Engine {
         index: usize,
         row: PlannedRow,
         inspected: &mut Inspected,
-    ) {
+    ) -> Changed {
         let Some(finding) = inspected.findings.get_mut(index) else {
-            return;
+            return Changed::ByNobody;
         };
         let requested = match requested_of(&row) {
             Ok(requested) => requested,
-            Err(message) => return fail(finding, own_cause(CauseKind::Refused, 400, message)),
+            Err(message) => {
+                fail(finding, own_cause(CauseKind::Refused, 400, message));
+                return Changed::ByNobody;
+            }
         };
         let origin = PlannedRow {
             step: Step::Nothing,
@@ -420,13 +503,28 @@ impl Engine {
         };
         let answer = Box::pin(self.all_the_way(attempt, None)).await;
         inspected.operation = Some(id);
-        if let Err(refusal) = answer.result {
-            fail(
-                finding,
-                own_cause(CauseKind::Refused, refusal.code, refusal.message),
-            );
+        let was_rejected = answer.outcome == Some(Outcome::Rejected);
+        let Err(refusal) = answer.result else {
+            return Changed::ByNobody;
+        };
+        let code = refusal.code;
+        fail(
+            finding,
+            own_cause(CauseKind::Refused, code, refusal.message),
+        );
+        if was_rejected && code == PRECONDITION_FAILED {
+            Changed::Meanwhile
+        } else {
+            Changed::ByNobody
         }
     }
+}
+
+/// Whether a managed object was another one than what was read of it when its change had its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changed {
+    ByNobody,
+    Meanwhile,
 }
 
 pub(super) fn mapping_of(setup: &Setup, name: &str) -> Result<Arc<Mapping>, Refusal> {
@@ -434,6 +532,12 @@ pub(super) fn mapping_of(setup: &Setup, name: &str) -> Result<Arc<Mapping>, Refu
     found
         .cloned()
         .ok_or_else(|| Refusal::new(404, format!("there is no mapping {name}")))
+}
+
+/// Whether a mapping brings a system's records to managed objects.
+fn is_inward(mapping: &Mapping) -> bool {
+    matches!(mapping.source, Container::System { .. })
+        && matches!(mapping.target, Container::Managed(_))
 }
 
 /// Whether a look must wait for its object's turn. A managed object without a source is written by

@@ -53,7 +53,7 @@ pub use change::shown;
 pub use error::{Accepted, Answer, Refusal, reason};
 pub use finding::{Agreement, Finding, Inspected, Standing};
 pub use fingerprint::{Fingerprint, combined, fingerprint};
-pub use inbound::{Incoming, Meaning};
+pub use inbound::{Incoming, Meaning, gave_way};
 pub use inspect::{Deeds, Inspection, Subject};
 pub use lane::Bounds;
 pub use queue::Queued;

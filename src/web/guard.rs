@@ -30,7 +30,7 @@ use super::{
     trouble::{Result, Trouble},
 };
 use crate::{
-    app::{Arrival, Attempt, ClientCertificate, Session, cookies::Cookie},
+    app::{Arrival, Attempt, By, ClientCertificate, Session, cookies::Cookie},
     model::{Role, Roles, metrics},
 };
 
@@ -121,6 +121,14 @@ impl Visit {
     /// The address without its query.
     pub(super) fn path(&self) -> &str {
         &self.0.path
+    }
+
+    /// Who does something by hand.
+    pub(super) fn by(&self) -> By<'_> {
+        By {
+            caller: self.caller(),
+            transaction_id: self.transaction_id(),
+        }
     }
 
     /// What ties audit entries together.

@@ -16,7 +16,7 @@ use super::{
     trouble::{Result, Trouble},
 };
 use crate::{
-    app::{App, By, Count, Found, Search, SortKey},
+    app::{App, Count, Found, Search, SortKey},
     model::{
         Filter,
         filter::Operator,
@@ -168,10 +168,7 @@ pub(super) async fn act(
         _ => (Request::Retry, "retry"),
     };
     let app = &pages.app;
-    let by = By {
-        caller: visit.caller(),
-        transaction_id: visit.transaction_id(),
-    };
+    let by = visit.by();
     let moved = match way.as_str() {
         "deliveries" => app.move_delivery(&name, id, request, by).await.map(|_| ()),
         _ => app
