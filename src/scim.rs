@@ -10,11 +10,14 @@ mod answer;
 mod body;
 mod bulk;
 mod call;
+mod change;
 mod discovery;
 mod error;
 mod guard;
 mod kept;
 mod list;
+mod members;
+mod merge;
 mod normal;
 mod patch;
 mod query;
@@ -23,6 +26,7 @@ mod render;
 mod search;
 mod selection;
 mod turns;
+mod veiled;
 mod write;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -78,9 +82,9 @@ impl Scim {
         Self {
             app,
             clock,
+            turns: Arc::new(turns::Turns::new(settings.request_time)),
             settings: Arc::new(settings),
             rate: rate.map(Arc::new),
-            turns: Arc::default(),
         }
     }
 

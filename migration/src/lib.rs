@@ -13,7 +13,8 @@ mod m20261122_000020_sign_ins;
 mod m20261122_000030_pages;
 mod m20261122_000040_hook_runs_and_audit;
 mod m20261122_000060_link_by_target;
-mod m20261122_000070_replays;
+mod m20261122_000070_unique_values;
+mod m20261122_000090_replays;
 mod tables;
 
 /// Every migration, in order.
@@ -34,7 +35,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000030_pages::Migration),
             Box::new(m20261122_000060_link_by_target::Migration),
             Box::new(m20261122_000040_hook_runs_and_audit::Migration),
-            Box::new(m20261122_000070_replays::Migration),
+            Box::new(m20261122_000070_unique_values::Migration),
+            Box::new(m20261122_000090_replays::Migration),
         ]
     }
 }

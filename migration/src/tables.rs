@@ -99,3 +99,11 @@ names!(
     /// How far the audit trail was delivered to a destination.
     AuditDelivery { Name, Position, Node, LeaseUntil }
 );
+names!(
+    /// Values that no two objects of a type may have, as digests, and who has them.
+    UniqueValue { Type, Digest, Rule, Id, Leaving }
+);
+names!(
+    /// Which rules the unique values of a type are complete for.
+    UniqueRule { Type, Rule }
+);

@@ -209,6 +209,7 @@ impl App {
                 self.keep_provider(provider);
                 self.store()
                     .set_confidential(state.configuration.confidential());
+                self.guard_unique(&before, &state.configuration);
                 self.engine().configure(setup);
                 self.parts
                     .configuration
@@ -234,6 +235,23 @@ impl App {
                 self.parts.problems.store(Arc::new(problems));
             }
         }
+    }
+
+    /// Sees to it that what must be unique now is; what is stored already is gone through meanwhile.
+    fn guard_unique(&self, before: &Configuration, after: &Configuration) {
+        let rules = after.unique();
+        if rules == before.unique() {
+            return;
+        }
+        let store = self.store().clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.guard_unique(rules).await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "what is stored was not gone through for values that must be unique: restart"
+                );
+            }
+        });
     }
 
     /// An audit entry for each file that changed.

@@ -164,7 +164,7 @@ impl App {
         }))
     }
 
-    fn case(&self, kept: &KeptRun) -> Value {
+    pub(super) fn case(&self, kept: &KeptRun) -> Value {
         let run = self.masked(kept);
         let name = format!(
             "{} of {} {}",

@@ -17,6 +17,8 @@ pub enum Cookie {
     Session,
     /// What binds a sign-in at a provider to the browser that began it.
     SignIn,
+    /// What binds the form of the sign-in page to the browser that it was given to.
+    Door,
 }
 
 impl Carrier {
@@ -27,6 +29,8 @@ impl Carrier {
         match (self, cookie) {
             (Self::Encrypted, Cookie::Session) => "__Host-recant",
             (Self::Encrypted, Cookie::SignIn) => "__Host-recant-sign-in",
+            (Self::Encrypted, Cookie::Door) => "__Host-recant-door",
+            (Self::Plain, Cookie::Door) => "recant-door",
             (Self::Plain, Cookie::Session) => "recant",
             (Self::Plain, Cookie::SignIn) => "recant-sign-in",
         }

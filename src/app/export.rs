@@ -33,6 +33,9 @@ pub const AUDIT_COLUMNS: [&str; 27] = [
     "digest",
 ];
 
+/// What a formula begins with, for one program or another.
+const FORMULA: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
+
 /// The first line of a CSV export: the names of the columns.
 #[must_use]
 pub fn csv_head(columns: &[&str]) -> Vec<u8> {
@@ -73,9 +76,13 @@ fn row(columns: &[&str], entry: Value) -> Vec<String> {
     cells
 }
 
-fn cell(value: Value) -> String {
+/// A value as a cell of CSV. A text that a table program would take for a formula gets a quote before
+/// it; numbers stay numbers.
+#[must_use]
+pub fn cell(value: Value) -> String {
     match value {
         Value::Null => String::new(),
+        Value::String(text) if text.starts_with(FORMULA) => format!("'{text}"),
         Value::String(text) => text,
         other => other.to_string(),
     }
@@ -110,6 +117,24 @@ mod tests {
         );
         assert!(text.ends_with("\"{\"\"own\"\":true}\"\r\n"), "{text}");
         assert!(csv_head(&["a"]).starts_with(b"a,other\r\n"));
+    }
+
+    #[test]
+    fn no_cell_is_a_formula_and_json_lines_stay_exact() {
+        for text in ["=1+1", "+1", "-1", "@sum(a1)", "\t=1", "\r=1", "\n=1"] {
+            let entry = json!({"message": text, "userId": text, "position": -1});
+            let lines = String::from_utf8(csv(&["message", "position"], [entry.clone()])).unwrap();
+            let mut rows = ::csv::ReaderBuilder::new()
+                .has_headers(false)
+                .from_reader(lines.as_bytes());
+            let row = rows.records().next().unwrap().unwrap();
+            assert_eq!(&row[0], format!("'{text}"));
+            assert_eq!(&row[1], "-1", "a number is no formula");
+            assert!(row[2].starts_with('{'), "{row:?}");
+            let line = json_lines([entry.clone()]);
+            assert_eq!(serde_json::from_slice::<Value>(&line).unwrap(), entry);
+        }
+        assert_eq!(cell(json!("a=1")), "a=1");
     }
 
     #[test]

@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use crate::{
     model::{Object, OperationId, OperationRecord, Outcome, audit::ChainedEntry, recon::Syncable},
-    store::{AuditLook, ChangeLook, Looked, SPEEDS, SavedSearch, StuckEvents, Tally},
+    store::{
+        AuditLook, ChangeLook, Looked, MOST_SEARCHES, SPEEDS, SavedSearch, StuckEvents, Tally,
+    },
     sync::shown,
 };
 
@@ -24,6 +26,10 @@ pub const HOOK_SAMPLE: u64 = 2_000;
 const REJECTION_SAMPLE: u64 = 8_000;
 /// How long one look back may take before it tells where it stands.
 const PATIENCE: Duration = Duration::from_millis(80);
+/// The longest name of a kept search.
+const LONGEST_NAME: usize = 100;
+/// The longest query of a kept search, in bytes.
+const LONGEST_QUERY: usize = 2_000;
 
 /// How changes went in one span of time.
 #[derive(Debug, Clone, PartialEq)]
@@ -205,7 +211,19 @@ impl App {
         look: &AuditLook,
         count: usize,
     ) -> Result<Looked<ChainedEntry, i64>, Error> {
-        Ok(self.store().look_for_entries(look, count, PATIENCE).await?)
+        self.look_for_entries_that(look, count, &|_| true).await
+    }
+
+    /// The same with a condition of its own.
+    pub(super) async fn look_for_entries_that(
+        &self,
+        look: &AuditLook,
+        count: usize,
+        fits: &(dyn Fn(&ChainedEntry) -> bool + Sync),
+    ) -> Result<Looked<ChainedEntry, i64>, Error> {
+        let store = self.store();
+        let looked = store.look_for_entries_that(look, count, PATIENCE, fits);
+        Ok(looked.await?)
     }
 
     /// A number that moves whenever anything was settled, on any node.
@@ -216,10 +234,10 @@ impl App {
         Ok(self.store().newest_entry().await?)
     }
 
-    /// Keeps a search of a caller for a page.
+    /// Keeps a search of a caller for a page, in place of the one of the same name.
     ///
     /// # Errors
-    /// 400 for a name that is empty or too long.
+    /// 400 for a name that is empty or too long, or a query that is, 409 for one too many.
     pub async fn keep_search(
         &self,
         caller: &str,
@@ -228,11 +246,14 @@ impl App {
         query: &str,
     ) -> Result<(), Error> {
         let name = name.trim();
-        if name.is_empty() || name.chars().count() > 100 || query.len() > 4_000 {
-            return Err(Error::new(
-                400,
-                "a kept search needs a name of at most 100 characters",
-            ));
+        if name.is_empty() || name.chars().count() > LONGEST_NAME {
+            let message =
+                format!("a kept search needs a name of at most {LONGEST_NAME} characters");
+            return Err(Error::new(400, message));
+        }
+        if query.len() > LONGEST_QUERY {
+            let message = format!("a search of more than {LONGEST_QUERY} characters is not kept");
+            return Err(Error::new(400, message));
         }
         let search = SavedSearch {
             id: self.clock().fresh_id().to_string(),
@@ -241,7 +262,11 @@ impl App {
             name: name.to_owned(),
             query: query.to_owned(),
         };
-        Ok(self.store().add_search(&search).await?)
+        if self.store().add_search(&search).await? {
+            return Ok(());
+        }
+        let message = format!("you keep {MOST_SEARCHES} searches of this page: forget one first");
+        Err(Error::new(409, message))
     }
 
     /// The searches of a caller for a page.

@@ -2,6 +2,7 @@
 pub mod access;
 mod auditing;
 mod background;
+mod behind;
 mod cases;
 mod changes;
 pub mod cookies;
@@ -20,6 +21,7 @@ mod operations;
 mod provider;
 mod recon;
 mod script_files;
+mod script_save;
 mod script_uses;
 mod scripts;
 mod sessions;
@@ -51,8 +53,9 @@ pub use crate::feed::{Force, Received};
 pub use crate::model::signing::{Checkpoint, KeyProblem, Signer, Verifier};
 pub use crate::oidc::{Departure, Return};
 pub use crate::store::{
-    AuditLook, ChangeLook, Count, EventSearch, Found, HookVersion, Looked, OutcomeIs, Proof,
-    RunSearch, SavedSearch, Search, Signed, SortKey, StuckEvents, Token, Verification,
+    AuditLook, ChangeLook, Count, EventSearch, Found, HookVersion, ListedVersion, Looked,
+    OutcomeIs, Proof, RunSearch, SavedSearch, Search, Signed, SortKey, StuckEvents, Token,
+    Verification,
 };
 pub use access::{Attempt, Identity};
 pub use deliveries::{Audience, SideEffects};
@@ -63,11 +66,13 @@ pub use inbound::Posted;
 pub use insight::{HOOK_SAMPLE, ScriptRuns, Span, Trend};
 pub use objects::Kept;
 pub use open::{Builder, StartError};
-pub use script_files::{ScriptEdit, ScriptFile, TakenUp};
+pub use script_files::ScriptFile;
+pub use script_save::{CaseWanted, ScriptEdit, TakenUp};
 pub use script_uses::ScriptUse;
-pub use sessions::{Session, SignedIn};
+pub use sessions::{HeldSession, Session, SignedIn};
 pub use standing::{Standing, Standings};
 pub use tokens::NewToken;
+pub use trail::Progress;
 pub use veil::Veil;
 
 /// How long what runs beside the changes may take to end.
@@ -101,6 +106,9 @@ struct Parts {
     background: std::sync::Mutex<Vec<JoinHandle<()>>>,
     destinations: crate::audit::delivery::Statuses,
     verified: std::sync::Mutex<Option<trail::Verified>>,
+    walking: std::sync::Mutex<trail::Walking>,
+    /// Held while a script or a file of cases is saved.
+    saving: tokio::sync::Mutex<()>,
 }
 
 /// A change that was carried out: outcome `synced` or `partial`.

@@ -110,6 +110,7 @@ impl Builder {
         let configuration = Arc::new(configuration);
         let store = open_store(&configuration, Arc::clone(&self.clock)).await?;
         store.set_confidential(configuration.confidential());
+        Box::pin(store.guard_unique(configuration.unique())).await?;
         let setup = setup(&configuration, &self.own, None)?;
         let bounds = Bounds {
             waiting: configuration.changes.max_waiting,
@@ -137,6 +138,8 @@ impl Builder {
                 stop: CancellationToken::new(),
                 background: Mutex::default(),
                 verified: Mutex::default(),
+                walking: Mutex::default(),
+                saving: tokio::sync::Mutex::default(),
                 destinations: crate::audit::delivery::Statuses::default(),
             }),
         };

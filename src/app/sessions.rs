@@ -14,6 +14,10 @@ use crate::{audit::By, oidc, store::BrowserSession};
 const NOTED: TimeDelta = TimeDelta::minutes(1);
 /// What the token in forms is derived for.
 const FORMS: &str = "recant forms";
+/// What the token in the form of the sign-in page is derived for.
+const DOOR: &str = "recant door";
+/// How many sessions of somebody are listed.
+const LISTED: u64 = 50;
 
 /// Who is at a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +30,13 @@ pub struct Session {
     pub ends_at: Option<DateTime<Utc>>,
 }
 
+/// Whether looking at a session counts as its use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Noted,
+    InPassing,
+}
+
 /// A session that has just begun.
 #[derive(Debug)]
 pub struct SignedIn {
@@ -33,6 +44,17 @@ pub struct SignedIn {
     pub session: Session,
     /// The value of the browser's cookie; kept nowhere.
     pub secret: SecretString,
+}
+
+/// A session as its holder sees it among others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldSession {
+    /// When it began.
+    pub began: DateTime<Utc>,
+    /// When it was last used, by the minute.
+    pub used: DateTime<Utc>,
+    /// When it ends, whatever happens.
+    pub ends: DateTime<Utc>,
 }
 
 impl App {
@@ -78,7 +100,7 @@ impl App {
     ) -> Result<SignedIn, Error> {
         let secret = fresh_secret().map_err(|error| Error::new(500, error.to_string()))?;
         let now = self.clock().now();
-        let longest = self.configuration().auth.sessions.longest;
+        let longest = self.longest_of(&identity);
         let ends_at = now + TimeDelta::from_std(longest).unwrap_or(TimeDelta::days(1));
         let kept = BrowserSession {
             hash: access::hash(secret.expose_secret()),
@@ -110,6 +132,28 @@ impl App {
         arrival: &Arrival<'_>,
         secret: Option<&str>,
     ) -> Result<Option<Session>, Error> {
+        self.session_of(arrival, secret, Use::Noted).await
+    }
+
+    /// As [`App::session`] where a page asks by itself, without somebody at work: that keeps no
+    /// session from ending idle.
+    ///
+    /// # Errors
+    /// As [`App::session`].
+    pub async fn session_in_passing(
+        &self,
+        arrival: &Arrival<'_>,
+        secret: Option<&str>,
+    ) -> Result<Option<Session>, Error> {
+        self.session_of(arrival, secret, Use::InPassing).await
+    }
+
+    async fn session_of(
+        &self,
+        arrival: &Arrival<'_>,
+        secret: Option<&str>,
+        using: Use,
+    ) -> Result<Option<Session>, Error> {
         self.fresh_tokens().await?;
         if !self.is_guarded() {
             arrival.check_unguarded()?;
@@ -126,7 +170,7 @@ impl App {
         let Some(identity) = self.behind(&kept, now) else {
             return Ok(None);
         };
-        if now - kept.used_at >= NOTED {
+        if using == Use::Noted && now - kept.used_at >= NOTED {
             self.store().use_session(&kept.hash, now).await?;
         }
         Ok(Some(Session {
@@ -174,6 +218,71 @@ impl App {
         }
     }
 
+    /// What stands in the form of the sign-in page, for a browser that has this cookie.
+    #[must_use]
+    pub fn door_form(&self, cookie: &str) -> String {
+        derived(cookie, DOOR)
+    }
+
+    /// A fresh cookie for a browser that is to sign in.
+    ///
+    /// # Errors
+    /// 500 where this machine has no random bytes to give.
+    pub fn door_cookie(&self) -> Result<SecretString, Error> {
+        fresh_secret().map_err(|error| Error::new(500, error.to_string()))
+    }
+
+    /// Lets the form of the sign-in page pass: nobody can be signed in by the page of another site.
+    ///
+    /// # Errors
+    /// 403 for a form that this browser was not given.
+    pub fn check_door(&self, cookie: Option<&str>, form_token: Option<&str>) -> Result<(), Error> {
+        let is_own = cookie
+            .zip(form_token)
+            .is_some_and(|(cookie, sent)| same(sent, &derived(cookie, DOOR)));
+        if is_own {
+            return Ok(());
+        }
+        Err(Error::new(
+            403,
+            "the form was not given to this browser, or too long ago; send it again",
+        ))
+    }
+
+    /// The sessions of a caller that last, newest first, as far as they are listed.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn sessions_of(&self, caller: &str) -> Result<Vec<HeldSession>, Error> {
+        let now = self.clock().now();
+        let kept = self.store().sessions_of(caller, now, LISTED).await?;
+        let lasting = kept.iter().filter(|one| self.behind(one, now).is_some());
+        Ok(lasting
+            .map(|one| HeldSession {
+                began: one.created_at,
+                used: one.used_at,
+                ends: one.ends_at,
+            })
+            .collect())
+    }
+
+    /// Ends every session that was begun with a token, and leaves the token as it is; tells how many
+    /// there were.
+    ///
+    /// # Errors
+    /// 404 where there is no such token.
+    pub async fn end_sessions_of_token(&self, id: &str, by: By<'_>) -> Result<u64, Error> {
+        let tokens = self.store().tokens().await?;
+        if !tokens.iter().any(|token| token.id == id) {
+            return Err(Error::missing(format!("token {id}")));
+        }
+        let ended = self.store().end_sessions_of_token(id).await?;
+        let message = format!("{ended} sessions ended");
+        let what = format!("end the sessions of token {id}");
+        self.note_keeping(by, &what, 200, &message).await;
+        Ok(ended)
+    }
+
     /// Ends every session of a caller; tells how many there were.
     ///
     /// # Errors
@@ -209,6 +318,18 @@ impl App {
                 roles: kept.roles,
                 token: None,
             }),
+        }
+    }
+
+    /// How long a session may last: one by a provider's word shorter, for the provider is not asked
+    /// again what somebody may do.
+    fn longest_of(&self, identity: &Identity) -> std::time::Duration {
+        let configuration = self.configuration();
+        let sessions = &configuration.auth.sessions;
+        let is_by_provider = identity.token.is_none() && identity.name.starts_with(oidc::PREFIX);
+        match is_by_provider {
+            true => sessions.longest.min(sessions.by_provider),
+            false => sessions.longest,
         }
     }
 

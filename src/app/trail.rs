@@ -1,5 +1,6 @@
 //! The audit trail: reading it, verifying its chain, telling the story of one change.
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::{
@@ -21,6 +22,22 @@ pub(super) struct Verified {
     at: DateTime<Utc>,
     from: Option<(i64, String)>,
     found: Verification,
+}
+
+/// How far a walk along the chain has come that goes on beside everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The position that it has reached.
+    pub position: i64,
+    /// The position of the last entry.
+    pub last: i64,
+}
+
+/// The walk that is under way, and why the last one could not end.
+#[derive(Debug, Default)]
+pub(super) struct Walking {
+    progress: Option<Progress>,
+    failed: Option<String>,
 }
 
 /// Most entries that one story is told from.
@@ -54,12 +71,7 @@ impl App {
     /// Where the store cannot be read.
     pub async fn verify_audit_against(&self, proof: Proof) -> Result<Verification, Error> {
         let found = self.store().verify_audit_against(&proof).await?;
-        let whole = found.broken.is_none();
-        *self.verified() = Some(Verified {
-            at: self.clock().now(),
-            from: whole.then(|| (found.position, found.digest.clone())),
-            found: found.clone(),
-        });
+        self.keep_verification(&found);
         Ok(found)
     }
 
@@ -88,6 +100,69 @@ impl App {
         Some(told)
     }
 
+    /// Begins to verify the whole chain beside everything else; nothing where that is under way.
+    pub fn begin_verification(&self) {
+        {
+            let mut walking = self.walking();
+            if walking.progress.is_some() {
+                return;
+            }
+            let begun = Progress {
+                position: 0,
+                last: 0,
+            };
+            (walking.progress, walking.failed) = (Some(begun), None);
+        }
+        let app = self.clone();
+        tokio::spawn(async move {
+            let walk = std::panic::AssertUnwindSafe(app.walk_along());
+            let failed = tokio::select! {
+                walked = walk.catch_unwind() => match walked {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(error.message),
+                    Err(_) => Some("it broke off by a fault; the log says more".to_owned()),
+                },
+                () = app.parts.stop.cancelled() => Some("the server stops".to_owned()),
+            };
+            let mut walking = app.walking();
+            (walking.progress, walking.failed) = (None, failed);
+        });
+    }
+
+    /// How far the verification has come that is under way; none: there is none.
+    #[must_use]
+    pub fn verification_progress(&self) -> Option<Progress> {
+        self.walking().progress
+    }
+
+    /// Why the last verification that was begun could not end.
+    #[must_use]
+    pub fn verification_failure(&self) -> Option<String> {
+        self.walking().failed.clone()
+    }
+
+    async fn walk_along(&self) -> Result<(), Error> {
+        let proof = self.own_proof();
+        let watch = |position, last| self.walking().progress = Some(Progress { position, last });
+        let found = self.store().verify_audit_watched(&proof, &watch).await?;
+        self.keep_verification(&found);
+        Ok(())
+    }
+
+    fn walking(&self) -> std::sync::MutexGuard<'_, Walking> {
+        let walking = self.parts.walking.lock();
+        walking.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn keep_verification(&self, found: &Verification) {
+        let whole = found.broken.is_none();
+        *self.verified() = Some(Verified {
+            at: self.clock().now(),
+            from: whole.then(|| (found.position, found.digest.clone())),
+            found: found.clone(),
+        });
+    }
+
     fn verified(&self) -> std::sync::MutexGuard<'_, Option<Verified>> {
         let verified = self.parts.verified.lock();
         verified.unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -109,18 +184,33 @@ impl App {
     /// # Errors
     /// 404 where no entry is about such a change.
     pub async fn explain(&self, id: OperationId) -> Result<Story, Error> {
+        let family = self.entries_of_family(id, LONGEST_STORY).await?;
+        audit::explain(&id.to_string(), &family)
+            .ok_or_else(|| Error::missing(format!("audit entry about operation {id}")))
+    }
+
+    /// The entries about a change and all that belong to the same root, in their order, of at most so
+    /// many that are looked at.
+    ///
+    /// # Errors
+    /// 404 where no entry is about such a change.
+    pub(super) async fn entries_of_family(
+        &self,
+        id: OperationId,
+        most: usize,
+    ) -> Result<Vec<ChainedEntry>, Error> {
         let missing = || Error::missing(format!("audit entry about operation {id}"));
         let of_it = self
-            .entries_where(&[("operation", &id.to_string())])
+            .entries_where(&[("operation", &id.to_string())], most)
             .await?;
         let first = of_it.first().ok_or_else(missing)?;
         let root = of_it.iter().find_map(audit::root_of);
         let Some(root) = root else {
-            return audit::explain(&id.to_string(), &of_it).ok_or_else(missing);
+            return Ok(of_it);
         };
         let transaction = first.entry.transaction_id.as_str();
         let mut family = self
-            .entries_where(&[("transactionId", transaction), ("root", root)])
+            .entries_where(&[("transactionId", transaction), ("root", root)], most)
             .await?;
         let known: std::collections::HashSet<i64> =
             family.iter().map(|entry| entry.position).collect();
@@ -129,11 +219,15 @@ impl App {
             .filter(|entry| !known.contains(&entry.position));
         family.extend(alone.cloned());
         family.sort_by_key(|entry| entry.position);
-        audit::explain(&id.to_string(), &family).ok_or_else(missing)
+        Ok(family)
     }
 
-    /// The entries whose fields are exactly these, oldest first.
-    async fn entries_where(&self, fields: &[(&str, &str)]) -> Result<Vec<ChainedEntry>, Error> {
+    /// The first entries whose fields are exactly these, oldest first.
+    async fn entries_where(
+        &self,
+        fields: &[(&str, &str)],
+        most: usize,
+    ) -> Result<Vec<ChainedEntry>, Error> {
         let equal = |(name, value): &(&str, &str)| Filter::Compare {
             field: Pointer::attribute(name),
             operator: Operator::Equal,
@@ -142,7 +236,7 @@ impl App {
         let search = Search {
             filter: Filter::And(fields.iter().map(equal).collect()),
             sort: Vec::new(),
-            page_size: Some(LONGEST_STORY),
+            page_size: Some(most),
             cookie: None,
             offset: 0,
             count: Count::None,

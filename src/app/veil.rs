@@ -158,6 +158,17 @@ impl Veil {
         self.hidden.get(container).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a place in objects of a container is hidden.
+    #[must_use]
+    pub fn hides(&self, container: &str, place: &Pointer) -> bool {
+        let hidden = self.of_container(container);
+        match place.first() {
+            Some(ID | REV) => false,
+            Some(name) => hidden.iter().any(|one| is_named(one, name)),
+            None => !hidden.is_empty(),
+        }
+    }
+
     /// Objects of a container, one or a page of them: of managed ones what is hidden is left out, of
     /// others it is masked.
     #[must_use]
@@ -197,7 +208,7 @@ impl Veil {
         let cleaned = clean(document, &redactor);
         if found.is_empty() {
             // Nothing here tells which values must not stand in what scripts and targets said.
-            return silenced(cleaned);
+            return self.silenced(cleaned, container);
         }
         cleaned
     }
@@ -212,12 +223,9 @@ impl Veil {
         container: &str,
         fields: impl IntoIterator<Item = &'a Pointer>,
     ) -> Result<(), Error> {
-        let hidden = self.of_container(container);
-        let sought = fields.into_iter().find(|field| match field.first() {
-            Some(ID | REV) => false,
-            Some(name) => hidden.iter().any(|one| is_named(one, name)),
-            None => !hidden.is_empty(),
-        });
+        let sought = fields
+            .into_iter()
+            .find(|field| self.hides(container, field));
         sought.map_or(Ok(()), |field| Err(refused(field)))
     }
 
@@ -296,6 +304,46 @@ impl Veil {
         self.masked(object, names, found)
     }
 
+    /// A document without what scripts logged or said, and targets answered.
+    fn silenced(&self, document: Value, container: Option<&str>) -> Value {
+        let members = match document {
+            Value::Array(items) => {
+                let items = items.into_iter();
+                return items.map(|item| self.silenced(item, container)).collect();
+            }
+            Value::Object(members) => members,
+            other => return other,
+        };
+        let own = own_container(&members);
+        let container = own.as_deref().or(container);
+        let speaks = may_speak_of_values(&members, self.may_hide_in(container));
+        let silent = members.into_iter().map(|(name, value)| {
+            let value = match (name.as_str(), value) {
+                ("log", Value::Array(lines)) => lines.iter().map(|_| json!(MASK)).collect(),
+                ("message" | "lastError", Value::String(_)) if speaks => json!(MASK),
+                ("cause", Value::Object(mut cause)) => {
+                    if let Some(message) = cause.get_mut("message") {
+                        *message = json!(MASK);
+                    }
+                    Value::Object(cause)
+                }
+                (_, value) => self.silenced(value, container),
+            };
+            (name, value)
+        });
+        Value::Object(silent.collect())
+    }
+
+    /// Whether something of a container's objects may be hidden; of an unknown one it may.
+    pub(super) fn may_hide_in(&self, container: Option<&str>) -> bool {
+        match container {
+            Some(container) if self.known.contains(container) => {
+                !self.of_container(container).is_empty()
+            }
+            _ => !self.is_thin(),
+        }
+    }
+
     /// The object with these attributes masked, however their names are written.
     fn masked(&self, mut object: Object, names: &[String], found: &mut Vec<Value>) -> Object {
         for (name, value) in &mut object {
@@ -349,29 +397,30 @@ fn clean(document: Value, redactor: &Redactor) -> Value {
     }
 }
 
-/// A document without what scripts logged or said, and targets answered.
-fn silenced(document: Value) -> Value {
-    match document {
-        Value::Array(items) => items.into_iter().map(silenced).collect(),
-        Value::Object(members) => {
-            let by_hook = members.get("eventName") == Some(&json!("hook"));
-            let silent = members.into_iter().map(|(name, value)| {
-                let value = match (name.as_str(), value) {
-                    ("log", Value::Array(lines)) => lines.iter().map(|_| json!(MASK)).collect(),
-                    ("message", Value::String(_)) if by_hook => json!(MASK),
-                    ("cause", Value::Object(mut cause)) => {
-                        if let Some(message) = cause.get_mut("message") {
-                            *message = json!(MASK);
-                        }
-                        Value::Object(cause)
-                    }
-                    (_, value) => silenced(value),
-                };
-                (name, value)
-            });
-            Value::Object(silent.collect())
+/// Whether the text beside these members tells of an object: what a script threw may hold any value,
+/// what else was said one of this object, of which something is hidden or not.
+fn may_speak_of_values(members: &Object, hides: bool) -> bool {
+    let event = members.get("eventName").and_then(Value::as_str);
+    match event {
+        Some("hook") => true,
+        Some("change" | "sync" | "undo" | "divergence" | "recon") => hides,
+        // Why a plan was refused is what the change would have been told.
+        Some("access") => {
+            let text = |name: &str| {
+                members
+                    .get(name)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            };
+            text("request").starts_with("plan ") && text("status") == "FAILURE"
         }
-        other => other,
+        Some(_) => false,
+        None => {
+            hides
+                && ["lastError", "reconId", "reconciling"]
+                    .iter()
+                    .any(|name| members.contains_key(*name))
+        }
     }
 }
 
@@ -395,10 +444,10 @@ fn refused(field: &Pointer) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn veil() -> Veil {
+    pub(in crate::app) fn veil() -> Veil {
         let mut veil = Veil::default();
         veil.hide("managed/user".into(), vec!["salary".into()]);
         veil.hide("system/payroll/employee".into(), vec!["pay".into()]);

@@ -17,18 +17,20 @@ struct SavedBody<'a> {
     action: &'static str,
     status: &'static str,
     message: &'a str,
-    before: Digest<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Digest<'a>>,
     after: Digest<'a>,
 }
 
-/// A script file that somebody saved: the file with the note, and the digests before and after.
+/// A file of the folder `hooks` that somebody saved: the file with the note, and the digests before
+/// (none: it was not there) and after.
 #[must_use]
 pub fn about_saved_script(
     clock: &dyn Clock,
     transaction_id: &str,
     caller: &str,
     (file, note): (&str, &str),
-    (before, after): (&str, &str),
+    (before, after): (Option<&str>, &str),
 ) -> NewEntry {
     let body = SavedBody {
         event_name: "script",
@@ -37,7 +39,7 @@ pub fn about_saved_script(
         action: "save",
         status: "SUCCESS",
         message: note,
-        before: Digest { digest: before },
+        before: before.map(|digest| Digest { digest }),
         after: Digest { digest: after },
     };
     NewEntry {

@@ -16,6 +16,7 @@ use super::{
     service::{Search, Service},
     table::{Table, short, text_at, time},
 };
+use crate::app::export::cell;
 
 /// How many entries are asked for at a time.
 const PAGE: usize = 500;
@@ -277,11 +278,7 @@ fn cells(entry: &Value) -> Vec<String> {
             let taken = detail
                 .as_object_mut()
                 .and_then(|detail| detail.shift_remove(name));
-            match taken {
-                None | Some(Value::Null) => String::new(),
-                Some(Value::String(text)) => text,
-                Some(other) => other.to_string(),
-            }
+            taken.map_or_else(String::new, cell)
         })
         .collect();
     cells.push(detail.to_string());
@@ -359,6 +356,16 @@ mod tests {
         assert_eq!(cells.len(), COLUMNS.len() + 1);
         assert_eq!(cells[1], "2");
         assert_eq!(cells[12], r#"{"before":{"a":1}}"#);
+    }
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        let entry = json!({"_id": "1", "userId": "=cmd|' /C calc'!A0", "message": "-1"});
+        let cells = cells(&entry);
+        assert_eq!(
+            (cells[7].as_str(), cells[11].as_str()),
+            ("'=cmd|' /C calc'!A0", "'-1")
+        );
     }
 
     #[test]

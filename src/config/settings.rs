@@ -17,7 +17,7 @@ use crate::{
     hooks::{Limits, Runtime, Script},
     managed::ManagedType,
     mapping::Mapping,
-    model::{Roles, scim::Resources, signing::Signer},
+    model::{Roles, scim::Resources, signing::Signer, unique::Unique},
     oidc,
 };
 
@@ -190,6 +190,9 @@ pub struct Sessions {
     pub idle: Duration,
     /// How long one lasts at most.
     pub longest: Duration,
+    /// How long one lasts at most that a provider's word began: what somebody may do is asked anew
+    /// at the next sign-in only.
+    pub by_provider: Duration,
 }
 
 impl Default for Sessions {
@@ -197,6 +200,7 @@ impl Default for Sessions {
         Self {
             idle: Duration::from_secs(30 * 60),
             longest: Duration::from_secs(12 * 60 * 60),
+            by_provider: Duration::from_secs(60 * 60),
         }
     }
 }
@@ -294,6 +298,15 @@ impl Configuration {
         self.types
             .iter()
             .map(|(name, managed)| (name.clone(), managed.confidential.clone()))
+            .collect()
+    }
+
+    /// What must be unique, by managed type.
+    #[must_use]
+    pub fn unique(&self) -> BTreeMap<String, Vec<Unique>> {
+        self.types
+            .iter()
+            .map(|(name, managed)| (name.clone(), managed.unique.clone()))
             .collect()
     }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     hooks::Script,
-    model::{Object, Role, Roles},
+    model::{Object, Role, Roles, unique::Unique},
 };
 
 /// A type of managed objects, ready to use.
@@ -27,6 +27,8 @@ pub struct ManagedType {
     pub confidential: Vec<String>,
     /// Who may see an attribute, where not everybody may who may read the object.
     pub viewable_by: BTreeMap<String, Roles>,
+    /// What no two objects may have the same of, whoever writes it.
+    pub unique: Vec<Unique>,
     /// The hooks.
     pub hooks: BTreeMap<HookPoint, Script>,
 }
@@ -131,6 +133,7 @@ impl ManagedType {
             validator: Arc::new(compiled.validator),
             confidential: compiled.confidential,
             viewable_by: compiled.viewable_by,
+            unique: Vec::new(),
             hooks,
         };
         Ok((managed_type, compiled.warnings))

@@ -22,6 +22,7 @@ pub mod secret;
 pub mod shared_secret;
 pub mod signing;
 pub mod situation;
+pub mod unique;
 
 pub use change::{
     ChangeKind, ChangeRequest, Lineage, OperationId, Precondition, Purpose, Requested,

@@ -52,6 +52,15 @@ impl Container {
         }
     }
 
+    /// The name of the managed type; none for a target's objects.
+    #[must_use]
+    pub fn managed_type(&self) -> Option<&str> {
+        match self {
+            Self::Managed(name) => Some(name),
+            Self::System { .. } => None,
+        }
+    }
+
     /// The object with this id in the container.
     #[must_use]
     pub fn object(&self, id: &str) -> ResourceName {

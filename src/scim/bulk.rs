@@ -13,9 +13,10 @@ use super::{
     address::Address,
     answer,
     call::{Call, Expected},
-    error::{Failure, Result, ScimType},
+    error::{Failure, Origin, Result, ScimType},
     write::{self, Written},
 };
+use crate::app::Attempt;
 
 const REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
@@ -48,7 +49,8 @@ struct Operation {
     method: String,
     path: String,
     bulk_id: Option<String>,
-    version: Option<String>,
+    /// As it was sent; null: none.
+    version: Value,
     data: Value,
 }
 
@@ -118,10 +120,11 @@ impl Job {
     async fn run(&self, scim: &Scim, call: &Call) -> Vec<Value> {
         let mut known: BTreeMap<String, String> = BTreeMap::new();
         let mut done: BTreeMap<usize, Done> = BTreeMap::new();
+        let mut circle = BTreeSet::new();
         let mut failures = 0;
         let enough = |failures: u64| self.fail_on_errors.is_some_and(|most| failures >= most);
         while !enough(failures) {
-            let Some((at, operation, stuck)) = self.next(&done, &known) else {
+            let Some((at, operation, stuck)) = self.next(&done, &known, &mut circle) else {
                 break;
             };
             let result = match stuck {
@@ -134,6 +137,10 @@ impl Job {
                 known.insert(id.clone(), made.into_owned());
             }
             failures += u64::from(result.is_err());
+            let result = match result {
+                Err(failure) => Err(operation.told(scim, call, failure).await),
+                written => written,
+            };
             done.insert(at, Done::of(result));
         }
         done.iter()
@@ -147,6 +154,7 @@ impl Job {
         &self,
         done: &BTreeMap<usize, Done>,
         known: &BTreeMap<String, String>,
+        circle: &mut BTreeSet<usize>,
     ) -> Option<(usize, &Operation, Option<Failure>)> {
         let left = || {
             (0..)
@@ -166,8 +174,10 @@ impl Job {
         }
         let to_come =
             |id: &String| left().any(|(_, operation)| operation.bulk_id.as_ref() == Some(id));
-        // What waits for one that failed, or that is not there, fails first.
-        let hopeless = left().find_map(|(at, operation)| {
+        // What waits for one that failed, or that is not there, fails first; but whoever waited in a
+        // circle failed by that.
+        let alone = || left().filter(|(at, _)| !circle.contains(at));
+        let hopeless = alone().find_map(|(at, operation)| {
             let id = missing(operation).into_iter().find(|id| !to_come(id))?;
             let detail = format!(
                 "there is no resource for bulkId `{id}`: its operation failed, or is not there"
@@ -180,6 +190,7 @@ impl Job {
         });
         hopeless.or_else(|| {
             let (at, operation) = left().next()?;
+            circle.extend(left().map(|(at, _)| at));
             let detail = "the operations refer to each other in a circle: add the references by a PATCH of its own";
             Some((at, operation, Some(Failure::new(409, detail))))
         })
@@ -205,7 +216,7 @@ impl Operation {
             method,
             path: path.to_owned(),
             bulk_id: bulk_id.map(str::to_owned),
-            version: text("version").map(str::to_owned),
+            version: operation.get("version").cloned().unwrap_or_default(),
             data: operation.get("data").cloned().unwrap_or_default(),
         })
     }
@@ -218,6 +229,34 @@ impl Operation {
         }
         note(&self.data, &mut needed);
         needed
+    }
+
+    /// A refusal as the caller may see it; what the use-cases have not written down is.
+    async fn told(&self, scim: &Scim, call: &Call, failure: Failure) -> Failure {
+        let is_new = failure.origin == Origin::Request && failure.operation.is_none();
+        let failure = match is_new {
+            true => {
+                let resource = format!("{}{}", super::ADDRESS, self.below());
+                let attempt = Attempt {
+                    caller: &call.caller,
+                    transaction_id: &call.transaction_id,
+                    method: &self.method,
+                    resource: resource.trim_start_matches('/'),
+                    status: failure.status,
+                    message: &failure.detail,
+                };
+                let id = scim.app.refuse(&attempt).await;
+                failure.rejected(id)
+            }
+            false => failure,
+        };
+        failure.behind(Some(&call.veil))
+    }
+
+    /// Its path below the service's address, with a slash before it.
+    fn below(&self) -> String {
+        let path = self.path.strip_prefix(super::ADDRESS).unwrap_or(&self.path);
+        format!("/{}", path.trim_start_matches('/'))
     }
 
     async fn carry_out(
@@ -240,12 +279,12 @@ impl Operation {
             let detail = format!("{method} of `{}` is no change", self.path);
             return Err(Failure::bad(ScimType::InvalidPath, detail));
         }
-        let expected = self.version.as_deref().map(Expected::of_version);
+        let expected = Expected::of_version(&self.version)?;
         let call = Call {
             method: method.clone(),
             address,
             parameters: super::query::Parameters::default(),
-            expected: expected.unwrap_or_default(),
+            expected,
             key: call.key.as_ref().map(|key| format!("{key}/{at}")),
             ..call.clone()
         };

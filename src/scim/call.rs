@@ -1,14 +1,21 @@
 //! One request as handlers see it.
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, Method, header::IF_MATCH, header::IF_NONE_MATCH};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
+    Scim,
     address::Address,
     error::{Failure, Result, ScimType},
     query::Parameters,
+    veiled,
 };
-use crate::model::{Precondition, audit::hexadecimal, change::IdempotencyKey};
+use crate::{
+    app::Veil,
+    model::{Precondition, audit::hexadecimal, change::IdempotencyKey, scim::Resources},
+};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest idempotency key; what follows it tells attempts and parts of a bulk request apart.
@@ -35,6 +42,8 @@ pub(super) struct Call {
     pub(super) key: Option<String>,
     /// The address of the service, without a slash at its end.
     pub(super) base: String,
+    /// What the caller does not see.
+    pub(super) veil: Arc<Veil>,
 }
 
 /// What `If-Match` asks for.
@@ -63,20 +72,21 @@ impl Expected {
                 if tag == "*" {
                     return Ok(Self::Existing);
                 }
-                revisions.push(revision(tag).ok_or_else(|| {
-                    let detail = "`If-Match` must hold versions, as W/\"1\", or `*`";
-                    Failure::bad(ScimType::InvalidVers, detail)
-                })?);
+                revisions.push(revision(tag).ok_or_else(|| unreadable("If-Match"))?);
             }
         }
         Ok(Self::Revisions(revisions))
     }
 
     /// As the version of an operation in a bulk request.
-    pub(super) fn of_version(version: &str) -> Self {
-        match revision(version) {
-            Some(revision) => Self::Revisions(vec![revision]),
-            None => Self::Anything,
+    pub(super) fn of_version(version: &Value) -> Result<Self> {
+        match version {
+            Value::Null => Ok(Self::Anything),
+            Value::String(version) if version == "*" => Ok(Self::Existing),
+            Value::String(version) => revision(version)
+                .map(|revision| Self::Revisions(vec![revision]))
+                .ok_or_else(|| unreadable("version")),
+            _ => Err(unreadable("version")),
         }
     }
 
@@ -100,6 +110,12 @@ impl Expected {
             None => Precondition::Revision(read.to_owned()),
         }
     }
+}
+
+/// A version that cannot be read cannot be the one that is there: nothing is done.
+fn unreadable(name: &str) -> Failure {
+    let detail = format!("`{name}` must hold versions, as W/\"1\", or `*`");
+    Failure::bad(ScimType::InvalidValue, detail)
 }
 
 /// The revisions in `If-None-Match`.
@@ -146,6 +162,15 @@ fn revision(tag: &str) -> Option<String> {
 }
 
 impl Call {
+    /// The kinds of resources as the caller meets them.
+    pub(super) fn resources(&self, scim: &Scim) -> Arc<Resources> {
+        let resources = scim.app.resources();
+        match self.veil.is_thin() {
+            true => resources,
+            false => Arc::new(veiled::behind(&resources, &self.veil)),
+        }
+    }
+
     /// Whether the caller holds this revision already.
     pub(super) fn holds(&self, revision: &str) -> bool {
         self.held.iter().any(|held| held == "*" || held == revision)

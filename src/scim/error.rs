@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::answer::JSON;
 use crate::{
-    app,
+    app::{self, Veil},
     model::{OperationId, Outcome},
 };
 
@@ -35,7 +35,6 @@ pub(super) enum ScimType {
     InvalidPath,
     NoTarget,
     InvalidValue,
-    InvalidVers,
     Sensitive,
     InvalidCursor,
     InvalidCount,
@@ -63,6 +62,8 @@ pub(super) struct Failure {
     pub(super) retry_after: Option<Duration>,
     pub(super) origin: Origin,
     pub(super) allowed: Option<String>,
+    /// What a use-case said, from which the detail was made.
+    pub(super) source: Option<Box<app::Error>>,
 }
 
 pub(super) type Result<T> = std::result::Result<T, Failure>;
@@ -78,7 +79,6 @@ impl ScimType {
             Self::InvalidPath => "invalidPath",
             Self::NoTarget => "noTarget",
             Self::InvalidValue => "invalidValue",
-            Self::InvalidVers => "invalidVers",
             Self::Sensitive => "sensitive",
             Self::InvalidCursor => "invalidCursor",
             Self::InvalidCount => "invalidCount",
@@ -97,6 +97,7 @@ impl Failure {
             retry_after: None,
             origin: Origin::Request,
             allowed: None,
+            source: None,
         }
     }
 
@@ -105,14 +106,6 @@ impl Failure {
         Self {
             scim_type: Some(scim_type),
             ..Self::new(400, detail)
-        }
-    }
-
-    /// 409: another resource has the value already.
-    pub(super) fn taken(detail: impl Into<String>) -> Self {
-        Self {
-            scim_type: Some(ScimType::Uniqueness),
-            ..Self::new(409, detail)
         }
     }
 
@@ -169,6 +162,28 @@ impl Failure {
     pub(super) fn rejected(mut self, operation: OperationId) -> Self {
         self.operation = Some(operation);
         self.outcome = Some(Outcome::Rejected);
+        self
+    }
+
+    /// The same for somebody behind a veil: targets and scripts may have said what is hidden.
+    pub(super) fn behind(mut self, veil: Option<&Veil>) -> Self {
+        let (Some(veil), Some(source)) = (veil.filter(|veil| !veil.is_thin()), &self.source) else {
+            return self;
+        };
+        let text = |body: &Value, pointer: &str| Some(body.pointer(pointer)?.as_str()?.to_owned());
+        let said = source.body();
+        let shown = veil.document(None, said.clone());
+        let mut veiled = app::Error::clone(source);
+        veiled.message = text(&shown, "/message").unwrap_or_default();
+        veiled.detail = shown.get("detail").cloned();
+        // The message repeats the cause, which may be hidden as a whole.
+        let cause = "/detail/cause/message";
+        if let (Some(said), Some(shown)) = (text(&said, cause), text(&shown, cause)) {
+            veiled.message = veiled.message.replace(&said, &shown);
+        }
+        let violated = violated(source.detail.as_ref());
+        self.detail = told(&veiled, violated.as_deref());
+        self.source = None;
         self
     }
 
@@ -234,7 +249,12 @@ impl From<app::Error> for Failure {
     fn from(error: app::Error) -> Self {
         let violated = violated(error.detail.as_ref());
         let told = told(&error, violated.as_deref());
+        let is_taken = error
+            .detail
+            .as_ref()
+            .is_some_and(|it| it.get("taken").is_some());
         let (status, scim_type) = match error.code {
+            409 if is_taken => (409, Some(ScimType::Uniqueness)),
             403 if violated.is_some() => (400, Some(ScimType::InvalidValue)),
             400 if error.operation.is_none() => (400, Some(ScimType::InvalidValue)),
             code => (code, None),
@@ -244,6 +264,7 @@ impl From<app::Error> for Failure {
             operation: error.operation,
             outcome: error.outcome,
             retry_after: error.retry_after,
+            source: Some(Box::new(error)),
             ..Self::new(status, told)
         }
     }

@@ -36,7 +36,7 @@ use super::{
     write,
 };
 use crate::{
-    app::{Arrival, Attempt, ClientCertificate, Identity, access::ANONYMOUS},
+    app::{Arrival, Attempt, ClientCertificate, Identity, Veil, access::ANONYMOUS},
     model::{Role, Roles, metrics},
 };
 
@@ -54,6 +54,7 @@ struct Visit {
     certificate: Option<Arc<ClientCertificate>>,
     transaction_id: String,
     caller: String,
+    veil: Option<Arc<Veil>>,
     address: Result<Address>,
 }
 
@@ -87,6 +88,7 @@ impl Visit {
                 .flatten(),
             transaction_id: transaction_id(scim, request.headers()),
             caller: ANONYMOUS.to_owned(),
+            veil: None,
             address: Address::parse(below.unwrap_or_default()),
         }
     }
@@ -101,15 +103,12 @@ impl Visit {
         let (parts, body) = request.into_parts();
         let identity = self.identify(scim, &parts.headers).await?;
         self.caller.clone_from(&identity.name);
-        if !scim.app.veil(identity.roles).is_thin() {
-            let message = "some attributes are not shown to your roles (viewableBy), and this service \
-                           cannot leave them out";
-            return Err(Failure::denied(403, message));
-        }
+        let veil = scim.app.veil(identity.roles);
+        self.veil = Some(Arc::clone(&veil));
         if let Some(rate) = &scim.rate {
             rate.check(self.peer, &identity.name)?;
         }
-        let call = self.call(scim, &parts.headers, &identity)?;
+        let call = self.call(scim, &parts.headers, &identity, veil)?;
         let changes = self.changes();
         let handled = handle(scim, call, parts.headers, body);
         let handled = AssertUnwindSafe(handled).catch_unwind();
@@ -147,7 +146,13 @@ impl Visit {
         })
     }
 
-    fn call(&self, scim: &Scim, headers: &HeaderMap, identity: &Identity) -> Result<Call> {
+    fn call(
+        &self,
+        scim: &Scim,
+        headers: &HeaderMap,
+        identity: &Identity,
+        veil: Arc<Veil>,
+    ) -> Result<Call> {
         let may = identity.roles.meets(MAY);
         let is_discovery = self.address.as_ref().is_ok_and(Address::is_discovery);
         let knows = is_discovery && identity.roles.meets(Roles::ALL);
@@ -172,6 +177,7 @@ impl Visit {
             held: call::held(headers),
             key: call::key(headers)?,
             base: self.base(scim, headers),
+            veil,
         })
     }
 
@@ -190,7 +196,10 @@ impl Visit {
     async fn complete(&self, scim: &Scim, answer: Result<Response>) -> Response {
         let mut response = match answer {
             Ok(response) => response,
-            Err(failure) => self.recorded(scim, failure).await.render(),
+            Err(failure) => {
+                let failure = self.recorded(scim, failure).await;
+                failure.behind(self.veil.as_deref()).render()
+            }
         };
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     error::Result,
+    merge::merged,
     normal::{get, is_primary, put},
 };
 use crate::model::{
@@ -61,7 +62,8 @@ fn shown_value(resources: &Resources, bound: &Bound, object: &Object) -> Option<
     says_something(&value).then_some(value)
 }
 
-fn items(value: &Value) -> &[Value] {
+/// The values of a list; one without its brackets stands for itself.
+pub(super) fn items(value: &Value) -> &[Value] {
     match value {
         Value::Array(items) => items,
         Value::Null => &[],
@@ -71,7 +73,19 @@ fn items(value: &Value) -> &[Value] {
 
 /// A value as it is kept, without what the attribute does not have.
 fn whole(attribute: &Attribute, value: &Value) -> Option<Value> {
-    let one = |value: &Value| match value {
+    let one = |value: &Value| whole_one(attribute, value);
+    match (attribute.multi_valued, value) {
+        (true, value) => {
+            let list: Vec<Value> = items(value).iter().filter_map(one).collect();
+            (!list.is_empty()).then_some(Value::Array(list))
+        }
+        (false, value) => one(value),
+    }
+}
+
+/// One value of an attribute that is kept whole.
+pub(super) fn whole_one(attribute: &Attribute, value: &Value) -> Option<Value> {
+    match value {
         Value::Object(members) if attribute.kind == Kind::Complex => {
             if attribute.sub.is_empty() {
                 return Some(value.clone());
@@ -85,13 +99,6 @@ fn whole(attribute: &Attribute, value: &Value) -> Option<Value> {
         }
         value if attribute.kind == Kind::Complex && !value.is_array() => None,
         value => says_something(value).then(|| value.clone()),
-    };
-    match (attribute.multi_valued, value) {
-        (true, value) => {
-            let list: Vec<Value> = items(value).iter().filter_map(one).collect();
-            (!list.is_empty()).then_some(Value::Array(list))
-        }
-        (false, value) => one(value),
     }
 }
 
@@ -103,6 +110,7 @@ fn shown_parts(attribute: &Attribute, parts: &[Part], object: &Object) -> Object
     };
     parts
         .iter()
+        .filter(|part| !part.hidden)
         .filter(readable)
         .filter_map(|part| Some((part.name.clone(), part.place.get(object)?.clone())))
         .filter(|(_, value)| says_something(value))
@@ -159,11 +167,13 @@ fn reference(
     Some(Value::Object(named))
 }
 
-/// What turns the resource `before` into `after`: which properties get which values; none removes
-/// one. Attributes that are the same in both are left alone.
+/// What turns the resource `before` into `after`: which properties of the managed object get which
+/// values; none removes one. Attributes that are the same in both are left alone. Null is said of what
+/// goes without having been shown.
 pub(super) fn changes(
     resources: &Resources,
     kind: &ResourceType,
+    object: &Object,
     before: &Object,
     after: &Object,
 ) -> Result<Vec<(Pointer, Option<Value>)>> {
@@ -179,7 +189,10 @@ pub(super) fn changes(
         if is_ours || same_value(old, new) || (is_hidden && new.is_none()) {
             continue;
         }
-        changes.extend(places(resources, bound, new));
+        changes.extend(match new {
+            Some(Value::Null) => emptied(bound),
+            new => places(resources, bound, object, new),
+        });
     }
     Ok(changes)
 }
@@ -191,17 +204,27 @@ fn same_value(left: Option<&Value>, right: Option<&Value>) -> bool {
     }
 }
 
+/// Every property that keeps an attribute, without a value.
+fn emptied(bound: &Bound) -> Vec<(Pointer, Option<Value>)> {
+    let places = bound.places().into_iter();
+    places.map(|place| (place.clone(), None)).collect()
+}
+
 /// The properties that keep an attribute, with their values.
 fn places(
     resources: &Resources,
     bound: &Bound,
+    object: &Object,
     value: Option<&Value>,
 ) -> Vec<(Pointer, Option<Value>)> {
     let attribute = &bound.attribute;
     let list = value.map(items).unwrap_or_default();
     let listed = |items: Vec<Value>| (!items.is_empty()).then_some(Value::Array(items));
     match &bound.source {
-        Source::Whole(place) => vec![(place.clone(), value.cloned())],
+        Source::Whole(place) => {
+            let value = merged(attribute, place.get(object), value);
+            vec![(place.clone(), value)]
+        }
         Source::Parts(parts) => placed_parts(attribute, parts, value),
         Source::Slots(slots) => placed_slots(attribute, slots, list),
         Source::Values(place) => {
@@ -209,9 +232,18 @@ fn places(
             vec![(place.clone(), listed(values.collect()))]
         }
         Source::References(place, form) => {
-            let kept = |item: &Value| kept_reference(resources, attribute, *form, item);
+            let old = place.get(object).map(items).unwrap_or_default();
+            let named = |item: &&Value| reference(resources, attribute, *form, item).is_some();
+            let kept = |item: &Value| {
+                let is_it = |old: &&Value| is_same(resources, attribute, *form, old, item);
+                let there = old.iter().find(is_it).cloned();
+                there.or_else(|| kept_reference(resources, attribute, *form, item))
+            };
             let value = match attribute.multi_valued {
-                true => listed(list.iter().filter_map(kept).collect()),
+                true => {
+                    let unseen = old.iter().filter(|old| !named(old)).cloned();
+                    listed(list.iter().filter_map(kept).chain(unseen).collect())
+                }
                 false => value.and_then(kept),
             };
             vec![(place.clone(), value)]
@@ -230,11 +262,15 @@ fn placed_parts(
         .map(|part| (part, value.and_then(|value| value.get(&part.name))))
         // What nobody sees is not missing where it is not said: it stays.
         .filter(|(part, value)| {
+            let is_seen = |it: &Attribute| it.is_readable() && !part.hidden;
             attribute.part(&part.name).is_none_or(|it| {
-                it.mutability != Mutability::ReadOnly && (it.is_readable() || value.is_some())
+                it.mutability != Mutability::ReadOnly && (is_seen(it) || value.is_some())
             })
         })
-        .map(|(part, value)| (part.place.clone(), value.cloned()))
+        .map(|(part, value)| {
+            let value = value.filter(|value| !value.is_null());
+            (part.place.clone(), value.cloned())
+        })
         .collect()
 }
 
@@ -291,6 +327,25 @@ fn is_said(slot: &Slot, element: &Value) -> bool {
     })
 }
 
+/// Whether what is kept is the reference that is meant, of the same kind where both say one.
+fn is_same(
+    resources: &Resources,
+    attribute: &Attribute,
+    form: Form,
+    old: &Value,
+    meant: &Value,
+) -> bool {
+    let Some(old) = reference(resources, attribute, form, old) else {
+        return false;
+    };
+    let kinds = (
+        old.get("type").and_then(Value::as_str),
+        meant.get("type").and_then(Value::as_str),
+    );
+    let is_other = matches!(kinds, (Some(old), Some(new)) if !old.eq_ignore_ascii_case(new));
+    old.get("value") == meant.get("value") && !is_other
+}
+
 fn kept_reference(
     resources: &Resources,
     attribute: &Attribute,
@@ -300,12 +355,11 @@ fn kept_reference(
     let id = item.get("value")?.as_str()?;
     let said = item.get("type").and_then(Value::as_str);
     let by_type = said.and_then(|name| resources.named(name));
-    // The address of a resource names its kind too.
-    let address = item.get("$ref").and_then(Value::as_str);
-    let endpoint = address.and_then(|address| address.rsplit('/').nth(1));
-    let known = by_type.or_else(|| resources.at(endpoint?));
-    let first = attribute.references.first();
-    let kind = known.or_else(|| resources.named(first?));
+    let known = by_type.or_else(|| resources.at(endpoint(item)?));
+    let kind = known.or_else(|| match attribute.references.as_slice() {
+        [only] => resources.named(only),
+        _ => None,
+    });
     Some(match form {
         Form::Id => json!(id),
         Form::Path => {
@@ -317,6 +371,12 @@ fn kept_reference(
             None => json!({"value": id}),
         },
     })
+}
+
+/// The endpoint that a reference's address names.
+pub(super) fn endpoint(reference: &Value) -> Option<&str> {
+    let address = reference.get("$ref").and_then(Value::as_str)?;
+    address.rsplit('/').nth(1)
 }
 
 /// The changes as a patch of the managed object.

@@ -39,7 +39,7 @@ pub(super) fn kind_at<'a>(resources: &'a Resources, endpoint: &str) -> Result<&'
 
 /// GET of one resource.
 pub(super) async fn read(scim: &Scim, call: &Call) -> Result<Response> {
-    let resources = scim.app.resources();
+    let resources = call.resources(scim);
     let Address::Resource(endpoint, id) = &call.address else {
         return Err(Failure::fault());
     };
@@ -106,7 +106,7 @@ pub(super) async fn search(scim: &Scim, call: &Call, body: &Value) -> Result<Res
 }
 
 async fn answered(scim: &Scim, call: &Call, query: &Query) -> Result<Response> {
-    let resources = scim.app.resources();
+    let resources = call.resources(scim);
     let listing = Listing {
         scim,
         call,

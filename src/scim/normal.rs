@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::error::{Failure, Result, ScimType};
 use crate::model::{
     Object,
-    filter::{moment, says_something},
-    scim::{Attribute, Bound, Kind, Mutability, Path, ResourceType, Schema, Source, truth},
+    filter::{Relation, moment, says_something},
+    scim::{Attribute, Bound, Kind, Path, ResourceType, Schema, Source, truth},
 };
 
 /// A resource as POST and PUT send it. Attributes without a place are left out, as are those that
@@ -34,9 +34,8 @@ pub(super) fn resource(kind: &ResourceType, body: &Object) -> Result<Object> {
 pub(super) fn check_required(kind: &ResourceType, resource: &Object) -> Result<()> {
     for (schema, bound) in kind.attributes() {
         let attribute = &bound.attribute;
-        let needed = attribute.required
-            && attribute.is_writable()
-            && attribute.mutability != Mutability::WriteOnly;
+        // What the client does not see it need not say again; the type's schema has the last word.
+        let needed = attribute.required && attribute.is_writable() && attribute.is_readable();
         // An extension is only required to be whole where it is there.
         let applies = kind.is_own(schema) || resource.contains_key(&schema.urn);
         let found = get(kind, schema, &attribute.name, resource);
@@ -290,6 +289,14 @@ fn simple(attribute: &Attribute, place: &str, value: &Value) -> Result<Option<Va
         _ => "a text",
     };
     Err(wrong(place, expected, value))
+}
+
+/// Whether two values of a part are there and the same, its case aside where that does not count.
+pub(super) fn one_of(part: &Attribute, left: Option<&Value>, right: Option<&Value>) -> bool {
+    match (left, right) {
+        (Some(left), Some(right)) => Relation::Equal.holds(left, right, part.texts()),
+        _ => false,
+    }
 }
 
 /// Whether an element is the preferred one.

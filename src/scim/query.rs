@@ -152,7 +152,9 @@ impl Query {
     }
 
     fn read(raw: Raw<'_>) -> Result<Self> {
-        let filter = raw.filter.map(read_filter).transpose()?;
+        // A parameter that says nothing asks for nothing.
+        let filter = raw.filter.filter(|text| !text.trim().is_empty());
+        let filter = filter.map(read_filter).transpose()?;
         let direction = match raw.sort_order.map(str::to_ascii_lowercase).as_deref() {
             None | Some("ascending" | "") => Direction::Ascending,
             Some("descending") => Direction::Descending,

@@ -41,7 +41,7 @@ pub(super) struct Related<'a> {
 
 /// A resource that others refer to.
 #[derive(Debug, Clone)]
-struct Named {
+pub(super) struct Named {
     kind: String,
     endpoint: String,
     display: Option<String>,
@@ -123,7 +123,7 @@ impl Related<'_> {
     }
 
     /// Those that there are, by kind and id.
-    async fn names(
+    pub(super) async fn names(
         &self,
         ids: BTreeMap<&str, BTreeSet<String>>,
     ) -> Result<BTreeMap<(String, String), Named>> {
@@ -190,21 +190,23 @@ impl Related<'_> {
             .and_then(Value::as_str)
             .map(str::to_owned);
         let kinds = attribute.references.iter();
-        let mut kinds = kinds.filter_map(|name| self.resources.named(name));
-        let mut fitting = kinds.clone().filter(|kind| {
-            said.as_ref()
-                .is_none_or(|said| kind.name.eq_ignore_ascii_case(said))
-        });
+        let kinds = kinds.filter_map(|name| self.resources.named(name));
+        let meant: Vec<&ResourceType> = kinds
+            .filter(|kind| {
+                said.as_ref()
+                    .is_none_or(|said| kind.name.eq_ignore_ascii_case(said))
+            })
+            .collect();
+        let mut fitting = meant.iter();
         let named = fitting.find_map(|kind| known.get(&(kind.name.clone(), id.clone())));
-        let endpoint = match (&named, &said) {
-            (Some(named), _) => Some(named.endpoint.clone()),
-            (None, Some(said)) => kinds
-                .find(|kind| kind.name.eq_ignore_ascii_case(said))
-                .map(|kind| kind.endpoint.clone()),
-            (None, None) => None,
+        // Where it can only be of one kind, its address is known without a look at it.
+        let endpoint = match (named, meant.as_slice()) {
+            (Some(named), _) => Some(named.endpoint.as_str()),
+            (None, [only]) => Some(only.endpoint.as_str()),
+            (None, _) => None,
         };
         if let Some(endpoint) = endpoint.filter(|_| attribute.part("$ref").is_some()) {
-            let address = address(self.base, &endpoint, &id);
+            let address = address(self.base, endpoint, &id);
             members.insert("$ref".to_owned(), address.into());
         }
         let Some(named) = named else {
@@ -240,6 +242,9 @@ impl Related<'_> {
         while let Some((member, id, how)) = looking.pop_front() {
             for (group, members) in self.resources.groups() {
                 let mut names = members.attribute.references.iter();
+                if !members.attribute.is_readable() {
+                    continue;
+                }
                 if !names.any(|name| name.eq_ignore_ascii_case(&member.name)) {
                     continue;
                 }

@@ -74,8 +74,8 @@ impl Related<'_> {
             resource.insert(EXTERNAL_ID.to_owned(), external);
         }
         resource.extend(left);
-        if selection.shows_meta() {
-            resource.insert("meta".to_owned(), self.meta(kind, kept, id));
+        if let Some(meta) = selection.meta(&self.meta(kind, kept, id)) {
+            resource.insert("meta".to_owned(), meta);
         }
         Value::Object(resource)
     }

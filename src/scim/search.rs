@@ -148,7 +148,10 @@ impl Translation<'_> {
         let holds = |urn: &str| relation.holds(&json!(urn), wanted, Texts::Folded);
         let extensions = self.kind.extensions().iter();
         let meant = extensions.filter(|schema| holds(&schema.urn));
-        let places = meant.flat_map(|schema| schema.attributes.iter().flat_map(Bound::places));
+        let shown = meant
+            .flat_map(|schema| &schema.attributes)
+            .filter(|bound| bound.attribute.is_readable());
+        let places = shown.flat_map(Bound::shown_places);
         let mut any: Vec<Stored> = places
             .map(|place| tested(place.clone(), Ask::Present, Texts::Exact))
             .collect();
@@ -392,7 +395,7 @@ fn tested(field: Pointer, ask: Ask<'_>, texts: Texts) -> Stored {
 fn place_of<'a>(parts: &'a [Part], name: &str) -> Option<&'a Pointer> {
     let found = parts
         .iter()
-        .find(|part| part.name.eq_ignore_ascii_case(name));
+        .find(|part| part.name.eq_ignore_ascii_case(name) && !part.hidden);
     found.map(|part| &part.place)
 }
 
@@ -405,6 +408,7 @@ fn in_parts(parts: &[Part], name: Option<&str>, ask: Ask<'_>, texts: Texts) -> S
         None => Stored::Or(
             parts
                 .iter()
+                .filter(|part| !part.hidden)
                 .map(|part| tested(part.place.clone(), ask, texts))
                 .collect(),
         ),
@@ -431,7 +435,7 @@ fn check_readable(path: &Path, attribute: &Attribute) -> Result<()> {
         true => Ok(()),
         false => Err(Failure::bad(
             ScimType::Sensitive,
-            format!("`{path}` is shown to nobody, and cannot be searched by"),
+            format!("`{path}` is not shown, and cannot be searched by"),
         )),
     }
 }

@@ -65,16 +65,24 @@ impl Selection {
         }
     }
 
-    /// Whether one of the attributes that every resource has is shown: `meta`.
-    pub(super) fn shows_meta(&self) -> bool {
-        let named = |wanted: &Wanted| match wanted {
-            Wanted::Attribute(path) => path.name.eq_ignore_ascii_case("meta"),
-            Wanted::Schema(_) => false,
+    /// What is left of `meta`, which every resource has.
+    pub(super) fn meta(&self, meta: &Value) -> Option<Value> {
+        let (Self::Only(wanted) | Self::Without(wanted)) = self else {
+            return Some(meta.clone());
         };
+        let named = wanted.iter().filter_map(|wanted| match wanted {
+            Wanted::Attribute(path) if is(&path.name, "meta") => Some(path.sub.as_deref()),
+            _ => None,
+        });
+        let named: Vec<Option<&str>> = named.collect();
+        let is_whole = named.contains(&None);
+        let holds = |name: &str| named.iter().flatten().any(|it| is(it, name));
         match self {
-            Self::Default => true,
-            Self::Only(wanted) => wanted.iter().any(named),
-            Self::Without(wanted) => !wanted.iter().any(named),
+            Self::Only(_) if named.is_empty() => None,
+            Self::Only(_) if is_whole => Some(meta.clone()),
+            Self::Only(_) => cut(meta, &holds),
+            _ if is_whole => None,
+            _ => cut(meta, &|name| !holds(name)),
         }
     }
 

@@ -1,69 +1,75 @@
-//! Turns: requests of this process that read before they write wait for each other, so that they need
-//! not be tried again, and so that a value which must be unique is looked for by one at a time.
+//! Turns: requests of this process that read an object before they write it wait for each other, so that
+//! they need not be tried again. Nobody waits for ever.
 use std::{
-    collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// How many turns of each kind there are; things that share one only wait for longer.
-const TURNS: usize = 256;
+use super::error::{Failure, Result};
 
-/// Turns of objects, and of values that must be unique. Whoever needs both takes the object's first.
+/// How many turns there are; objects that share one only wait for longer.
+const TURNS: usize = 256;
+/// When somebody whose turn did not come may try again.
+const LATER: Duration = Duration::from_secs(1);
+
+/// The turns of objects.
 #[derive(Debug)]
 pub(super) struct Turns {
     objects: Vec<Arc<Mutex<()>>>,
-    values: Vec<Arc<Mutex<()>>>,
+    patience: Duration,
 }
 
 /// A turn that was taken, given back when it is dropped.
-#[derive(Debug, Default)]
-pub(super) struct Turn(Vec<OwnedMutexGuard<()>>);
-
-impl Turn {
-    /// Both.
-    pub(super) fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
-        self
-    }
-}
-
-impl Default for Turns {
-    fn default() -> Self {
-        let turns = || (0..TURNS).map(|_| Arc::default()).collect();
-        Self {
-            objects: turns(),
-            values: turns(),
-        }
-    }
+#[derive(Debug)]
+pub(super) struct Turn {
+    _held: OwnedMutexGuard<()>,
 }
 
 impl Turns {
-    /// Waits for an object's turn.
-    pub(super) async fn of_object(&self, name: &str) -> Turn {
-        taken(&self.objects, &[name.to_owned()]).await
+    /// Turns for which nobody waits longer than this.
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            objects: (0..TURNS).map(|_| Arc::default()).collect(),
+            patience,
+        }
     }
 
-    /// Waits for the turns of all these values.
-    pub(super) async fn of_values(&self, values: &[String]) -> Turn {
-        taken(&self.values, values).await
+    /// Waits for an object's turn; 503 where it does not come.
+    pub(super) async fn of_object(&self, name: &str) -> Result<Turn> {
+        let busy = || {
+            let detail = "other changes of this resource take their time; try again";
+            Failure {
+                retry_after: Some(LATER),
+                ..Failure::new(503, detail)
+            }
+        };
+        let turn = self.objects.get(place(name)).ok_or_else(Failure::fault)?;
+        let waited = tokio::time::timeout(self.patience, Arc::clone(turn).lock_owned()).await;
+        let held = waited.map_err(|_| busy())?;
+        Ok(Turn { _held: held })
     }
-}
-
-/// In one order for all, so that no two wait for each other.
-async fn taken(turns: &[Arc<Mutex<()>>], names: &[String]) -> Turn {
-    let places: BTreeSet<usize> = names.iter().map(|name| place(name)).collect();
-    let mut held = Vec::with_capacity(places.len());
-    for turn in places.into_iter().filter_map(|place| turns.get(place)) {
-        held.push(Arc::clone(turn).lock_owned().await);
-    }
-    Turn(held)
 }
 
 fn place(name: &str) -> usize {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_too_long_is_told_when_to_come_back() {
+        let turns = Turns::new(Duration::from_millis(20));
+        let first = turns.of_object("managed/user/a").await.unwrap();
+        let late = turns.of_object("managed/user/a").await.unwrap_err();
+        assert_eq!((late.status, late.retry_after), (503, Some(LATER)));
+        drop(first);
+        assert!(turns.of_object("managed/user/a").await.is_ok());
+    }
 }

@@ -23,23 +23,19 @@ use super::{
     turns::Turn,
 };
 use crate::{
-    app::{Changed, Count, Kept, Search},
+    app::{Changed, Kept},
     model::{
-        ChangeRequest, Container, Filter, Object, OperationId, Outcome, Precondition, Requested,
+        ChangeRequest, Container, Object, OperationId, Outcome, Precondition, Requested,
         ResourceName,
         change::IdempotencyKey,
-        filter::{Operator, Relation, Test, Within},
         object::{ID, REV, same},
         pointer::Pointer,
-        scim::{Attribute, Mutability, ResourceType, Resources},
+        scim::{Mutability, ResourceType, Resources},
     },
 };
 
 /// How often a change is tried again that others overtook.
 const ATTEMPTS: usize = 10;
-
-/// Properties with their new values; none removes one.
-type Changes = Vec<(Pointer, Option<Value>)>;
 
 /// A change that was carried out.
 #[derive(Debug, Clone)]
@@ -77,7 +73,7 @@ impl Written {
 
 /// POST of a new resource, PUT and PATCH of one.
 pub(super) async fn write(scim: &Scim, call: &Call, body: &Value) -> Result<Written> {
-    let resources = scim.app.resources();
+    let resources = call.resources(scim);
     let work = |endpoint: &str| -> Result<Work<'_>> {
         let kind = kind_at(&resources, endpoint)?;
         let selection = call.parameters.selection()?;
@@ -111,7 +107,7 @@ pub(super) async fn remove(scim: &Scim, call: &Call) -> Result<Written> {
     let Address::Resource(endpoint, id) = &call.address else {
         return Err(Failure::fault());
     };
-    let resources = scim.app.resources();
+    let resources = call.resources(scim);
     let work = Work {
         scim,
         call,
@@ -137,7 +133,7 @@ pub(super) async fn remove(scim: &Scim, call: &Call) -> Result<Written> {
     };
     let key = call.attempt_key(0, &Value::Null);
     let request = work.request(requested, "delete", Value::Null, key);
-    let changed = run(scim, call, request, Turn::default()).await;
+    let changed = run(scim, call, request, None).await;
     let changed = changed.map_err(|failure| gone(failure, work.kind, id))?;
     Ok(Written {
         status: StatusCode::NO_CONTENT,
@@ -188,8 +184,9 @@ impl Work<'_> {
         if let Some(changed) = self.answered(key.as_ref()).await? {
             return self.written(changed).await;
         }
-        let changes = kept::changes(self.resources, self.kind, &Object::new(), &sent)?;
-        let turn = self.unique(&changes, None).await?;
+        let (nothing, mut sent) = (Object::new(), sent);
+        self.resolve(&nothing, &mut sent).await?;
+        let changes = kept::changes(self.resources, self.kind, &nothing, &nothing, &sent)?;
         let mut content = Object::new();
         for (place, value) in changes {
             if let Some(value) = value {
@@ -199,7 +196,7 @@ impl Work<'_> {
         let told = Value::Object(content.clone());
         let requested = Requested::Create { id: None, content };
         let request = self.request(requested, "create", told, key);
-        let changed = run(self.scim, self.call, request, turn).await?;
+        let changed = run(self.scim, self.call, request, None).await?;
         self.written(changed).await
     }
 
@@ -231,15 +228,15 @@ impl Work<'_> {
         if let Some(changed) = self.answered(key.as_ref()).await? {
             return Ok(changed);
         }
-        let turn = self.scim.turns.of_object(&name.to_string()).await;
+        let turn = self.scim.turns.of_object(&name.to_string()).await?;
         let kept = self.read(name).await?;
         let before = kept::shown(self.resources, self.kind, &kept.object);
-        let after = match intent {
+        let mut after = match intent {
             Intent::Replace(sent) => replaced(self.kind, &before, sent)?,
             Intent::Patch(patch) => patch.apply(self.kind, &before)?,
         };
-        let changes = kept::changes(self.resources, self.kind, &before, &after)?;
-        let values = self.unique(&changes, Some(&name.id)).await?;
+        self.resolve(&before, &mut after).await?;
+        let changes = kept::changes(self.resources, self.kind, &kept.object, &before, &after)?;
         let patch = kept::patch(changes);
         let told = patch.to_value();
         let requested = Requested::Patch {
@@ -248,7 +245,12 @@ impl Work<'_> {
             precondition: self.call.expected.precondition(revision(&kept.object)),
         };
         let request = self.request(requested, "patch", told, key);
-        run(self.scim, self.call, request, turn.and(values)).await
+        run(self.scim, self.call, request, Some(turn)).await
+    }
+
+    async fn resolve(&self, before: &Object, after: &mut Object) -> Result<()> {
+        let related = related(self.scim, self.resources, self.call);
+        related.resolve(self.kind, before, after).await
     }
 
     async fn read(&self, name: &ResourceName) -> Result<Kept> {
@@ -262,72 +264,6 @@ impl Work<'_> {
             Some(key) => Ok(self.scim.app.answered(&self.call.caller, key).await?),
             None => Ok(None),
         }
-    }
-
-    /// Takes the turns of all values that must be unique, and looks whether another has one.
-    async fn unique(&self, changes: &Changes, own: Option<&str>) -> Result<Turn> {
-        let wanted: Vec<(&Attribute, &Pointer, &Value)> = self
-            .kind
-            .unique()
-            .filter_map(|(attribute, place)| {
-                let mut changed = changes.iter();
-                let (_, value) = changed.find(|(changed, _)| changed == place)?;
-                Some((attribute, place, value.as_ref()?))
-            })
-            .collect();
-        let names: Vec<String> = wanted
-            .iter()
-            .map(|(attribute, _, value)| {
-                let text = value.as_str().map(crate::model::filter::folded);
-                let text = text.unwrap_or_else(|| value.to_string());
-                format!("{} {} {text}", self.kind.container, attribute.name)
-            })
-            .collect();
-        let turn = self.scim.turns.of_values(&names).await;
-        for (attribute, place, value) in wanted {
-            if self.is_taken(attribute, place, value, own).await? {
-                let detail = format!("another {} has this `{}`", self.kind.name, attribute.name);
-                return Err(Failure::taken(detail));
-            }
-        }
-        Ok(turn)
-    }
-
-    async fn is_taken(
-        &self,
-        attribute: &Attribute,
-        place: &Pointer,
-        value: &Value,
-        own: Option<&str>,
-    ) -> Result<bool> {
-        let same = Filter::Within(Within {
-            field: place.clone(),
-            test: Test::Compare {
-                relation: Relation::Equal,
-                value: value.clone(),
-                texts: attribute.texts(),
-            },
-        });
-        let own = own.map(|own| {
-            Filter::Not(Box::new(Filter::Compare {
-                field: Pointer::attribute(ID),
-                operator: Operator::Equal,
-                value: json!(own),
-            }))
-        });
-        let search = Search {
-            filter: Filter::And(std::iter::once(same).chain(own).collect()),
-            sort: Vec::new(),
-            page_size: Some(1),
-            cookie: None,
-            offset: 0,
-            count: Count::None,
-        };
-        let app = &self.scim.app;
-        let found = app
-            .query_kept(&self.kind.container, &search, &self.call.caller)
-            .await?;
-        Ok(!found.results.is_empty())
     }
 
     fn request(
@@ -344,8 +280,7 @@ impl Work<'_> {
             caller: self.call.caller.clone(),
             transaction_id: self.call.transaction_id.clone(),
             idempotency,
-            // Whoever does not see everything is not served (see `guard`).
-            unseen: Vec::new(),
+            unseen: self.call.veil.of_container(&container.to_string()).to_vec(),
             request: Value::Null,
         };
         let path = request
@@ -419,6 +354,11 @@ fn replaced(kind: &ResourceType, before: &Object, sent: &Object) -> Result<Objec
         let old = get(kind, schema, name, before);
         let new = get(kind, schema, name, sent);
         match (attribute.mutability, old, new) {
+            // Whether it is the same is not told to whoever does not see it.
+            (Mutability::Immutable, _, Some(_)) if !attribute.is_readable() => {
+                let detail = format!("`{name}` cannot be changed, and is not shown");
+                return Err(Failure::bad(ScimType::Mutability, detail));
+            }
             (Mutability::Immutable, Some(old), Some(new)) if !same(old, new) => {
                 let detail = format!("`{name}` cannot be changed");
                 return Err(Failure::bad(ScimType::Mutability, detail));
@@ -433,7 +373,12 @@ fn replaced(kind: &ResourceType, before: &Object, sent: &Object) -> Result<Objec
 }
 
 /// Carries a change out in a task of its own: a caller that goes away does not stop it half way.
-async fn run(scim: &Scim, call: &Call, request: ChangeRequest, turn: Turn) -> Result<Changed> {
+async fn run(
+    scim: &Scim,
+    call: &Call,
+    request: ChangeRequest,
+    turn: Option<Turn>,
+) -> Result<Changed> {
     let app = scim.app.clone();
     let id = app.fresh_operation();
     // Under a key it may be an earlier change that is waited for.

@@ -23,6 +23,9 @@ use crate::{
 /// How long the head of a request may take to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
+/// How long a form of the pages may take to arrive.
+const FORM_TIME: Duration = Duration::from_secs(20);
+
 /// A server that listens, and does not yet answer.
 #[derive(Debug)]
 pub struct Server {
@@ -99,6 +102,7 @@ impl Server {
             PageSettings {
                 reach: reach(self.address),
                 body_bytes: self.settings.body_limit,
+                body_time: self.settings.request_timeout.min(FORM_TIME),
                 requests_per_second: self.settings.rate_limit.and_then(NonZeroU32::new),
             },
         );

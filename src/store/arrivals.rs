@@ -19,6 +19,7 @@ use super::{
     integrations::{newest_query, open_query, seen},
     rows::{Encoder, from_micros, micros},
     takeover::retried,
+    unique::NO_RULES,
 };
 use crate::model::{
     Object,
@@ -93,6 +94,7 @@ impl Store {
         let encoder = Encoder {
             keys: &core.keys,
             confidential: &confidential,
+            rules: &NO_RULES,
             now: core.clock.now(),
         };
         let prepare = |arrival: Arrival| {

@@ -12,7 +12,7 @@ use super::{
     entity::{
         audit_anchor, audit_checkpoint, audit_entry, event, hook_run, idempotency,
         integration_event, integration_record, intent, lane, link, link_digest, managed_object,
-        operation, recon_entry, recon_spill,
+        operation, recon_entry, recon_spill, unique_value,
     },
 };
 
@@ -183,6 +183,7 @@ row!(idempotency { caller, key, request_digest, operation, created_at, answer },
 row!(recon_entry { run, number, situation, action, status, source_id, target_id, body },
     weight: |row| row.body.len());
 row!(link_digest { mapping, qualifier, first_id, digest }, weight: |_row| 0);
+row!(unique_value { r#type, digest, rule, id, leaving }, weight: |_row| 0);
 row!(recon_spill { run, id, digest }, weight: |_row| 0);
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{
     owner::of_others,
     rows::{Encoder, micros},
     takeover::retried,
+    unique::NO_RULES,
 };
 use crate::model::integration::{Direction, IntegrationEvent, State};
 
@@ -79,6 +80,7 @@ impl Store {
         let encoder = Encoder {
             keys: &core.keys,
             confidential: &confidential,
+            rules: &NO_RULES,
             now: core.clock.now(),
         };
         let rows = deliveries.into_iter().map(|one| encoder.arrival(one));
@@ -125,6 +127,7 @@ impl Store {
         let encoder = Encoder {
             keys: &core.keys,
             confidential: &confidential,
+            rules: &NO_RULES,
             now: core.clock.now(),
         };
         let rows = deliveries.into_iter().map(|one| encoder.arrival(one));

@@ -1,8 +1,8 @@
 //! What hooks were: each version that was saved or found in the folder.
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    sea_query::{Expr, ExprTrait as _},
+    ConnectionTrait as _, DbErr, EntityTrait as _, QueryResult,
+    sea_query::{Expr, ExprTrait as _, Order, Query},
 };
 
 use super::{
@@ -30,6 +30,21 @@ pub struct HookVersion {
     pub text: String,
 }
 
+/// A version of a script file without its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedVersion {
+    /// Its id; ids sort by time.
+    pub id: uuid::Uuid,
+    /// Hexadecimal SHA-256 of its text.
+    pub digest: String,
+    /// When it was saved, or found.
+    pub saved_at: DateTime<Utc>,
+    /// Who saved it; none: it was found in the folder.
+    pub saved_by: Option<String>,
+    /// Why.
+    pub note: String,
+}
+
 impl Store {
     /// Keeps a version.
     ///
@@ -52,20 +67,46 @@ impl Store {
         Ok(())
     }
 
-    /// The latest versions of a file, newest first.
+    /// The latest versions of a file, newest first, without their texts.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn hook_versions(&self, file: &str, count: u64) -> Result<Vec<HookVersion>, Error> {
+    pub async fn hook_versions(&self, file: &str, count: u64) -> Result<Vec<ListedVersion>, Error> {
+        use hook_version::Column;
         let step = "read the versions of a hook";
-        let rows = hook_version::Entity::find()
-            .filter(Expr::col(hook_version::Column::File).eq(file))
-            .order_by_desc(hook_version::Column::Id)
+        let query = Query::select()
+            .columns([
+                Column::Id,
+                Column::Digest,
+                Column::SavedAt,
+                Column::SavedBy,
+                Column::Note,
+            ])
+            .from(hook_version::Entity)
+            .and_where(Expr::col(Column::File).eq(file))
+            .order_by(Column::Id, Order::Desc)
             .limit(count)
-            .all(self.core().database.fresh())
-            .await
-            .map_err(Error::at(step))?;
-        rows.into_iter().map(|row| version(row, step)).collect()
+            .to_owned();
+        let rows = self.core().database.fresh().query_all(&query).await;
+        let rows = rows.map_err(Error::at(step))?;
+        rows.iter()
+            .map(listed)
+            .collect::<Result<_, _>>()
+            .map_err(Error::at(step))
+    }
+
+    /// Drops a version that was kept for what did not happen; nothing where there is none.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn remove_hook_version(&self, id: uuid::Uuid) -> Result<(), Error> {
+        let statement = Query::delete()
+            .from_table(hook_version::Entity)
+            .and_where(Expr::col(hook_version::Column::Id).eq(id.to_string()))
+            .to_owned();
+        let removed = self.core().database.execute(&statement).await;
+        removed.map_err(Error::at("drop a version of a hook"))?;
+        Ok(())
     }
 
     /// One version.
@@ -80,6 +121,19 @@ impl Store {
             .map_err(Error::at(step))?;
         row.map(|row| version(row, step)).transpose()
     }
+}
+
+fn listed(row: &QueryResult) -> Result<ListedVersion, DbErr> {
+    let id: String = row.try_get_by_index(0)?;
+    Ok(ListedVersion {
+        id: id
+            .parse()
+            .map_err(|_| DbErr::Type("the id of a version is no UUID".to_owned()))?,
+        digest: row.try_get_by_index(1)?,
+        saved_at: from_micros(row.try_get_by_index(2)?),
+        saved_by: row.try_get_by_index(3)?,
+        note: row.try_get_by_index(4)?,
+    })
 }
 
 fn version(row: hook_version::Model, step: &'static str) -> Result<HookVersion, Error> {

@@ -89,7 +89,7 @@ impl Store {
                 .filter(is_due(now))
                 .filter(Expr::col(Column::Direction).ne(Direction::Delivery.as_str()))
                 .filter(Expr::col(Column::Lane).not_in_subquery(busy.clone()))
-                .filter(of_others(full, |column| Expr::col(column)))
+                .filter(of_others(full, Expr::col))
                 .order_by_asc(Column::UpdatedAt)
                 .order_by_asc(Column::Id)
                 .limit(limit as u64)

@@ -83,9 +83,11 @@ impl Store {
     fn encoded<T>(&self, encode: impl FnOnce(Encoder<'_>) -> T) -> T {
         let core = self.core();
         let confidential = core.confidential.load();
+        let rules = core.rules.load();
         encode(Encoder {
             keys: &core.keys,
             confidential: &confidential,
+            rules: &rules,
             now: self.stamp(),
         })
     }

@@ -15,6 +15,7 @@ use super::{
     round::Work,
     rows::{HolderRow, micros},
     state::{KnownKey, LaneState, State},
+    unique,
 };
 
 /// Reads, and locks, what the work is judged by.
@@ -32,6 +33,7 @@ pub(super) async fn load(
     load_lanes(transaction, work, &mut state).await?;
     load_revisions(transaction, work, &mut state).await?;
     load_keys(transaction, work, &mut state).await?;
+    unique::load(transaction, work, &mut state).await?;
     load_ended(transaction, work, &mut state).await?;
     load_divergences(transaction, work, &mut state).await?;
     Ok(state)

@@ -106,6 +106,21 @@ pub struct Looked<T, K> {
     pub broke_off: bool,
 }
 
+impl<T, K> Looked<T, K> {
+    /// The same, where the patience ended before the page was full.
+    fn broken_off(self, next: Option<K>) -> Self {
+        Self {
+            next,
+            broke_off: true,
+            ..self
+        }
+    }
+}
+
+fn change_id(text: String) -> Option<OperationId> {
+    text.parse().ok().map(OperationId)
+}
+
 impl Store {
     /// Looks for at most `count` changes, newest first, for about as long as `patience`.
     ///
@@ -154,8 +169,11 @@ impl Store {
                 }
                 looked.results.push(one);
             }
-            if full {
+            if full && started.elapsed() < patience {
                 continue;
+            }
+            if full {
+                return Ok(looked.broken_off(upper.and_then(change_id)));
             }
             let ended = lower.is_none() || (oldest.is_some() && lower <= oldest);
             if ended {
@@ -164,9 +182,7 @@ impl Store {
             upper = lower;
             window = Ord::min(WIDEST, window * 2);
             if started.elapsed() >= patience {
-                looked.next = upper.and_then(|id| id.parse().ok()).map(OperationId);
-                looked.broke_off = true;
-                return Ok(looked);
+                return Ok(looked.broken_off(upper.and_then(change_id)));
             }
         }
     }
@@ -180,6 +196,21 @@ impl Store {
         look: &AuditLook,
         count: usize,
         patience: Duration,
+    ) -> Result<Looked<ChainedEntry, i64>, Error> {
+        self.look_for_entries_that(look, count, patience, &|_| true)
+            .await
+    }
+
+    /// The same with a condition of its own, which no index knows.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn look_for_entries_that(
+        &self,
+        look: &AuditLook,
+        count: usize,
+        patience: Duration,
+        fits: &(dyn Fn(&ChainedEntry) -> bool + Sync),
     ) -> Result<Looked<ChainedEntry, i64>, Error> {
         self.flush().await?;
         let started = Instant::now();
@@ -213,7 +244,7 @@ impl Store {
             for row in found {
                 let one = chained(row)?;
                 upper = one.position;
-                if !look.fits(&one) {
+                if !look.fits(&one) || !fits(&one) {
                     continue;
                 }
                 if looked.results.len() == count {
@@ -222,8 +253,11 @@ impl Store {
                 }
                 looked.results.push(one);
             }
-            if full {
+            if full && started.elapsed() < patience {
                 continue;
+            }
+            if full {
+                return Ok(looked.broken_off(Some(upper)));
             }
             if lower <= oldest {
                 return Ok(looked);
@@ -231,9 +265,7 @@ impl Store {
             upper = lower + 1;
             window = window.saturating_mul(2);
             if started.elapsed() >= patience {
-                looked.next = Some(upper);
-                looked.broke_off = true;
-                return Ok(looked);
+                return Ok(looked.broken_off(Some(upper)));
             }
         }
     }

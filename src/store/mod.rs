@@ -60,6 +60,8 @@ mod syncables;
 mod takeover;
 mod tally;
 mod tokens;
+mod unique;
+mod unique_fill;
 mod verify;
 mod words;
 mod writer;
@@ -80,7 +82,7 @@ pub use error::{Error, Refusal};
 pub use event_rows::Confidential;
 pub use events::{EventPage, EventSearch};
 pub use hook_runs::RunSearch;
-pub use hook_versions::HookVersion;
+pub use hook_versions::{HookVersion, ListedVersion};
 pub use integration_list::IntegrationList;
 pub use integration_rows::Arrival;
 pub use integrations::{Copied, Ending};
@@ -90,12 +92,13 @@ pub use options::Options;
 pub use owner::Owner;
 pub use pairs::{Changed, First, LinkEnd, LinkMark, LinkScope, Mark};
 pub use recon_runs::{Kept, RunPage};
-pub use saved_searches::SavedSearch;
+pub use saved_searches::{MOST_SEARCHES, SavedSearch};
 pub use search::{Count, Found, Search, SortKey};
 pub use sessions::BrowserSession;
 pub use statistics::Statistics;
 pub use tally::{SPEEDS, StuckEvents, Tally};
 pub use tokens::Token;
+pub use unique::Taken;
 pub use verify::{Begun, Break, Proof, Signed, Verification};
 pub use words::{
     Admission, Holder, InFlight, JournalEntry, JournalError, ObjectWrite, Settlement, StoredAnswer,
@@ -127,6 +130,7 @@ struct Core {
     clock: SharedClock,
     keys: Keyring,
     confidential: ArcSwap<rows::Confidential>,
+    rules: ArcSwap<unique::Rules>,
     leases: nodes::Leases,
     pending: pending::Pending,
     gathering: admission::Gathering,
@@ -165,6 +169,7 @@ impl Store {
             clock: options.clock,
             keys: options.keys,
             confidential: ArcSwap::default(),
+            rules: ArcSwap::default(),
             pending: pending::Pending::default(),
             gathering: admission::Gathering::default(),
             counters: statistics::Counters::default(),

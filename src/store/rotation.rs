@@ -9,6 +9,7 @@ use super::{
     decode::{clear_intent, stored_object},
     entity::{event, intent, managed_object},
     rows::Encoder,
+    unique::NO_RULES,
 };
 
 /// How many rows are rewritten between two looks.
@@ -124,6 +125,7 @@ async fn reencrypt_event(core: &Core, first: &str, row: &event::Model) -> Result
     let encoder = Encoder {
         keys: &core.keys,
         confidential: &confidential,
+        rules: &NO_RULES,
         now: core.clock.now(),
     };
     let Some(sealed) = encoder.reseal(row, first)? else {
@@ -160,6 +162,7 @@ async fn reencrypt_object(
     let encoder = Encoder {
         keys: &core.keys,
         confidential: &confidential,
+        rules: &NO_RULES,
         now: core.clock.now(),
     };
     let stored = stored_object(&core.keys, row.clone())?;
@@ -189,6 +192,7 @@ async fn reencrypt_intent(core: &Core, row: intent::Model) -> Result<u64, Proble
     let encoder = Encoder {
         keys: &core.keys,
         confidential: &confidential,
+        rules: &NO_RULES,
         now: core.clock.now(),
     };
     let new = encoder.intent(operation, clear)?;

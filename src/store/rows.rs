@@ -13,10 +13,16 @@ use super::{
     },
     error::Refusal,
     keys::{Keyring, Place, Sealed},
+    state::ObjectKey,
+    unique::Rules,
 };
 use crate::model::{
     Container, LinkChange, Object, OperationId, OperationRecord, Purpose, ResourceName,
-    audit::NewEntry, change::IdempotencyKey, object::REV, record::WriteRecord,
+    audit::NewEntry,
+    change::IdempotencyKey,
+    object::REV,
+    record::WriteRecord,
+    unique::{Claim, Unique},
 };
 
 /// Longest name of a type, mapping or qualifier.
@@ -36,6 +42,7 @@ pub(super) type Confidential = BTreeMap<String, Vec<String>>;
 pub(super) struct Encoder<'a> {
     pub keys: &'a Keyring,
     pub confidential: &'a Confidential,
+    pub rules: &'a Rules,
     pub now: DateTime<Utc>,
 }
 
@@ -52,6 +59,7 @@ pub(super) struct EntryRows {
     pub key: Option<idempotency::Model>,
     pub updates: Vec<operation::Model>,
     pub intents: Vec<intent::Model>,
+    pub claims: Vec<Claim>,
     /// Pairs that a reconciliation found to disagree: mapping, link qualifier and source id.
     pub disagreeing: Vec<(String, String, String)>,
 }
@@ -75,6 +83,8 @@ pub(super) struct SettlementRows {
     pub intents: Vec<intent::Model>,
     pub write: Option<WriteRow>,
     pub release: Option<HolderRow>,
+    /// The object of that lane, where its type has unique values.
+    pub freed: Option<ObjectKey>,
     pub claim: Option<(String, OperationId)>,
     pub links: Vec<LinkRow>,
     pub audit: Vec<audit_entry::Model>,
@@ -102,6 +112,8 @@ pub(super) struct WriteRow {
     pub expected: Option<String>,
     /// The new row; none removes it.
     pub row: Option<managed_object::Model>,
+    /// Rule and digest of each unique value that the object has then; none: its type has no such rules.
+    pub holds: Option<Vec<(String, String)>>,
 }
 
 /// A changed link.
@@ -149,6 +161,7 @@ impl Encoder<'_> {
             updates: entry.updates.iter().map(operation_row).collect(),
             intents,
             disagreeing: disagreeing(&entry.record),
+            claims: entry.claims,
         })
     }
 
@@ -176,7 +189,10 @@ impl Encoder<'_> {
             let text = serde_json::to_string(&answer).unwrap_or_default();
             self.key_row(&caller, &key, operation, Some(text))
         });
+        let freed = settlement.release.as_ref().map(|held| &held.object);
+        let freed = freed.map(|name| (type_name(&name.container), name.id.clone()));
         Ok(SettlementRows {
+            freed: freed.filter(|(managed_type, _)| self.rules.contains_key(managed_type)),
             operations: settlement.records.iter().map(operation_row).collect(),
             intents,
             write,
@@ -220,14 +236,23 @@ impl Encoder<'_> {
                 id,
                 expected: Some(expected),
                 row: None,
+                holds: self
+                    .rules
+                    .get(&type_name(&name.container))
+                    .map(|_| Vec::new()),
             })),
             ObjectWrite::Put { object, expected } => {
+                let holds = self.rules.get(&managed_type).map(|rules| {
+                    let held = |rule: &Unique| Some((rule.rule(), rule.digest(&object)?));
+                    rules.iter().filter_map(held).collect()
+                });
                 let row = self.object(&managed_type, &id, object)?;
                 Ok(Some(WriteRow {
                     managed_type,
                     id,
                     expected,
                     row: Some(row),
+                    holds,
                 }))
             }
         }

@@ -14,6 +14,7 @@ use super::{
     entity::{idempotency, intent, lane, link_digest, managed_object, operation},
     links, outbound,
     state::{LaneState, ObjectKey, State},
+    unique,
 };
 
 /// Writes what a round leaves behind.
@@ -23,6 +24,7 @@ pub(super) async fn save(
     state: State,
 ) -> Result<(), DbErr> {
     store_objects(transaction, state.objects).await?;
+    unique::save(transaction, state.held_before, state.held).await?;
     store_operations(transaction, state.operations).await?;
     store_intents(transaction, state.intents).await?;
     store_lanes(core, transaction, state.lanes).await?;

@@ -6,8 +6,8 @@ use sea_orm::{
 
 use super::{Error, Store, entity::saved_search};
 
-/// How many searches of one caller for one page are shown.
-const LISTED: u64 = 50;
+/// How many searches one caller may keep for one page.
+pub const MOST_SEARCHES: u64 = 50;
 
 /// A search that somebody keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +25,23 @@ pub struct SavedSearch {
 }
 
 impl Store {
-    /// Keeps a search.
+    /// Keeps a search in place of the caller's own of the same name; false where the caller keeps
+    /// [`MOST_SEARCHES`] for the page already.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn add_search(&self, search: &SavedSearch) -> Result<(), Error> {
+    pub async fn add_search(&self, search: &SavedSearch) -> Result<bool, Error> {
+        let step = Error::at("keep a search");
+        let others = self.searches(&search.caller, &search.page).await?;
+        let same: Vec<&str> = others
+            .iter()
+            .filter(|other| other.name == search.name)
+            .map(|other| other.id.as_str())
+            .collect();
+        let left = others.len() - same.len();
+        if left as u64 >= MOST_SEARCHES {
+            return Ok(false);
+        }
         let row = saved_search::ActiveModel::from(saved_search::Model {
             id: search.id.clone(),
             caller: search.caller.clone(),
@@ -40,8 +52,11 @@ impl Store {
         saved_search::Entity::insert(row)
             .exec_without_returning(self.core().database.writer())
             .await
-            .map_err(Error::at("keep a search"))?;
-        Ok(())
+            .map_err(step)?;
+        for id in same {
+            self.forget_search(&search.caller, id).await?;
+        }
+        Ok(true)
     }
 
     /// The searches of a caller for a page, by name.
@@ -53,7 +68,7 @@ impl Store {
             .filter(Expr::col(saved_search::Column::Caller).eq(caller))
             .filter(Expr::col(saved_search::Column::Page).eq(page))
             .order_by_asc(saved_search::Column::Name)
-            .limit(LISTED)
+            .limit(MOST_SEARCHES + 1)
             .all(self.core().database.fresh())
             .await
             .map_err(Error::at("read kept searches"))?;

@@ -1,7 +1,7 @@
 //! Sessions of browsers, kept as hashes of the secrets in their cookies.
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    EntityTrait as _,
+    EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, ExprTrait as _, Query},
 };
 
@@ -92,6 +92,41 @@ impl Store {
     pub async fn end_sessions_of(&self, caller: &str) -> Result<u64, Error> {
         let condition = Expr::col(browser_session::Column::Caller).eq(caller);
         self.end_where(condition).await
+    }
+
+    /// Ends every session that was begun with a token; tells how many.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn end_sessions_of_token(&self, token: &str) -> Result<u64, Error> {
+        let condition = Expr::col(browser_session::Column::Token).eq(token);
+        self.end_where(condition).await
+    }
+
+    /// The sessions of a caller that end after a time, the newest `count`, newest first.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn sessions_of(
+        &self,
+        caller: &str,
+        after: DateTime<Utc>,
+        count: u64,
+    ) -> Result<Vec<BrowserSession>, Error> {
+        use browser_session::Column;
+        let step = "read the sessions of a caller";
+        let rows = browser_session::Entity::find()
+            .filter(Expr::col(Column::Caller).eq(caller))
+            .filter(Expr::col(Column::EndsAt).gt(micros(after)))
+            .order_by_desc(Column::CreatedAt)
+            .limit(count)
+            .all(self.core().database.reader())
+            .await
+            .map_err(Error::at(step))?;
+        rows.into_iter()
+            .map(session_of)
+            .collect::<Result<_, _>>()
+            .map_err(|_| Error::at(step)(Refusal::Damaged("a session")))
     }
 
     /// Drops sessions that ended before a time or were last used before another.

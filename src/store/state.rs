@@ -9,6 +9,7 @@ use super::{
     },
     error::Refusal,
     rows::{EntryRows, LinkRow, SettlementRows, WriteRow, audit_row, operation_row},
+    unique::{Held, UniqueKey},
 };
 use crate::model::{
     OperationId, OperationRecord, Purpose,
@@ -43,6 +44,10 @@ pub(super) struct State {
 
     /// Objects to put or (none) to remove.
     pub objects: BTreeMap<ObjectKey, Option<managed_object::Model>>,
+    /// Who has the unique values that the round is about.
+    pub held: BTreeMap<UniqueKey, Held>,
+    /// Who had them before it.
+    pub held_before: BTreeMap<UniqueKey, Held>,
     /// Changes to insert or update, by id.
     pub operations: BTreeMap<String, operation::Model>,
     /// Intents to insert or replace, by change.
@@ -127,6 +132,9 @@ impl State {
         if let Some(holder) = &settlement.release {
             self.release(&holder.object);
         }
+        if let Some(object) = &settlement.freed {
+            self.let_go(object);
+        }
         if let Some((object, operation)) = &settlement.claim {
             self.claim(object, &operation.to_string(), 1);
         }
@@ -141,6 +149,9 @@ impl State {
         self.check_lane(entry)?;
         if entry.write.as_ref().is_some_and(|write| !self.fits(write)) {
             return Err(JournalError::Stale);
+        }
+        if let Some(write) = &entry.write {
+            self.check_claims(&write.managed_type, &write.id, &entry.claims)?;
         }
         if let Some(key) = &entry.key {
             let place = (key.caller.clone(), key.key.clone());
@@ -228,6 +239,7 @@ impl State {
             && self.audit.is_empty()
             && self.hook_runs.is_empty()
             && self.outbound.is_empty()
+            && self.held == self.held_before
             && !self.lanes.values().any(|lane| lane.changed)
     }
 
@@ -345,6 +357,9 @@ impl State {
             Some(row) => self.revisions.insert(key.clone(), row.rev.clone()),
             None => self.revisions.remove(&key),
         };
+        if let Some(holds) = &write.holds {
+            self.hold(&key, holds);
+        }
         self.objects.insert(key, write.row.clone());
     }
 

@@ -119,10 +119,24 @@ impl Store {
     /// # Errors
     /// The database fails.
     pub async fn verify_audit_against(&self, proof: &Proof) -> Result<Verification, Error> {
+        self.verify_audit_watched(proof, &|_, _| {}).await
+    }
+
+    /// As [`Store::verify_audit_against`], telling again and again how far the walk has come: the
+    /// position, and that of the head.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn verify_audit_watched(
+        &self,
+        proof: &Proof,
+        progress: &(dyn Fn(i64, i64) + Sync),
+    ) -> Result<Verification, Error> {
         self.flush().await?;
         let walk = Walk {
             core: self.core(),
             proof,
+            progress,
             position: 0,
             digest: GENESIS.to_owned(),
             entries: 0,
@@ -139,6 +153,7 @@ impl Store {
 struct Walk<'a> {
     core: &'a Core,
     proof: &'a Proof,
+    progress: &'a (dyn Fn(i64, i64) + Sync),
     position: i64,
     digest: String,
     entries: u64,
@@ -178,6 +193,7 @@ impl Walk<'_> {
         let core = self.core;
         let mut rows = read(core, self.position, head.position).await?;
         while self.position < head.position {
+            (self.progress)(self.position, head.position);
             let last = rows.back().map_or(self.position, |row| row.position);
             let next = read(core, last, head.position);
             let (next, found) = futures::join!(next, self.check(rows, head.position));

@@ -5,10 +5,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
-use super::{Arrival, Error, writer::Command};
+use super::{Arrival, Error, unique::Taken, writer::Command};
 use crate::model::{
     Link, LinkChange, Object, OperationId, OperationRecord, ResourceName, audit::NewEntry,
-    change::IdempotencyKey, event::NewEvent, hook_run::KeptRun,
+    change::IdempotencyKey, event::NewEvent, hook_run::KeptRun, unique::Claim,
 };
 
 /// A managed object with its times.
@@ -78,6 +78,8 @@ pub struct JournalEntry {
     pub updates: Vec<OperationRecord>,
     /// Changed intents to write in the same transaction: that of this parent.
     pub payloads: Vec<(OperationId, String)>,
+    /// Unique values that the object takes and did not have: nothing is stored where another has one.
+    pub claims: Vec<Claim>,
 }
 
 /// Why a change could not be journaled; nothing was stored, but for [`JournalError::Unknown`].
@@ -92,6 +94,9 @@ pub enum JournalError {
     /// The idempotency key was used meanwhile.
     #[error("the idempotency key is in use")]
     KeyInUse,
+    /// Another object has a value that must be unique.
+    #[error(transparent)]
+    Taken(#[from] Taken),
     /// This node's lease ran out.
     #[error("this node's lease has ended")]
     LeaseLost,

@@ -21,6 +21,7 @@ use super::{
     hook::constant,
     queue,
     setup::Setup,
+    unique,
 };
 use std::sync::Arc;
 
@@ -88,7 +89,11 @@ impl Engine {
         if admitted.context.change.notified {
             return Ok(admitted);
         }
-        match self.own_hooks(&mut admitted).await {
+        let ran = match self.own_hooks(&mut admitted).await {
+            Ok(()) => self.check_unique(&admitted.context).await,
+            refused => refused,
+        };
+        match ran {
             Ok(()) => {
                 admitted.context.origin.clone_from(&attempt.origin);
                 Ok(admitted)
@@ -133,6 +138,7 @@ impl Engine {
         if let (Some(new), Some(old), true) = (new.as_mut(), old.as_ref(), replaces) {
             keep_confidential(&unseen, old, new);
         }
+        unique::check_blind(&managed, &attempt.request, old.as_ref())?;
         Ok(Change {
             id: attempt.id,
             lineage: attempt.lineage.clone(),

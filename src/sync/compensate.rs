@@ -321,7 +321,12 @@ impl Engine {
                     tokio::time::sleep(STORE_PAUSE).await;
                 }
                 // Somebody wrote the repository past Recant: what they wrote stays.
-                Err(JournalError::Stale | JournalError::InFlight(_) | JournalError::KeyInUse) => {
+                Err(
+                    JournalError::Stale
+                    | JournalError::InFlight(_)
+                    | JournalError::KeyInUse
+                    | JournalError::Taken(_),
+                ) => {
                     tracing::error!(operation = %context.change.id,
                         "the repository was changed from outside; the object stays as it is");
                     object = ObjectWrite::Untouched;

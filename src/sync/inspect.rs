@@ -84,13 +84,13 @@ pub enum Deeds {
 }
 
 /// What was read under the lane.
-struct Looked {
+pub(super) struct Looked {
     context: Context,
-    examined: Vec<Examined>,
+    pub(super) examined: Vec<Examined>,
     latest: Option<OperationId>,
-    source: Option<Fingerprint>,
+    pub(super) source: Option<Fingerprint>,
     /// The revisions of linked managed objects before a system's record was read.
-    revisions: BTreeMap<String, String>,
+    pub(super) revisions: BTreeMap<String, String>,
 }
 
 impl Engine {
@@ -166,34 +166,6 @@ impl Engine {
                 Err(error) => return Err(Refusal::new(503, error.to_string())),
             }
         }
-    }
-
-    /// Whether a system's record is another one than when the look at it began, while the managed
-    /// object was changed: an event may have brought what the record is now, and what it was would undo
-    /// that. An object that is what it was before the record was read is certainly not newer.
-    async fn has_moved_on(
-        &self,
-        inspection: &Inspection,
-        setup: &Setup,
-        mapping: &Mapping,
-        looked: &Looked,
-    ) -> Result<bool, Refusal> {
-        let Subject::Source(id) = &inspection.subject else {
-            return Ok(false);
-        };
-        let is_doubtful = |one: &Examined| match &one.row.step {
-            Step::Write {
-                write: TargetWrite::Update { before, .. } | TargetWrite::Delete { before },
-            } => looked.revisions.get(&before.id) != before.version.as_ref(),
-            // A create is refused where the object has come meanwhile.
-            Step::Write { .. } | Step::Nothing | Step::Failed { .. } => false,
-        };
-        if !is_inward(mapping) || !looked.examined.iter().any(is_doubtful) {
-            return Ok(false);
-        }
-        let now = self.system_source(setup, &mapping.source, id).await?;
-        let print = now.as_ref().map(|source| source_print(mapping, source));
-        Ok(print != looked.source)
     }
 
     fn lane_of(&self, inspection: &Inspection) -> Result<ResourceName, Refusal> {
@@ -298,36 +270,8 @@ impl Engine {
         })
     }
 
-    /// The revisions of the managed objects that a system's record is linked to, before the record is
-    /// read.
-    async fn revisions_before(
-        &self,
-        inspection: &Inspection,
-        mapping: &Mapping,
-        links: &[Link],
-    ) -> Result<BTreeMap<String, String>, Refusal> {
-        let mut revisions = BTreeMap::new();
-        let is_source = matches!(inspection.subject, Subject::Source(_));
-        if !is_source || !is_inward(mapping) {
-            return Ok(revisions);
-        }
-        for link in links {
-            let id = if mapping.links_reversed {
-                &link.first_id
-            } else {
-                &link.second_id
-            };
-            let stored = self.store().object(&mapping.target.object(id)).await?;
-            let revision = stored.as_ref().and_then(|stored| stored.object.get(REV));
-            if let Some(revision) = revision.and_then(serde_json::Value::as_str) {
-                revisions.insert(id.clone(), revision.to_owned());
-            }
-        }
-        Ok(revisions)
-    }
-
     /// The source object of a mapping that reads a system.
-    async fn system_source(
+    pub(super) async fn system_source(
         &self,
         setup: &Setup,
         container: &Container,
@@ -534,12 +478,6 @@ pub(super) fn mapping_of(setup: &Setup, name: &str) -> Result<Arc<Mapping>, Refu
         .ok_or_else(|| Refusal::new(404, format!("there is no mapping {name}")))
 }
 
-/// Whether a mapping brings a system's records to managed objects.
-fn is_inward(mapping: &Mapping) -> bool {
-    matches!(mapping.source, Container::System { .. })
-        && matches!(mapping.target, Container::Managed(_))
-}
-
 /// Whether a look must wait for its object's turn. A managed object without a source is written by
 /// a change of its own, which waits for that very turn and goes on only at the revision that was
 /// seen here.
@@ -559,7 +497,7 @@ fn request_of(inspection: &Inspection, object: &ResourceName) -> serde_json::Val
 }
 
 /// What tells that a source is as it was.
-fn source_print(mapping: &Mapping, source: &Object) -> Fingerprint {
+pub(super) fn source_print(mapping: &Mapping, source: &Object) -> Fingerprint {
     let revision = source.get(REV).and_then(serde_json::Value::as_str);
     match (&mapping.source, revision) {
         (Container::Managed(_), Some(revision)) => revision.to_owned(),

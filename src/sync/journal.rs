@@ -12,6 +12,7 @@ use super::{
     checkpoint::{Point, Sabotage, is_sabotaged},
     follow::Asked,
     plan::Plan,
+    unique::claimed,
 };
 
 /// A change whose intent is on disk.
@@ -118,6 +119,7 @@ impl Engine {
                 .map(|key| (change.caller.clone(), key)),
             updates: Vec::new(),
             payloads: Vec::new(),
+            claims: claimed(context),
         };
         self.store().journal(entry).await?;
         self.reach(Point::Journaled).await;
@@ -153,6 +155,7 @@ impl Engine {
             idempotency: None,
             payloads: vec![(parent.0.id, parent.1)],
             updates: vec![parent.0],
+            claims: Vec::new(),
         };
         self.store().journal(entry).await
     }

@@ -25,6 +25,7 @@ mod inspect;
 mod journal;
 pub mod lane;
 mod listing;
+mod moved_on;
 mod plan;
 mod queue;
 mod reader;
@@ -35,6 +36,7 @@ mod refine;
 mod run;
 mod settle;
 mod setup;
+mod unique;
 mod version;
 mod working;
 

@@ -26,6 +26,7 @@ use super::{
     lane::Turn,
     plan::Plan,
     settle::{Settled, post_variables},
+    unique,
 };
 
 /// How often a plan that went stale is made anew before the caller is told to try again.
@@ -248,6 +249,10 @@ impl Engine {
                 JournalError::KeyInUse => {
                     let refused = keyless(attempt, self.setup());
                     return Err(self.reject(attempt, refused, None).await);
+                }
+                JournalError::Taken(taken) if taken.leaving && tries < TRIES => continue,
+                JournalError::Taken(taken) => {
+                    unique::refused(&unplanned(attempt, self.setup()).change, &taken)
                 }
                 JournalError::Unknown => return Err(not_known(attempt.id)),
                 JournalError::LeaseLost => Refusal::new(503, "this node lost its lease; try again")

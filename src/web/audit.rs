@@ -4,7 +4,7 @@ use axum::{
     body::{Body, Bytes},
     extract::State,
     http::{
-        HeaderValue, StatusCode,
+        HeaderValue,
         header::{CONTENT_DISPOSITION, CONTENT_TYPE},
     },
     response::Response,
@@ -16,8 +16,8 @@ use super::{
     Pages, address,
     changes::Choice,
     form::Fields,
-    guard::Visit,
-    layout::{Layout, page_with},
+    guard::{Visit, redirect},
+    layout::{Layout, page as rendered},
     markup::{self, Markup, at},
     searches::{self, Kept},
     sides::Sides,
@@ -54,6 +54,8 @@ struct Audit {
     outcomes: Vec<Choice>,
     fields: Shown,
     is_filtered: bool,
+    walk: Option<Walk>,
+    failed: Option<String>,
     verified: Option<Verified>,
     rows: Vec<Row>,
     next: Option<String>,
@@ -72,8 +74,16 @@ struct Shown {
     until: String,
 }
 
-/// What the walk along the chain found.
+/// A walk along the chain that is under way.
+struct Walk {
+    position: i64,
+    last: i64,
+    told: String,
+}
+
+/// What the last walk along the chain found.
 struct Verified {
+    at: String,
     entries: String,
     broken: Option<String>,
 }
@@ -91,17 +101,28 @@ struct Row {
     change: Option<Markup>,
 }
 
-/// Shows it.
-pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
-    shown(&pages, &visit, None).await
+/// Begins to walk along the chain, beside everything else; the page tells how that stands.
+pub(super) async fn verify(State(pages): State<Pages>, _visit: Visit) -> Result {
+    pages.app.begin_verification();
+    Ok(redirect("/ui/audit?done=verify"))
 }
 
-/// Walks along the chain and shows what that found.
-pub(super) async fn verify(State(pages): State<Pages>, visit: Visit) -> Result {
-    let found = pages.app.verify_audit().await?;
-    let told = serde_json::to_value(&found).unwrap_or_default();
+fn walk(app: &App) -> Option<Walk> {
+    let progress = app.verification_progress()?;
+    let count = |position: i64| markup::count(position.unsigned_abs());
+    Some(Walk {
+        position: progress.position,
+        last: progress.last,
+        told: format!("{} of {}", count(progress.position), count(progress.last)),
+    })
+}
+
+fn verified(app: &App) -> Option<Verified> {
+    let told = app.last_verification()?;
     let broken = told.get("broken").filter(|broken| !broken.is_null());
-    let verified = Verified {
+    let when = at(&told, "/at").as_str().unwrap_or_default();
+    Some(Verified {
+        at: when.get(..19).unwrap_or(when).replace('T', " "),
         entries: markup::count(at(&told, "/entries").as_u64().unwrap_or_default()),
         broken: broken.map(|broken| {
             let members = broken.as_object().into_iter().flatten();
@@ -109,26 +130,34 @@ pub(super) async fn verify(State(pages): State<Pages>, visit: Visit) -> Result {
                 members.map(|(name, value)| format!("{name} {}", markup::value(value, 200)));
             words.collect::<Vec<_>>().join(", ")
         }),
-    };
-    shown(&pages, &visit, Some(verified)).await
+    })
 }
 
-async fn shown(pages: &Pages, visit: &Visit, verified: Option<Verified>) -> Result {
+/// Shows the trail.
+pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
+    let visit = &visit;
     let app = &pages.app;
     let query = visit.query();
     let look = look(query)?;
-    let looked = app.look_for_entries(&look, PAGE).await?;
+    let looked = app
+        .look_for_entries_behind(visit.veil(), &look, PAGE)
+        .await?;
     let filter = query.query_without(&searches::NO_FILTER);
     let glue = if filter.is_empty() { "" } else { "&" };
     let mut room = ROOM;
     let rows = looked.results.iter().map(|entry| row(entry, &mut room));
     let layout = Layout::new(visit, "Audit");
+    let walk = walk(app);
     let page = Audit {
         rows: rows.collect(),
-        layout: match look.before.is_none() && verified.is_none() {
-            true => layout.live(),
-            false => layout,
+        layout: match (&walk, &look.before) {
+            (Some(_), _) => layout.ticking(),
+            (None, None) => layout.live(),
+            (None, Some(_)) => layout,
         },
+        walk,
+        failed: app.verification_failure(),
+        verified: verified(app),
         kept: searches::kept(app, visit, "audit").await?,
         topics: topics(look.topic),
         outcomes: outcomes(look.outcome),
@@ -142,7 +171,6 @@ async fn shown(pages: &Pages, visit: &Visit, verified: Option<Verified>) -> Resu
             until: query.shown("until"),
         },
         is_filtered: !filter.is_empty(),
-        verified,
         next: looked
             .next
             .map(|at| format!("/ui/audit?{filter}{glue}before={at}")),
@@ -152,7 +180,7 @@ async fn shown(pages: &Pages, visit: &Visit, verified: Option<Verified>) -> Resu
         broke_off: looked.broke_off,
         export: format!("/ui/audit/export?{filter}{glue}format="),
     };
-    page_with(StatusCode::OK, &page)
+    rendered(&page)
 }
 
 fn topics(chosen: Option<Topic>) -> Vec<Choice> {
@@ -217,10 +245,19 @@ fn row(entry: &ChainedEntry, room: &mut usize) -> Row {
     let body = &entry.entry.body;
     let text = |member: &str| body.get(member).and_then(Value::as_str).unwrap_or_default();
     let object = |member: &str| body.get(member).and_then(Value::as_object);
-    let named = ["objectId", "targetObjectId", "sourceObjectId", "mapping"];
+    let named = [
+        "objectId",
+        "targetObjectId",
+        "sourceObjectId",
+        "mapping",
+        "request",
+    ];
     let what = named.into_iter().map(text).find(|text| !text.is_empty());
-    let sides = (object("before").is_some() || object("after").is_some())
-        .then(|| Sides::new("Before and after", object("before"), object("after")).to_string());
+    let sides = (object("before").is_some() || object("after").is_some()).then(|| {
+        Sides::new("Before and after", object("before"), object("after"))
+            .with_changed(&changed_fields(body))
+            .to_string()
+    });
     let facts = facts(body);
     let size = facts
         .iter()
@@ -269,9 +306,19 @@ fn facts(body: &Object) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The attributes that the entry says changed, be their values shown or not.
+fn changed_fields(body: &Object) -> Vec<String> {
+    let listed = body.get("changedFields").and_then(Value::as_array);
+    let names = listed.into_iter().flatten().filter_map(Value::as_str);
+    names
+        .map(|name| name.trim_start_matches('/').to_owned())
+        .collect()
+}
+
 /// Where an export stands.
 struct Export {
     app: App,
+    visit: Visit,
     topic: Option<Topic>,
     text: Option<String>,
     search: Search,
@@ -293,6 +340,7 @@ pub(super) async fn export(State(pages): State<Pages>, visit: Visit) -> Result {
     };
     let export = Export {
         app: pages.app.clone(),
+        visit: visit.clone(),
         topic: look.topic,
         text: look.text.clone(),
         search: Search {
@@ -343,7 +391,7 @@ impl Export {
         let entries = found
             .results
             .iter()
-            .map(ChainedEntry::to_value)
+            .map(|entry| self.visit.veil().document(None, entry.to_value()))
             .filter(holds);
         let head = match self.is_csv && !std::mem::replace(&mut self.begun, true) {
             true => csv_head(&AUDIT_COLUMNS),

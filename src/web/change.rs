@@ -1,5 +1,7 @@
 //! One change as a timeline: what was asked, planned, written and decided, its compensation under it,
 //! and how it ended; for a diverged one, what to do about it.
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     extract::{Path, State},
@@ -16,7 +18,7 @@ use super::{
     trouble::{Result, Trouble},
 };
 use crate::{
-    app::App,
+    app::{App, Error, Veil},
     model::{
         OperationId, OperationRecord,
         record::{Divergence, FollowUpRecord, HookRun, WriteRecord},
@@ -31,6 +33,8 @@ const NESTED: usize = 6;
 const NAMED: usize = 40;
 /// How many sentences of its story are told.
 const SENTENCES: usize = 40;
+/// How long it may take to find the story.
+const STORY_TIME: Duration = Duration::from_secs(2);
 /// How many log lines of a hook are shown.
 const LOGGED: usize = 40;
 
@@ -163,17 +167,19 @@ pub(super) async fn page(
         return Err(Trouble::denied(403, message));
     }
     let mut room = ROOM;
+    let seen = Seen::of(visit.veil(), record);
+    let record = &seen.record;
     let divergences = record
         .diverged
         .iter()
         .map(|one| differs(one, &mut room))
         .collect();
-    let story = story(app, &record, 0, &mut room).await;
+    let story = story(app, visit.veil(), &seen, 0, &mut room).await;
     let sentences = sentences(app, &visit, record.id).await;
     let layout = Layout::new(&visit, format!("{} {}", record.kind, record.object));
     rendered(&Change {
         layout: layout.live(),
-        head: head(&record),
+        head: head(record),
         is_open: record.is_open_divergence(),
         may_end: visit.may(rights::ADMIN),
         divergences,
@@ -226,9 +232,15 @@ async fn sentences(app: &App, visit: &Visit, id: OperationId) -> Vec<(usize, Str
     if !visit.is_auditor() {
         return Vec::new();
     }
-    // A change that has just begun has no entry yet.
-    let Ok(story) = app.explain(id).await else {
-        return Vec::new();
+    let told = tokio::time::timeout(STORY_TIME, app.explain_behind(visit.veil(), id)).await;
+    let story = match told.unwrap_or_else(|_| Err(Error::new(413, "it takes too long"))) {
+        Ok(story) => story,
+        Err(error) if error.code == 413 => {
+            let hint = "It is too long to be told here: read its entries in the audit.";
+            return vec![(0, hint.to_owned())];
+        }
+        // A change that has just begun has no entry yet.
+        Err(_) => return Vec::new(),
     };
     let told = story.sentences.into_iter().take(SENTENCES);
     told.map(|one| (one.depth, markup::cut(&one.text, 600)))
@@ -276,26 +288,50 @@ fn differs(one: &Divergence, room: &mut usize) -> Differs {
     }
 }
 
+/// A record as its reader sees it.
+struct Seen {
+    record: OperationRecord,
+    /// Of each write the attributes that changed, though the reader sees no value of them.
+    unseen: Vec<Vec<String>>,
+}
+
+impl Seen {
+    fn of(veil: &Veil, record: OperationRecord) -> Self {
+        let unseen = record.writes.iter().map(|write| {
+            let (before, after) = (write.before.as_ref(), write.after.as_ref());
+            veil.changed_unseen(&write.target, before, after)
+        });
+        Self {
+            unseen: unseen.collect(),
+            record: veil.record(record),
+        }
+    }
+}
+
 /// The story of a change, those of its nested changes under it.
-async fn story(app: &App, record: &OperationRecord, depth: usize, room: &mut usize) -> Story {
+async fn story(app: &App, veil: &Veil, seen: &Seen, depth: usize, room: &mut usize) -> Story {
+    let record = &seen.record;
     let late = |run: &&HookRun| run.hook == "onSync" || run.hook.starts_with("post");
     let mut nested = Vec::new();
     let mut others = Vec::new();
     let asked_for: Vec<OperationId> = record.follow_ups.iter().map(|one| one.id).collect();
     let own = record.nested.iter().filter(|id| !asked_for.contains(id));
-    let writes: Vec<Write> = record.writes.iter().map(|one| write(one, room)).collect();
+    let pairs = record.writes.iter().zip(&seen.unseen);
+    let writes: Vec<Write> = pairs
+        .map(|(one, changed)| write(one, changed, room))
+        .collect();
     for id in own.take(NAMED) {
         let shown = depth < 2 && nested.len() < NESTED;
         let found = match shown {
             true => app.operation(*id).await.ok(),
             false => None,
         };
-        match found {
+        match found.map(|found| Seen::of(veil, found)) {
             Some(found) => nested.push(Nested {
-                title: title(&found),
-                outcome: markup::outcome(&found),
-                id: markup::change(found.id),
-                story: Box::new(Box::pin(story(app, &found, depth + 1, room)).await),
+                title: title(&found.record),
+                outcome: markup::outcome(&found.record),
+                id: markup::change(found.record.id),
+                story: Box::new(Box::pin(story(app, veil, &found, depth + 1, room)).await),
             }),
             None => others.push(markup::change(*id)),
         }
@@ -342,10 +378,10 @@ fn title(record: &OperationRecord) -> String {
     }
 }
 
-fn write(record: &WriteRecord, room: &mut usize) -> Write {
+fn write(record: &WriteRecord, changed: &[String], room: &mut usize) -> Write {
     let sides = record.operation.is_some().then(|| {
         let caption = format!("{} before and after", record.target);
-        Sides::new(&caption, record.before.as_ref(), record.after.as_ref())
+        Sides::new(&caption, record.before.as_ref(), record.after.as_ref()).with_changed(changed)
     });
     Write {
         mapping: match record.link_qualifier.as_str() {
@@ -408,7 +444,11 @@ fn hook(run: &HookRun) -> Hook {
             .take(LOGGED)
             .map(|line| markup::cut(line, 300))
             .collect(),
-        took: markup::milliseconds(i64::try_from(run.duration_ms).unwrap_or(i64::MAX)),
+        took: match run.duration_micros {
+            // Older records tell milliseconds alone.
+            0 => markup::microseconds(run.duration_ms.saturating_mul(1_000)),
+            micros => markup::microseconds(micros),
+        },
         compensating: run.compensating,
     }
 }

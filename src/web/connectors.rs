@@ -57,7 +57,10 @@ pub(super) async fn test(
 
 fn shown(pages: &Pages, visit: &Visit, tested: Option<(&str, Value)>) -> Result {
     let rows = pages.app.connector_health();
-    let rows = rows.iter().map(|one| row(one, tested.as_ref())).collect();
+    let rows = rows
+        .iter()
+        .map(|one| row(visit, one, tested.as_ref()))
+        .collect();
     let layout = Layout::new(visit, "Connectors");
     let layout = if tested.is_none() {
         layout.ticking()
@@ -67,7 +70,7 @@ fn shown(pages: &Pages, visit: &Visit, tested: Option<(&str, Value)>) -> Result 
     page_with(StatusCode::OK, &Connectors { layout, rows })
 }
 
-fn row(connector: &Value, tested: Option<&(&str, Value)>) -> Row {
+fn row(visit: &Visit, connector: &Value, tested: Option<&(&str, Value)>) -> Row {
     let name = at(connector, "/name").as_str().unwrap_or_default();
     let health = at(connector, "/health");
     let circuit = at(health, "/circuit").as_str();
@@ -98,7 +101,10 @@ fn row(connector: &Value, tested: Option<&(&str, Value)>) -> Row {
             number("waiting")
         ),
         failure: match at(last, "/message").as_str() {
-            Some(message) => format!("{message} ({})", seconds(failed_at)),
+            Some(message) => {
+                let message = visit.veil().text(None, message);
+                format!("{message} ({})", seconds(failed_at))
+            }
             None => String::new(),
         },
         tested: tested

@@ -22,6 +22,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Pages, address,
@@ -30,7 +31,7 @@ use super::{
     trouble::{Result, Trouble},
 };
 use crate::{
-    app::{Arrival, Attempt, By, ClientCertificate, Session, cookies::Cookie},
+    app::{Arrival, Attempt, By, ClientCertificate, Session, Veil, cookies::Cookie},
     model::{Role, Roles, metrics},
 };
 
@@ -39,6 +40,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 /// How long a page may take. What a form began goes on after that.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The header by which the script of a page says that nobody pressed anything.
+const BY_ITSELF: &str = "recant-by-itself";
 /// The field of every form that shows that it is this session's own.
 pub(super) const FORM_TOKEN: &str = "form_token";
 
@@ -55,6 +58,18 @@ struct Facts {
     path: String,
     transaction_id: String,
     origin: Origin,
+    /// What they do not see.
+    veil: Arc<Veil>,
+    /// The secrets in the browser's cookies.
+    cookies: Cookies,
+}
+
+/// The secrets in the browser's cookies.
+#[derive(Debug, Clone, Default)]
+struct Cookies {
+    session: Option<SecretString>,
+    sign_in: Option<SecretString>,
+    door: Option<SecretString>,
 }
 
 /// Where a request comes from.
@@ -123,7 +138,12 @@ impl Visit {
         &self.0.path
     }
 
-    /// Who does something by hand.
+    /// What ties audit entries together.
+    pub(super) fn transaction_id(&self) -> &str {
+        &self.0.transaction_id
+    }
+
+    /// Who does something by hand, as the audit names them.
     pub(super) fn by(&self) -> By<'_> {
         By {
             caller: self.caller(),
@@ -131,14 +151,41 @@ impl Visit {
         }
     }
 
-    /// What ties audit entries together.
-    pub(super) fn transaction_id(&self) -> &str {
-        &self.0.transaction_id
+    /// What they do not see.
+    pub(super) fn veil(&self) -> &Veil {
+        &self.0.veil
+    }
+
+    /// The secret in one of the browser's cookies.
+    pub(super) fn cookie(&self, cookie: Cookie) -> Option<&str> {
+        let cookies = &self.0.cookies;
+        let found = match cookie {
+            Cookie::Session => &cookies.session,
+            Cookie::SignIn => &cookies.sign_in,
+            Cookie::Door => &cookies.door,
+        };
+        found.as_ref().map(ExposeSecret::expose_secret)
     }
 
     /// Where the request comes from.
     pub(super) fn arrival(&self) -> Arrival<'_> {
         self.0.origin.arrival(&self.0.transaction_id)
+    }
+}
+
+impl Cookies {
+    fn of(pages: &Pages, headers: &HeaderMap) -> Self {
+        let carrier = pages.app.carrier();
+        let find = |cookie: Cookie| {
+            let cookies = headers.get_all(COOKIE).iter();
+            let cookies = cookies.filter_map(|value| value.to_str().ok());
+            carrier.find(cookie, cookies).map(SecretString::from)
+        };
+        Self {
+            session: find(Cookie::Session),
+            sign_in: find(Cookie::SignIn),
+            door: find(Cookie::Door),
+        }
     }
 }
 
@@ -186,6 +233,8 @@ pub(super) async fn guard(State(pages): State<Pages>, request: Request, next: Ne
         path,
         transaction_id: pages.clock.fresh_id().to_string(),
         origin: Origin::of(&pages, &request),
+        veil: Arc::default(),
+        cookies: Cookies::of(&pages, request.headers()),
     };
     let started = Instant::now();
     let admitted = admit(&pages, &mut facts, request, &route).await;
@@ -237,8 +286,13 @@ async fn admit(
     let rule = rights::rule(request.method(), route);
     let rule = rule.ok_or_else(|| Trouble::new(404, "There is no such page."))?;
     let arrival = facts.origin.arrival(&facts.transaction_id);
-    let secret = session_secret(pages, request.headers());
-    let session = pages.app.session(&arrival, secret.as_deref()).await;
+    let secret = facts.cookies.session.as_ref();
+    let secret = secret.map(ExposeSecret::expose_secret);
+    // What a page asks for by itself keeps no session alive.
+    let session = match request.headers().contains_key(BY_ITSELF) {
+        true => pages.app.session_in_passing(&arrival, secret).await,
+        false => pages.app.session(&arrival, secret).await,
+    };
     let session = session.map_err(|error| Trouble::denied(error.code, error.message))?;
     if let Some(rate) = &pages.rate {
         let caller = session
@@ -263,25 +317,22 @@ async fn admit(
             let message = format!("`{name}` has no role that may do this. It needs {needed}.");
             return Err(Trouble::denied(403, message));
         }
-        (Some(session), Some(_)) if !pages.app.veil(session.identity.roles).is_thin() => {
-            let message = "Some attributes are not shown to your roles (viewableBy). The pages cannot \
-                           leave them out; the API does.";
-            facts.session = Some(session.clone());
-            return Err(Trouble::denied(403, message));
-        }
         (Some(_), Some(_)) => {}
+    }
+    if let Some(session) = &session {
+        facts.veil = pages.app.veil(session.identity.roles);
     }
     facts.session = session;
     if !is_post {
         return Ok(Admitted::Request(Box::new(request)));
     }
     let (parts, body) = request.into_parts();
-    let text = to_bytes(body, pages.settings.body_bytes)
+    let most = pages.settings.body_bytes;
+    let arriving = tokio::time::timeout(pages.settings.body_time, to_bytes(body, most));
+    let text = arriving
         .await
-        .map_err(|_| {
-            let most = pages.settings.body_bytes;
-            Trouble::new(413, format!("The form is larger than {most} bytes."))
-        })?;
+        .map_err(|_| Trouble::new(408, "The form did not arrive in time. Send it again."))?
+        .map_err(|_| Trouble::new(413, format!("The form is larger than {most} bytes.")))?;
     facts.form = Fields::parse(&String::from_utf8_lossy(&text));
     check_form(facts)?;
     let empty = axum::body::Body::empty();
@@ -312,14 +363,6 @@ async fn answer(page: impl Future<Output = Response>) -> Response {
             Trouble::new(504, message).into_response()
         }
     }
-}
-
-/// The value of the session's cookie.
-pub(super) fn session_secret(pages: &Pages, headers: &HeaderMap) -> Option<String> {
-    let cookies = headers.get_all(COOKIE).iter();
-    let cookies = cookies.filter_map(|value| value.to_str().ok());
-    let found = pages.app.carrier().find(Cookie::Session, cookies);
-    found.map(str::to_owned)
 }
 
 fn sign_in_first(visit: &Visit) -> Response {

@@ -6,19 +6,20 @@ use serde_json::{Value, json};
 
 use super::{
     Pages, address,
+    difference::Difference,
     guard::{Visit, redirect},
     layout::{Layout, page_with},
     markup::{self, Markup},
     trouble::{Result, Trouble},
 };
-use crate::app::{App, HookVersion, ScriptEdit, ScriptFile, TakenUp};
+use crate::app::{App, ListedVersion, RunSearch, ScriptEdit, ScriptFile, TakenUp};
 
 /// On how many kept runs a text is tried.
 const BACKTEST: u64 = 200;
 /// How many runs that go otherwise are shown.
 const DIFFERING: usize = 20;
-/// How many lines of a difference are shown.
-const DIFFERENCE: usize = 200;
+/// How many kept runs are listed.
+const RUNS: u64 = 20;
 
 #[derive(Template)]
 #[template(path = "hook.html")]
@@ -38,8 +39,22 @@ struct Hook {
     globals: String,
     tried: Option<Message>,
     backtest: Option<Backtest>,
+    conflict: Option<Difference>,
     versions: Vec<Version>,
     shown: Option<Difference>,
+    sees_runs: bool,
+    runs: Vec<Run>,
+}
+
+/// A run that was kept.
+struct Run {
+    hook: String,
+    object: Markup,
+    at: String,
+    verdict: Markup,
+    took: String,
+    change: Option<Markup>,
+    case: String,
 }
 
 /// What came of the form.
@@ -81,14 +96,6 @@ struct Version {
     is_current: bool,
 }
 
-/// How an earlier version differs from the file as it is.
-struct Difference {
-    id: String,
-    digest: String,
-    lines: Vec<(&'static str, String)>,
-    is_cut: bool,
-}
-
 /// What the page shows beside the file.
 #[derive(Default)]
 struct Attempt {
@@ -98,6 +105,8 @@ struct Attempt {
     backtest: Option<Backtest>,
     wrong: Vec<(usize, String)>,
     status: StatusCode,
+    /// Somebody else has changed the file since the edit began.
+    is_late: bool,
 }
 
 /// Shows it.
@@ -124,7 +133,7 @@ pub(super) async fn act(State(pages): State<Pages>, visit: Visit) -> Result<Resp
     match visit.form().get("action") {
         Some("save") => save(app, &visit, &name, text).await,
         Some("backtest") => {
-            let attempt = backtested(app, &name, text).await?;
+            let attempt = backtested(app, &visit, &name, text).await?;
             shown(app, &visit, &name, attempt).await
         }
         Some("try") => {
@@ -193,9 +202,17 @@ async fn save(app: &App, visit: &Visit, name: &str, text: String) -> Result<Resp
         Err(error) if error.code < 500 => {
             let mut attempt = checked(app, name, text);
             attempt.status = StatusCode::from_u16(error.code).unwrap_or(StatusCode::BAD_REQUEST);
+            attempt.is_late = error.code == 409;
             attempt.message = Some(Message {
                 tone: "bad",
-                text: format!("Not saved: {}.", error.message),
+                text: match attempt.is_late {
+                    false => format!("Not saved: {}.", error.message),
+                    true => format!(
+                        "Not saved: {}. Below is how your text differs from the file as it is now; \
+                         to save again replaces that.",
+                        error.message
+                    ),
+                },
                 value: String::new(),
             });
             shown(app, visit, name, attempt).await
@@ -280,7 +297,11 @@ async fn tried(app: &App, visit: &Visit, text: String) -> Attempt {
 }
 
 /// Runs the text on the last kept runs of the script; nothing is carried out.
-async fn backtested(app: &App, name: &str, text: String) -> Result<Attempt> {
+async fn backtested(app: &App, visit: &Visit, name: &str, text: String) -> Result<Attempt> {
+    if !visit.veil().is_thin() {
+        let message = "Runs of scripts hold attributes that are not shown to your roles.";
+        return Err(Trouble::denied(403, message).back_to(home(name)));
+    }
     let asked = json!({"file": name, "source": text, "against": BACKTEST});
     let found = match app.backtest(&asked).await {
         Ok(found) => found,
@@ -311,7 +332,7 @@ async fn backtested(app: &App, name: &str, text: String) -> Result<Attempt> {
             .into_iter()
             .flatten()
             .take(DIFFERING)
-            .map(differing)
+            .map(|run| differing(visit, run))
             .collect(),
     };
     Ok(Attempt {
@@ -321,7 +342,7 @@ async fn backtested(app: &App, name: &str, text: String) -> Result<Attempt> {
     })
 }
 
-fn differing(run: &Value) -> Differing {
+fn differing(visit: &Visit, run: &Value) -> Differing {
     let text = |name: &str| {
         markup::member(run, name)
             .as_str()
@@ -337,7 +358,7 @@ fn differing(run: &Value) -> Differing {
         hook: text("hook"),
         object: markup::object(&text("object")),
         at: text("at").get(..19).unwrap_or_default().replace('T', " "),
-        change: text("operation").parse().ok().map(markup::change),
+        change: change_of(visit, &text("operation")),
         places: places
             .into_iter()
             .flatten()
@@ -354,6 +375,55 @@ fn differing(run: &Value) -> Differing {
     }
 }
 
+/// The way to a change, for who may see it.
+fn change_of(visit: &Visit, id: &str) -> Option<Markup> {
+    let id = id.parse().ok().filter(|_| visit.is_auditor());
+    id.map(markup::change)
+}
+
+/// The last kept runs of a script, for who sees every attribute.
+async fn runs(app: &App, visit: &Visit, name: &str) -> Result<Vec<Run>> {
+    if !visit.veil().is_thin() {
+        return Ok(Vec::new());
+    }
+    let search = RunSearch {
+        script: Some(name.to_owned()),
+        limit: RUNS,
+        ..RunSearch::default()
+    };
+    let runs = app.hook_runs(&search).await?;
+    Ok(runs.iter().map(|run| kept(visit, name, run)).collect())
+}
+
+fn kept(visit: &Visit, name: &str, run: &Value) -> Run {
+    let text = |member: &str| {
+        let value = markup::member(run, member);
+        value.as_str().unwrap_or_default().to_owned()
+    };
+    let verdict = text("verdict");
+    let tone = match verdict.as_str() {
+        "accept" => "good",
+        "error" => "bad",
+        _ => "warn",
+    };
+    let micros = markup::member(run, "durationMicros").as_u64();
+    let part = |member: &str| address::encoded(&text(member));
+    Run {
+        hook: text("hook"),
+        object: markup::object(&text("object")),
+        at: text("at").get(..19).unwrap_or_default().replace('T', " "),
+        verdict: markup::badge(tone, &verdict),
+        took: markup::microseconds(micros.unwrap_or_default()),
+        change: change_of(visit, &text("operation")),
+        case: format!(
+            "/ui/hooks/case?file={}&operation={}&run={}",
+            address::encoded(name),
+            part("operation"),
+            part("_id")
+        ),
+    }
+}
+
 async fn shown(app: &App, visit: &Visit, name: &str, attempt: Attempt) -> Result {
     let script = app.script_file(name).await?;
     let versions = app.script_versions(name).await?;
@@ -361,9 +431,19 @@ async fn shown(app: &App, visit: &Visit, name: &str, attempt: Attempt) -> Result
     let earlier = versions
         .iter()
         .find(|version| Some(version.id.to_string().as_str()) == wanted);
-    let shown = earlier.map(|version| difference(version, &script));
+    let shown = match earlier {
+        Some(earlier) => {
+            let version = app.script_version(earlier.id).await?;
+            Some(Difference::of(Some(&version), &version.text, &script.text))
+        }
+        None => None,
+    };
     let text = attempt.text.unwrap_or_else(|| script.text.clone());
+    let conflict = attempt
+        .is_late
+        .then(|| Difference::of(None, &script.text, &text));
     let form = visit.form();
+    let base = form.get("base").filter(|_| !attempt.is_late);
     let page = Hook {
         layout: Layout::new(visit, name.to_owned()),
         address: home(name),
@@ -374,13 +454,16 @@ async fn shown(app: &App, visit: &Visit, name: &str, attempt: Attempt) -> Result
         ),
         is_newer: script.in_force.as_deref() != Some(script.digest.as_str()),
         lines: lines(&text, &attempt.wrong),
-        base: form.get("base").unwrap_or(&script.digest).to_owned(),
+        base: base.unwrap_or(&script.digest).to_owned(),
         note: form.shown("note"),
         globals: form.raw("globals").unwrap_or("{\n}").to_owned(),
         versions: versions
             .iter()
-            .map(|version| listed(version, &script))
+            .map(|version| listed(name, version, &script))
             .collect(),
+        sees_runs: visit.veil().is_thin(),
+        runs: runs(app, visit, name).await?,
+        conflict,
         read_only: script.read_only,
         message: attempt.message,
         tried: attempt.tried,
@@ -408,99 +491,14 @@ fn lines(text: &str, wrong: &[(usize, String)]) -> Vec<Line> {
     (1..).zip(texts).map(line).collect()
 }
 
-fn listed(version: &HookVersion, script: &ScriptFile) -> Version {
+fn listed(name: &str, version: &ListedVersion, script: &ScriptFile) -> Version {
     Version {
-        address: format!("{}&version={}#difference", home(&version.file), version.id),
+        address: format!("{}&version={}#difference", home(name), version.id),
         digest: markup::short(&version.digest).to_owned(),
         at: markup::time(version.saved_at),
         by: version.saved_by.clone().unwrap_or_else(|| "–".to_owned()),
         note: version.note.clone(),
         is_current: version.digest == script.digest,
-    }
-}
-
-/// Line by line, from the version to the file as it is.
-fn difference(version: &HookVersion, script: &ScriptFile) -> Difference {
-    let before: Vec<&str> = version.text.lines().collect();
-    let after: Vec<&str> = script.text.lines().collect();
-    let mut lines: Vec<(&'static str, String)> = changed(&before, &after);
-    let is_cut = lines.len() > DIFFERENCE;
-    lines.truncate(DIFFERENCE);
-    Difference {
-        id: version.id.to_string(),
-        digest: markup::short(&version.digest).to_owned(),
-        lines,
-        is_cut,
-    }
-}
-
-/// The difference as lines: kept, `minus`, `plus`. Equal beginnings and ends are cut off first; what
-/// is left is compared by its longest common part, or taken whole where it is very long.
-fn changed(before: &[&str], after: &[&str]) -> Vec<(&'static str, String)> {
-    let same = before
-        .iter()
-        .zip(after)
-        .take_while(|(one, other)| one == other)
-        .count();
-    let rest = before.len().min(after.len()) - same;
-    let ends = before.iter().rev().zip(after.iter().rev());
-    let end = ends
-        .take(rest)
-        .take_while(|(one, other)| one == other)
-        .count();
-    let old = before.get(same..before.len() - end).unwrap_or_default();
-    let new = after.get(same..after.len() - end).unwrap_or_default();
-    let keep = |line: &&str| ("", (*line).to_owned());
-    let head = before.iter().take(same).map(keep);
-    let tail = before.iter().skip(before.len() - end).map(keep);
-    head.chain(middle(old, new)).chain(tail).collect()
-}
-
-fn middle(old: &[&str], new: &[&str]) -> Vec<(&'static str, String)> {
-    const LONGEST: usize = 800;
-    let minus = |line: &&str| ("minus", (*line).to_owned());
-    let plus = |line: &&str| ("plus", (*line).to_owned());
-    if old.len() > LONGEST || new.len() > LONGEST {
-        return old.iter().map(minus).chain(new.iter().map(plus)).collect();
-    }
-    // lengths[i][j]: the longest common part of old[i..] and new[j..].
-    let width = new.len() + 1;
-    let mut lengths = vec![0_usize; (old.len() + 1) * width];
-    let at = |lengths: &[usize], i: usize, j: usize| {
-        lengths.get(i * width + j).copied().unwrap_or_default()
-    };
-    for (i, one) in old.iter().enumerate().rev() {
-        for (j, other) in new.iter().enumerate().rev() {
-            let longest = match one == other {
-                true => at(&lengths, i + 1, j + 1) + 1,
-                false => at(&lengths, i + 1, j).max(at(&lengths, i, j + 1)),
-            };
-            if let Some(place) = lengths.get_mut(i * width + j) {
-                *place = longest;
-            }
-        }
-    }
-    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
-    loop {
-        match (old.get(i), new.get(j)) {
-            (Some(one), Some(other)) if one == other => {
-                lines.push(("", (*one).to_owned()));
-                (i, j) = (i + 1, j + 1);
-            }
-            (Some(one), Some(_)) if at(&lengths, i + 1, j) >= at(&lengths, i, j + 1) => {
-                lines.push(minus(one));
-                i += 1;
-            }
-            (_, Some(other)) => {
-                lines.push(plus(other));
-                j += 1;
-            }
-            (Some(one), None) => {
-                lines.push(minus(one));
-                i += 1;
-            }
-            (None, None) => return lines,
-        }
     }
 }
 
@@ -519,23 +517,6 @@ fn file(visit: &Visit) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_difference_keeps_what_both_have() {
-        let lines = changed(&["a", "b", "c", "d"], &["a", "c", "x", "d"]);
-        let told: Vec<String> = lines
-            .iter()
-            .map(|(kind, text)| format!("{kind}{text}"))
-            .collect();
-        assert_eq!(told, ["a", "minusb", "c", "plusx", "d"]);
-        assert!(
-            changed(&["a"], &["a"])
-                .iter()
-                .all(|(kind, _)| kind.is_empty())
-        );
-        assert_eq!(changed(&[], &["a"]), [("plus", "a".to_owned())]);
-        assert_eq!(changed(&["a", "a"], &["a"]).len(), 2);
-    }
 
     #[test]
     fn what_is_wrong_stands_at_its_line_and_never_outside() {

@@ -87,7 +87,10 @@ pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
             } else {
                 String::new()
             },
-            failed_in: runs.failed_in.map(|id: OperationId| markup::change(id)),
+            failed_in: runs
+                .failed_in
+                .filter(|_| visit.is_auditor())
+                .map(|id: OperationId| markup::change(id)),
             name,
         }
     });

@@ -11,7 +11,7 @@ use super::{
     rights,
     trouble::{Result, Trouble},
 };
-use crate::model::Roles;
+use crate::{app::Session, model::Roles};
 
 /// What the layout shows; each page's template holds one.
 #[derive(Debug, Clone)]
@@ -60,7 +60,7 @@ const PAGES: [(&str, &str, Roles); 10] = [
 ];
 
 /// What `?done=` says after a form was carried out; nothing else can be put there.
-const NOTICES: [(&str, &str); 14] = [
+const NOTICES: [(&str, &str); 18] = [
     (
         "healed",
         "The missing undo writes were carried out. All targets hold the old data again.",
@@ -96,14 +96,39 @@ const NOTICES: [(&str, &str); 14] = [
         "The token was revoked. Nobody gets in with it any more.",
     ),
     ("signed-out", "You are signed out."),
+    (
+        "sessions-ended",
+        "The sessions were ended. Whoever had them signs in again.",
+    ),
+    (
+        "no-sessions",
+        "Nobody is signed in under this name: there was no session to end.",
+    ),
+    (
+        "verify",
+        "The chain is being verified. The result shows here when it is there.",
+    ),
+    (
+        "case-saved",
+        "The run was saved as a case beside its script.",
+    ),
 ];
 
 impl Layout {
-    /// The layout of a page.
+    /// The layout of a page for whoever is there.
     pub(super) fn new(visit: &Visit, title: impl Into<String>) -> Self {
-        let session = visit.session();
+        Self::of(visit, visit.session(), title.into())
+    }
+
+    /// The layout of a page for somebody who has not signed in, or does so no more.
+    pub(super) fn outside(visit: &Visit, title: impl Into<String>) -> Self {
+        Self::of(visit, None, title.into())
+    }
+
+    fn of(visit: &Visit, session: Option<&Session>, title: String) -> Self {
         let here = visit.path();
-        let shown = PAGES.into_iter().filter(|(.., roles)| visit.may(*roles));
+        let may = |roles| session.is_some_and(|session| session.identity.roles.meets(roles));
+        let shown = PAGES.into_iter().filter(|(.., roles)| may(*roles));
         let navigation = shown.map(|(label, address, _)| Entry {
             label,
             address,
@@ -113,7 +138,7 @@ impl Layout {
         let done = visit.query().get("done");
         let mut notices = NOTICES.into_iter();
         Self {
-            title: title.into(),
+            title,
             navigation: navigation.collect(),
             who: session.map(|session| Who {
                 name: session.identity.name.clone(),

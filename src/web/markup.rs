@@ -128,6 +128,14 @@ pub(super) fn milliseconds(count: i64) -> String {
     }
 }
 
+/// Microseconds in the unit that reads best.
+pub(super) fn microseconds(count: u64) -> String {
+    match count {
+        1..1_000 => format!("{count} µs"),
+        _ => milliseconds(i64::try_from(count / 1_000).unwrap_or(i64::MAX)),
+    }
+}
+
 /// A count with spaces between thousands.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -249,6 +257,8 @@ mod tests {
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(count(999), "999");
         assert_eq!(milliseconds(12), "12 ms");
+        assert_eq!(microseconds(120), "120 µs");
+        assert_eq!(microseconds(12_400), "12 ms");
         assert_eq!(milliseconds(1_250), "1.2 s");
         assert_eq!(milliseconds(120_000), "2 min");
         assert_eq!(cut("abcdef", 3), "abc… (3 more characters)");

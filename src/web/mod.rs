@@ -11,13 +11,16 @@ mod change;
 mod changes;
 mod chart;
 mod connectors;
+mod difference;
 mod form;
 mod guard;
 mod hook;
+mod hook_case;
 mod hooks;
 mod layout;
 mod live;
 mod markup;
+mod me;
 mod object;
 mod objects;
 mod overview;
@@ -39,6 +42,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{Router, middleware};
@@ -55,6 +59,7 @@ pub struct Pages {
     clock: SharedClock,
     settings: Arc<Settings>,
     draining: Arc<AtomicBool>,
+    pulse: Arc<live::Pulse>,
     watching: Arc<tokio::sync::Semaphore>,
     rate: Option<Arc<rate::Rate>>,
 }
@@ -66,6 +71,8 @@ pub struct Settings {
     pub reach: Reach,
     /// Bytes of a form.
     pub body_bytes: usize,
+    /// How long a form may take to arrive.
+    pub body_time: Duration,
     /// Requests of one visitor in a second, and at once; none: no bound.
     pub requests_per_second: Option<NonZeroU32>,
 }
@@ -84,6 +91,7 @@ impl Pages {
             rate: rate.map(Arc::new),
             settings: Arc::new(settings),
             draining: Arc::default(),
+            pulse: Arc::default(),
             watching: Arc::new(tokio::sync::Semaphore::new(WATCHING)),
         }
     }

@@ -95,12 +95,13 @@ pub(super) async fn plan(
 ) -> Result {
     let app = &pages.app;
     let name = Container::managed(&kind).object(&id);
-    let planned = match requested(app, &visit, &name).await {
+    let requested = requested(app, &visit, &name).await;
+    let requested = requested.and_then(|asked| check_unseen(&visit, &name, asked));
+    let planned = match requested {
         Ok(requested) => {
             let before = app.read(&name, visit.caller()).await.ok();
-            let before = before.filter(|_| visit.may(rights::CALLER));
             let plan = app.plan(request(&visit, &name, requested)).await;
-            told(plan, before.as_ref())
+            told(&visit, &name, plan, before)
         }
         Err(message) => Planned {
             error: Some(message),
@@ -122,17 +123,29 @@ async fn shown(app: &App, visit: &Visit, kind: &str, id: &str, planned: Option<P
     let (object, missing) = match sees_object {
         false => (None, None),
         true => match app.read(&name, visit.caller()).await {
-            Ok(object) => (Some(object), None),
-            Err(error) => (None, Some(error.message)),
+            Ok(object) => (Some(seen(visit, &name, object)), None),
+            Err(error) if error.code == 404 => (None, Some(error.message)),
+            Err(error) => {
+                let container = name.container.to_string();
+                let why = visit.veil().text(Some(&container), &error.message);
+                (None, Some(why))
+            }
         },
     };
     let sees_systems = visit.may(rights::HOOKS);
     let (systems, unplanned) = match sees_systems {
         true => {
             let standings = app.standings(&name, visit.caller()).await?;
+            let veil = visit.veil();
+            let container = name.container.to_string();
+            let unplanned = standings.unplanned;
             (
-                standings.rows.iter().map(system).collect(),
-                standings.unplanned,
+                standings
+                    .rows
+                    .iter()
+                    .map(|one| system(visit, one))
+                    .collect(),
+                unplanned.map(|why| veil.text(Some(&container), &why)),
             )
         }
         false => (Vec::new(), None),
@@ -152,6 +165,8 @@ async fn shown(app: &App, visit: &Visit, kind: &str, id: &str, planned: Option<P
         true => StatusCode::BAD_REQUEST,
         false => StatusCode::OK,
     };
+    let hidden = visit.veil().of_container(&name.container.to_string());
+    let closed = [managed.confidential.as_slice(), hidden].concat();
     let page = Page {
         layout: Layout::new(visit, name.to_string()),
         action: format!(
@@ -160,7 +175,7 @@ async fn shown(app: &App, visit: &Visit, kind: &str, id: &str, planned: Option<P
             address::encoded(id)
         ),
         history: format!("/ui/changes?object={}", address::encoded(&name.to_string())),
-        fields: fields(&managed.schema, &managed.confidential, shown, visit),
+        fields: fields(&managed.schema, &closed, shown, visit),
         json: text.unwrap_or_else(|| pretty(shown)),
         operation: form.get("operation").unwrap_or("fields").to_owned(),
         object: listed(shown),
@@ -188,7 +203,48 @@ async fn history(app: &App, name: &ResourceName) -> Result<Vec<Row>> {
     Ok(looked.results.iter().map(changes::row).collect())
 }
 
-fn system(one: &Standing) -> System {
+/// An object without what the visitor does not see.
+fn seen(visit: &Visit, name: &ResourceName, object: Object) -> Object {
+    let container = name.container.to_string();
+    match visit.veil().objects(&container, Value::Object(object)) {
+        Value::Object(object) => object,
+        _ => Object::new(),
+    }
+}
+
+/// Refuses to plan what touches an attribute that the visitor does not see: whether the plan writes
+/// anything would tell what it holds.
+fn check_unseen(
+    visit: &Visit,
+    name: &ResourceName,
+    requested: Requested,
+) -> std::result::Result<Requested, String> {
+    let container = name.container.to_string();
+    let hidden = visit.veil().of_container(&container);
+    let touched = match &requested {
+        Requested::Replace { content, .. } => Some(content),
+        Requested::Patch {
+            patch: Patch::Merge(members),
+            ..
+        } => Some(members),
+        _ => None,
+    };
+    let touches =
+        |attribute: &&String| touched.is_some_and(|members| members.contains_key(*attribute));
+    match hidden.iter().find(touches) {
+        None => Ok(requested),
+        Some(attribute) => Err(format!(
+            "`{attribute}` is not shown to you, and a plan would tell what it holds. Leave it out."
+        )),
+    }
+}
+
+/// Whether the visitor may see what a container holds: managed objects are for callers alone.
+fn sees(visit: &Visit, container: &str) -> bool {
+    visit.may(rights::CALLER) || !container.starts_with("managed/")
+}
+
+fn system(visit: &Visit, one: &Standing) -> System {
     let (badge, note) = match (&one.now, one.operation.as_deref()) {
         (Err(_), _) => (markup::badge("bad", "cannot be read"), String::new()),
         (Ok(None), None) => (markup::badge("mild", "holds nothing"), one.note.clone()),
@@ -205,11 +261,16 @@ fn system(one: &Standing) -> System {
         Some(_) => one.wanted.as_ref(),
         None => now,
     };
+    let veil = visit.veil();
+    let shown = |object: &Object| veil.masked_object(&one.target, object.clone());
     let caption = format!("What {} holds and should hold", one.target);
-    let both = ("Holds now", now);
-    let sides = now.or(wanted).map(|_| {
-        let sides = Sides::named(&caption, both, ("Should hold", wanted));
-        Markup::trusted(sides.to_string())
+    let any = now.or(wanted).filter(|_| sees(visit, &one.target));
+    let sides = any.map(|_| {
+        let changed = veil.changed_unseen(&one.target, now, wanted);
+        let (now, wanted) = (now.map(shown), wanted.map(shown));
+        let both = ("Holds now", now.as_ref());
+        let sides = Sides::named(&caption, both, ("Should hold", wanted.as_ref()));
+        Markup::trusted(sides.with_changed(&changed).to_string())
     });
     System {
         mapping: one.mapping.clone(),
@@ -219,18 +280,30 @@ fn system(one: &Standing) -> System {
             .map_or_else(|| one.target.clone(), |id| format!("{}/{id}", one.target)),
         badge,
         note,
-        error: one.now.as_ref().err().cloned(),
+        error: one
+            .now
+            .as_ref()
+            .err()
+            .map(|why| veil.text(Some(&one.target), why)),
         sides,
     }
 }
 
-/// What a plan says, or why there is none.
-fn told(plan: std::result::Result<Value, crate::app::Error>, before: Option<&Object>) -> Planned {
+/// What a plan says, or why there is none, as the visitor sees it.
+fn told(
+    visit: &Visit,
+    name: &ResourceName,
+    plan: std::result::Result<Value, crate::app::Error>,
+    before: Option<Object>,
+) -> Planned {
+    let container = name.container.to_string();
+    let veil = visit.veil();
     let plan = match plan {
-        Ok(plan) => plan,
+        Ok(plan) => veil.document(Some(&container), plan),
         Err(error) => {
+            let message = veil.text(Some(&container), &error.message);
             return Planned {
-                error: Some(format!("{}: {}", error.code, error.message)),
+                error: Some(format!("{}: {message}", error.code)),
                 object: None,
                 writes: Vec::new(),
                 skipped: Vec::new(),
@@ -238,40 +311,38 @@ fn told(plan: std::result::Result<Value, crate::app::Error>, before: Option<&Obj
         }
     };
     let rows = |list: &str| member(&plan, list).as_array().cloned().unwrap_or_default();
+    let before = before.filter(|_| sees(visit, &container));
     let object = before.map(|before| {
-        let sides = Sides::new(
-            "The object before and after",
-            Some(before),
-            at(&plan, "/object").as_object(),
-        );
+        let before = veil.masked_object(&container, before);
+        let after = at(&plan, "/object").as_object();
+        let sides = Sides::new("The object before and after", Some(&before), after);
         Markup::trusted(sides.to_string())
     });
     Planned {
         error: None,
         object,
-        writes: rows("writes").iter().map(write).collect(),
+        writes: rows("writes").iter().map(|row| write(visit, row)).collect(),
         skipped: rows("skipped").iter().map(skipped).collect(),
     }
 }
 
-fn write(row: &Value) -> System {
+fn write(visit: &Visit, row: &Value) -> System {
     let text = |name: &str| member(row, name).as_str().unwrap_or_default().to_owned();
     let target = match at(row, "/targetId").as_str() {
         Some(id) => format!("{}/{id}", text("target")),
         None => text("target"),
     };
     let caption = format!("{target} before and after");
-    let sides = Sides::new(
-        &caption,
-        at(row, "/before").as_object(),
-        at(row, "/after").as_object(),
-    );
+    let sides = sees(visit, &text("target")).then(|| {
+        let (before, after) = (at(row, "/before"), at(row, "/after"));
+        Sides::new(&caption, before.as_object(), after.as_object()).to_string()
+    });
     System {
         mapping: text("mapping"),
         badge: markup::badge("run", &text("operation")),
         note: text("situation"),
         error: None,
-        sides: Some(Markup::trusted(sides.to_string())),
+        sides: sides.map(Markup::trusted),
         target,
     }
 }
@@ -302,8 +373,10 @@ fn request(visit: &Visit, name: &ResourceName, requested: Requested) -> ChangeRe
         caller: visit.caller().to_owned(),
         transaction_id: visit.transaction_id().to_owned(),
         idempotency: None,
-        // Whoever does not see everything sees no page (see `guard`).
-        unseen: Vec::new(),
+        unseen: visit
+            .veil()
+            .of_container(&name.container.to_string())
+            .to_vec(),
         request: json!({
             "method": method,
             "resourcePath": name,
@@ -409,15 +482,10 @@ fn kind(property: &Value) -> &'static str {
     }
 }
 
-fn fields(
-    schema: &Value,
-    confidential: &[String],
-    object: Option<&Object>,
-    visit: &Visit,
-) -> Vec<Field> {
+fn fields(schema: &Value, closed: &[String], object: Option<&Object>, visit: &Visit) -> Vec<Field> {
     let properties = schema.get("properties").and_then(Value::as_object);
     let open = properties.into_iter().flatten().filter(|(name, property)| {
-        !kind(property).is_empty() && !confidential.contains(name) && *name != ID && *name != REV
+        !kind(property).is_empty() && !closed.contains(name) && *name != ID && *name != REV
     });
     open.take(FIELDS)
         .map(|(name, property)| {

@@ -91,20 +91,25 @@ async fn found(app: &App, visit: &Visit, kind: &str, filter: &str) -> Result<Lis
         let message = format!("The filter cannot be read: {error}");
         Trouble::new(400, message).back_to("/ui/objects")
     };
+    let sought = match filter {
+        "" => Filter::Literal(true),
+        text => Filter::parse(text).map_err(|error| wrong(&error))?,
+    };
+    let container = Container::managed(kind);
+    let named = container.to_string();
+    let checked = visit.veil().check_fields(&named, sought.fields());
+    checked.map_err(|error| wrong(&error))?;
     let search = Search {
-        filter: match filter {
-            "" => Filter::Literal(true),
-            text => Filter::parse(text).map_err(|error| wrong(&error))?,
-        },
+        filter: sought,
         sort: Vec::new(),
         page_size: Some(PAGE),
         cookie: visit.query().text("after"),
         offset: 0,
         count: Count::None,
     };
-    let container = Container::managed(kind);
     let found = app.query(&container, &search, visit.caller()).await?;
-    let names = columns(app, kind);
+    let mut names = columns(app, kind);
+    names.retain(|name| !visit.veil().of_container(&named).contains(name));
     let rows = found.results.iter().map(|object| row(kind, &names, object));
     let next = found.cookie.map(|cookie| {
         let filter = address::encoded(filter);

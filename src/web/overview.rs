@@ -90,12 +90,12 @@ pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
     let mut concerns = Vec::new();
     if visit.is_auditor() {
         concerns.extend(divergences(app).await?);
-        concerns.extend(reconciliations(app).await?);
+        concerns.extend(reconciliations(app, &visit).await?);
     }
     if visit.may(rights::HOOKS) {
         concerns.extend(problems(app));
-        concerns.extend(circuits(app));
-        concerns.extend(scripts(app).await?);
+        concerns.extend(circuits(app, &visit));
+        concerns.extend(scripts(app, &visit).await?);
     }
     if visit.may(rights::EVENTS) {
         concerns.extend(events(app).await?);
@@ -205,7 +205,7 @@ async fn divergences(app: &App) -> Result<Vec<Concern>> {
     Ok(concerns)
 }
 
-async fn reconciliations(app: &App) -> Result<Vec<Concern>> {
+async fn reconciliations(app: &App, visit: &Visit) -> Result<Vec<Concern>> {
     let mut concerns = Vec::new();
     for one in app.quarantined().await? {
         let until = one
@@ -218,7 +218,9 @@ async fn reconciliations(app: &App) -> Result<Vec<Concern>> {
             why: format!(
                 "Paused until {}: {}",
                 until.unwrap_or_default(),
-                one.quarantined_because.unwrap_or_default()
+                visit
+                    .veil()
+                    .text(None, &one.quarantined_because.unwrap_or_default())
             ),
             link: format!("/ui/recon?mapping={}", address::encoded(&one.name)),
             action: "Show runs",
@@ -287,7 +289,7 @@ fn problems(app: &App) -> Vec<Concern> {
         .collect()
 }
 
-fn circuits(app: &App) -> Vec<Concern> {
+fn circuits(app: &App, visit: &Visit) -> Vec<Concern> {
     let open = app.connector_health().into_iter().filter(|connector| {
         let circuit = at(connector, "/health/circuit").as_str();
         circuit.is_some_and(|state| state != "closed")
@@ -298,7 +300,9 @@ fn circuits(app: &App) -> Vec<Concern> {
         what: plain(at(&connector, "/name").as_str().unwrap_or_default()),
         why: format!(
             "Changes are refused until it answers again: {}",
-            text(at(&connector, "/health/lastFailure/message"))
+            visit
+                .veil()
+                .text(None, &text(at(&connector, "/health/lastFailure/message")))
         ),
         link: "/ui/connectors".to_owned(),
         action: "Test it",
@@ -306,7 +310,7 @@ fn circuits(app: &App) -> Vec<Concern> {
     .collect()
 }
 
-async fn scripts(app: &App) -> Result<Vec<Concern>> {
+async fn scripts(app: &App, visit: &Visit) -> Result<Vec<Concern>> {
     let runs = app.script_runs().await?;
     let failing = runs.iter().filter(|(_, runs)| runs.errors > 0);
     Ok(failing
@@ -319,7 +323,12 @@ async fn scripts(app: &App) -> Result<Vec<Concern>> {
                 "{} of {} runs lately: {}",
                 runs.errors,
                 runs.runs,
-                markup::cut(runs.last_error.as_deref().unwrap_or_default(), 160)
+                markup::cut(
+                    &visit
+                        .veil()
+                        .text(None, runs.last_error.as_deref().unwrap_or_default()),
+                    160
+                )
             ),
             link: format!("/ui/hooks/edit?file={}", address::encoded(name)),
             action: "Open",

@@ -108,7 +108,7 @@ pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
         subscriptions: subscriptions
             .map(|name| (link("deliveries", name), name.clone()))
             .collect(),
-        rows: waiting.results.iter().map(row).collect(),
+        rows: rows(&visit, waiting.results),
         more: waiting.cookie.is_some(),
     })
 }
@@ -145,7 +145,7 @@ pub(super) async fn list(
             })
             .collect(),
         may_act: visit.may(rights::HOOKS),
-        rows: found.results.iter().map(row).collect(),
+        rows: rows(&visit, found.results),
         next: found
             .cookie
             .map(|cookie| format!("{home}?state={state}&after={}", address::encoded(&cookie))),
@@ -213,6 +213,14 @@ fn search(visit: &Visit, state: &str, size: usize) -> Result<Search> {
         offset: 0,
         count: Count::None,
     })
+}
+
+/// The events as the visitor sees them.
+fn rows(visit: &Visit, events: Vec<Value>) -> Vec<Row> {
+    let seen = events
+        .into_iter()
+        .map(|event| visit.veil().document(None, event));
+    seen.map(|event| row(&event)).collect()
 }
 
 fn row(event: &Value) -> Row {

@@ -63,7 +63,7 @@ pub(super) async fn page(State(pages): State<Pages>, visit: Visit) -> Result {
         chosen: visit.query().shown("mapping"),
         may_start: visit.may(rights::ADMIN),
         runs: runs.iter().take(LISTED).map(row).collect(),
-        syncs: syncs(app).await?,
+        syncs: syncs(app, &visit).await?,
     })
 }
 
@@ -149,7 +149,7 @@ fn counts(run: &Run) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-async fn syncs(app: &App) -> Result<Vec<Sync>> {
+async fn syncs(app: &App, visit: &Visit) -> Result<Vec<Sync>> {
     let syncables = app.syncables().await?;
     let time = |at: Option<chrono::DateTime<chrono::Utc>>| {
         at.map_or_else(
@@ -162,6 +162,7 @@ async fn syncs(app: &App) -> Result<Vec<Sync>> {
         next: time(one.next_at),
         quarantine: one.quarantined_until.map(|until| {
             let why = one.quarantined_because.unwrap_or_default();
+            let why = visit.veil().text(None, &why);
             format!("until {}: {why}", until.format("%Y-%m-%d %H:%M"))
         }),
         name: one.name,

@@ -102,11 +102,17 @@ pub(super) async fn page(State(pages): State<Pages>, id: Path<String>, visit: Vi
         .iter()
         .find(|mapping| mapping.name == run.mapping);
     let source = mapping.map(|mapping| mapping.source.to_string());
+    let target = mapping.map(|mapping| mapping.target.to_string());
+    let veil = visit.veil();
     let mut room = ROOM;
-    let rows = found
-        .results
-        .iter()
-        .map(|entry| row(entry, source.as_deref(), &mut room));
+    let rows = found.results.into_iter().map(|entry| {
+        let (before, after) = (entry.before.as_ref(), entry.after.as_ref());
+        let changed = target.as_deref().map_or_else(Vec::new, |target| {
+            veil.changed_unseen(target, before, after)
+        });
+        let entry = veil.finding(target.as_deref(), entry);
+        row(&entry, &changed, source.as_deref(), &mut room)
+    });
     let rows = rows.collect();
     let next = found.cookie.map(|cookie| {
         let (situation, cookie) = (address::encoded(&chosen), address::encoded(&cookie));
@@ -181,7 +187,10 @@ fn of_run(run: &Run, visit: &Visit, chosen: String) -> Page {
                 markup::milliseconds(left.saturating_mul(1_000))
             )
         }),
-        message: run.message.clone(),
+        message: run
+            .message
+            .as_deref()
+            .map(|text| visit.veil().text(None, text)),
         held: counts.held,
         may_act: visit.may(rights::ADMIN),
         is_active,
@@ -214,13 +223,14 @@ fn situations(run: &Run, chosen: &str) -> Vec<Situation> {
         .collect()
 }
 
-fn row(entry: &Entry, source: Option<&str>, room: &mut usize) -> Row {
+fn row(entry: &Entry, changed: &[String], source: Option<&str>, room: &mut usize) -> Row {
     let sides = (entry.before.is_some() || entry.after.is_some()).then(|| {
         Sides::new(
             "The target before and after",
             entry.before.as_ref(),
             entry.after.as_ref(),
         )
+        .with_changed(changed)
         .to_string()
     });
     let sides = sides.filter(|text| match room.checked_sub(text.len()) {

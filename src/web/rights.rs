@@ -31,11 +31,15 @@ pub(super) const RULES: &[Rule] = &[
     open("GET", "/ui/assets/{name}"),
     open("GET", "/ui/sign-in"),
     open("POST", "/ui/sign-in"),
+    open("GET", "/ui/sign-in/provider"),
+    open("GET", "/ui/sign-in/callback"),
     open("POST", "/ui/sign-out"),
 
     get("/ui", Roles::ALL),
     get("/ui/{*rest}", Roles::ALL),
     get("/ui/live", Roles::ALL),
+    get("/ui/me", Roles::ALL),
+    post("/ui/me/end-sessions", Roles::ALL),
 
     get("/ui/changes", AUDITOR),
     get("/ui/changes/{id}", CHANGE),
@@ -70,10 +74,14 @@ pub(super) const RULES: &[Rule] = &[
     get("/ui/hooks/edit", HOOKS),
     post("/ui/hooks/edit", HOOKS),
     post("/ui/hooks/rollback", HOOKS),
+    get("/ui/hooks/case", HOOKS),
+    post("/ui/hooks/case", HOOKS),
 
     get("/ui/tokens", ADMIN),
     post("/ui/tokens", ADMIN),
     post("/ui/tokens/{id}/revoke", ADMIN),
+    post("/ui/tokens/{id}/sessions", ADMIN),
+    post("/ui/sessions", ADMIN),
 ];
 
 const fn get(route: &'static str, roles: Roles) -> Rule {

@@ -5,8 +5,8 @@ use axum::{
 };
 
 use super::{
-    Pages, assets, audit, change, changes, connectors, guard, hook, hooks, live, object, objects,
-    overview, queue, recon, recon_run, searches, sign_in, tokens,
+    Pages, assets, audit, change, changes, connectors, guard, hook, hook_case, hooks, live, me,
+    object, objects, overview, queue, recon, recon_run, searches, sign_in, tokens,
 };
 
 /// The routes, each of which is in the table of rights.
@@ -14,10 +14,14 @@ pub(super) fn routes() -> Router<Pages> {
     Router::new()
         .route("/ui/assets/{name}", get(assets::asset))
         .route("/ui/sign-in", get(sign_in::page).post(sign_in::sign_in))
+        .route("/ui/sign-in/provider", get(sign_in::leave))
+        .route("/ui/sign-in/callback", get(sign_in::arrive))
         .route("/ui/sign-out", post(sign_in::sign_out))
         .route("/ui", get(overview::page))
         .route("/ui/{*rest}", get(guard::nothing_here))
         .route("/ui/live", get(live::stream))
+        .route("/ui/me", get(me::page))
+        .route("/ui/me/end-sessions", post(me::end_sessions))
         .route("/ui/changes", get(changes::page))
         .route("/ui/changes/{id}", get(change::page))
         .route("/ui/changes/{id}/heal", post(change::heal))
@@ -44,6 +48,9 @@ pub(super) fn routes() -> Router<Pages> {
         .route("/ui/hooks", get(hooks::page))
         .route("/ui/hooks/edit", get(hook::page).post(hook::act))
         .route("/ui/hooks/rollback", post(hook::roll_back))
+        .route("/ui/hooks/case", get(hook_case::page).post(hook_case::save))
         .route("/ui/tokens", get(tokens::page).post(tokens::make))
         .route("/ui/tokens/{id}/revoke", post(tokens::revoke))
+        .route("/ui/tokens/{id}/sessions", post(tokens::end_sessions))
+        .route("/ui/sessions", post(tokens::end_sessions_of))
 }

@@ -2,7 +2,7 @@
 use askama::Template;
 
 use super::markup;
-use crate::model::Object;
+use crate::model::{Object, secret::MASK};
 
 /// How many attributes that agree are shown.
 const AGREEING: usize = 40;
@@ -10,6 +10,9 @@ const AGREEING: usize = 40;
 const DIFFERING: usize = 120;
 /// How much of a value is shown.
 const LONGEST: usize = 600;
+
+/// The name of the left side where something happened between the two.
+const BEFORE: &str = "Before";
 
 /// A table of two states; escaped already.
 #[derive(Debug, Clone, Template)]
@@ -31,12 +34,15 @@ struct Row {
     name: String,
     before: Option<String>,
     after: Option<String>,
+    /// It differs, though both sides are masked.
+    changed: bool,
 }
 
 impl Row {
     /// What happened to the attribute: a word for everybody, and a class for its colour.
     fn word(&self) -> &'static str {
         match (&self.before, &self.after) {
+            _ if self.changed => "changed",
             (None, Some(_)) => "added",
             (Some(_), None) => "removed",
             (before, after) if before != after => "changed",
@@ -46,9 +52,31 @@ impl Row {
 }
 
 impl Sides {
+    /// What is said of an attribute that is not the same on both sides: it changed, or the two states
+    /// are those of now.
+    fn told(&self, row: &Row) -> &'static str {
+        match self.left {
+            BEFORE => row.word(),
+            _ => "differs",
+        }
+    }
+
+    /// The same, with what is known to differ though its values are masked on both sides.
+    pub(super) fn with_changed(mut self, names: &[String]) -> Self {
+        let masked = |row: &Row| row.before.as_deref() == Some(MASK) && names.contains(&row.name);
+        let (changed, agreeing) = self.agreeing.into_iter().partition(masked);
+        self.agreeing = agreeing;
+        let changed: Vec<Row> = changed;
+        self.differing.extend(changed.into_iter().map(|row| Row {
+            changed: true,
+            ..row
+        }));
+        self
+    }
+
     /// What an object was and is to be.
     pub(super) fn new(caption: &str, before: Option<&Object>, after: Option<&Object>) -> Self {
-        Self::named(caption, ("Before", before), ("After", after))
+        Self::named(caption, (BEFORE, before), ("After", after))
     }
 
     /// Two states under names of their own.
@@ -92,6 +120,7 @@ fn rows(before: Option<&Object>, after: Option<&Object>) -> Vec<Row> {
         name: name.to_owned(),
         before: text(before, name),
         after: text(after, name),
+        changed: false,
     };
     names.into_iter().map(row).collect()
 }
@@ -117,8 +146,17 @@ mod tests {
             [("name", "changed"), ("gone", "removed"), ("new", "added")]
         );
         assert_eq!(sides.agreeing.len(), 1);
+        assert_eq!(sides.told(&sides.differing[1]), "removed");
+        let now = Sides::named("x", ("Holds now", before.as_object()), ("Should", None));
+        assert_eq!(now.told(&now.differing[0]), "differs");
         let html = sides.to_string();
         assert!(html.contains("Ann") && !html.contains("<Ann>"), "{html}");
+        let masked = json!({"pin": "***", "name": "***"});
+        let masked = masked.as_object();
+        let sides = Sides::new("x", masked, masked).with_changed(&["pin".to_owned()]);
+        assert_eq!(sides.differing.len(), 1, "{sides:?}");
+        assert_eq!(sides.differing[0].word(), "changed");
+        assert_eq!(sides.agreeing.len(), 1);
         let same = Sides::new("x", before.as_object(), before.as_object());
         assert!(same.differing.is_empty());
     }

@@ -1,12 +1,11 @@
 //! Bearer tokens: listed, made and revoked by admins.
-use std::time::Duration;
-
 use askama::Template;
 use axum::{
     extract::{Path, State},
     http::StatusCode,
     response::Response,
 };
+use chrono::TimeDelta;
 use secrecy::ExposeSecret;
 
 use super::{
@@ -16,10 +15,10 @@ use super::{
     markup::{self, Markup},
     trouble::{Result, Trouble},
 };
-use crate::{app::Token, model::Role};
-
-/// A day.
-const DAY: u64 = 24 * 60 * 60;
+use crate::{
+    app::{NewToken, Token},
+    model::Role,
+};
 
 #[derive(Template)]
 #[template(path = "tokens.html")]
@@ -68,15 +67,24 @@ pub(super) async fn make(State(pages): State<Pages>, visit: Visit) -> Result {
     let roles: Vec<String> = form.all("role").into_iter().map(str::to_owned).collect();
     let wrong =
         || Trouble::new(400, "The lifetime must be a number of days.").back_to("/ui/tokens");
-    let lifetime = match form.get("days") {
+    let expires_at = match form.get("days") {
         None => None,
         Some(text) => {
-            let days: u64 = text.parse().map_err(|_| wrong())?;
-            let seconds = days.checked_mul(DAY).filter(|seconds| *seconds > 0);
-            Some(Duration::from_secs(seconds.ok_or_else(wrong)?))
+            let days: i64 = text.parse().map_err(|_| wrong())?;
+            let lifetime = TimeDelta::try_days(days).filter(|_| days > 0);
+            let end = pages
+                .clock
+                .now()
+                .checked_add_signed(lifetime.ok_or_else(wrong)?);
+            Some(end.ok_or_else(wrong)?)
         }
     };
-    let made = pages.app.make_token(name, &roles, lifetime).await;
+    let wanted = NewToken {
+        name: name.to_owned(),
+        roles,
+        expires_at,
+    };
+    let made = pages.app.create_token(&wanted, visit.by()).await;
     let (text, token) = made.map_err(|error| Trouble::from(error).back_to("/ui/tokens"))?;
     let made = Made {
         name: token.name,
@@ -89,11 +97,36 @@ pub(super) async fn make(State(pages): State<Pages>, visit: Visit) -> Result {
 pub(super) async fn revoke(
     State(pages): State<Pages>,
     Path(id): Path<String>,
-    _visit: Visit,
+    visit: Visit,
 ) -> Result<Response> {
-    let revoked = pages.app.revoke_token(&id).await;
+    let revoked = pages.app.withdraw_token(&id, visit.by()).await;
     revoked.map_err(|error| Trouble::from(error).back_to("/ui/tokens"))?;
     Ok(redirect("/ui/tokens?done=revoked"))
+}
+
+/// Ends the sessions that were begun with one.
+pub(super) async fn end_sessions(
+    State(pages): State<Pages>,
+    Path(id): Path<String>,
+    visit: Visit,
+) -> Result<Response> {
+    let ended = pages.app.end_sessions_of_token(&id, visit.by()).await;
+    ended.map_err(|error| Trouble::from(error).back_to("/ui/tokens"))?;
+    Ok(redirect("/ui/tokens?done=sessions-ended"))
+}
+
+/// Ends the sessions of somebody by name, such as of who signed in through a provider.
+pub(super) async fn end_sessions_of(State(pages): State<Pages>, visit: Visit) -> Result<Response> {
+    let caller = visit
+        .form()
+        .get("caller")
+        .ok_or_else(|| Trouble::new(400, "Say whose sessions are to end.").back_to("/ui/tokens"))?;
+    let ended = pages.app.end_sessions(caller, visit.by()).await?;
+    let done = match ended {
+        0 => "no-sessions",
+        _ => "sessions-ended",
+    };
+    Ok(redirect(&format!("/ui/tokens?done={done}")))
 }
 
 async fn shown(pages: &Pages, visit: &Visit, made: Option<Made>) -> Result {

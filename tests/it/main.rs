@@ -45,3 +45,4 @@ mod store;
 mod support;
 mod target_health;
 mod threats;
+mod unique_values;

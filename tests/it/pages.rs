@@ -1,8 +1,13 @@
 //! The pages under `/ui`: in a real browser, by role, and against a store with many changes.
 mod browser;
+mod door;
+mod keyboard;
+mod provider;
 mod rights;
+mod saves;
 mod scripts;
 mod speed;
+mod veiled;
 
 use crate::support::{folder::Folder, server::Client};
 
@@ -17,8 +22,12 @@ impl Visitor {
     /// Signs in with a bearer token.
     async fn sign_in(client: &Client, token: &str) -> Self {
         let client = client.without_redirects();
-        let body = format!("token={token}&next=%2Fui");
-        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let (door, given) = door(&client).await;
+        let body = format!("form_token={given}&token={token}&next=%2Fui");
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("cookie", door.as_str()),
+        ];
         let reply = client
             .send("POST", "/ui/sign-in", &headers, body)
             .await
@@ -35,11 +44,7 @@ impl Visitor {
             form_token: String::new(),
         };
         let page = visitor.get("/ui").await.expect(200);
-        let (_, rest) = page
-            .text
-            .split_once("name=\"form_token\" value=\"")
-            .unwrap();
-        visitor.form_token = rest.split('"').next().unwrap().to_owned();
+        visitor.form_token = form_token(&page.text);
         visitor
     }
 
@@ -63,6 +68,32 @@ impl Visitor {
         ];
         self.client.send("POST", path, &headers, body).await
     }
+}
+
+/// The cookie of a browser at the sign-in page, and the token in its form.
+async fn door(client: &Client) -> (String, String) {
+    let page = client.get("/ui/sign-in").await.expect(200);
+    (set_cookie(&page, "recant-door"), form_token(&page.text))
+}
+
+/// What a form of a page brings along.
+fn form_token(page: &str) -> String {
+    let (_, rest) = page
+        .split_once("name=\"form_token\" value=\"")
+        .unwrap_or_else(|| panic!("no form: {page}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+/// A cookie that an answer sets, as a browser sends it back.
+fn set_cookie(reply: &crate::support::server::Reply, name: &str) -> String {
+    let cookies = reply.headers.get_all("set-cookie").iter();
+    let pairs = cookies.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap());
+    let found = pairs
+        .into_iter()
+        .find(|pair| pair.split('=').next() == Some(name));
+    found
+        .unwrap_or_else(|| panic!("no cookie {name}: {reply:?}"))
+        .to_owned()
 }
 
 /// A change of `ann` whose compensation fails, too: payroll lets it in and not out.

@@ -3,6 +3,8 @@ mod bulk;
 mod checkers;
 mod discovery;
 mod groups;
+mod hidden;
+mod kept;
 mod patches;
 mod people;
 mod searches;

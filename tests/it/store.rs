@@ -155,6 +155,7 @@ pub fn put(id: &str, mut content: Value, expected: Option<&str>) -> JournalEntry
         idempotency: None,
         updates: Vec::new(),
         payloads: Vec::new(),
+        claims: Vec::new(),
     }
 }
 

@@ -211,5 +211,8 @@ fn sessions(written: &written::Sessions) -> Sessions {
     Sessions {
         idle: written.idle_minutes.map_or(default.idle, minutes),
         longest: written.longest_minutes.map_or(default.longest, minutes),
+        by_provider: written
+            .provider_minutes
+            .map_or(default.by_provider, minutes),
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         Container,
         scim::{
             Attribute, Bound, ENTERPRISE, GROUP, GROUPS, Mutability, ResourceType, Resources,
-            Returned, Schema, Source, USER, attribute_of,
+            Returned, Schema, Source, USER, Uniqueness, attribute_of,
         },
     },
 };
@@ -66,7 +66,8 @@ impl Found {
         };
         check_urn(context, &own, &step(pointer, "schema"));
         let mut gathering = Gathering::new(managed, &own);
-        let schemas = gathering.schemas(context, written, pointer);
+        let mut schemas = gathering.schemas(context, written, pointer);
+        promise_what_is_kept(context, &mut schemas, pointer);
         require(context, &schemas, &own, pointer);
         self.kinds.push((
             ResourceType {
@@ -172,6 +173,23 @@ fn require(context: &mut Context<'_>, schemas: &[Schema], own: &str, pointer: &s
             "no property keeps `{required}`: say \"attributes\": {{\"{required}\": PROPERTY, …}}"
         );
         context.error(pointer, message);
+    }
+}
+
+/// Only what stands in one property of its own is seen to be unique.
+fn promise_what_is_kept(context: &mut Context<'_>, schemas: &mut [Schema], pointer: &str) {
+    let attributes = schemas.iter_mut().flat_map(|schema| &mut schema.attributes);
+    for bound in attributes.filter(|bound| bound.is_unique_in_vain()) {
+        let message = format!(
+            "`{}` has many values, or parts: nothing can see to it that they are unique, and they are not \
+             said to be",
+            bound.attribute.name
+        );
+        context.warning(pointer, message);
+        bound.attribute.uniqueness = Uniqueness::None;
+        for part in &mut bound.attribute.sub {
+            part.uniqueness = Uniqueness::None;
+        }
     }
 }
 

@@ -47,6 +47,14 @@ pub(crate) fn compile(context: &mut Context<'_>) -> Types {
         }
     }
     types.resources = scim::compile(context, &types);
+    for kind in &types.resources.types {
+        let Some(managed) = kind.container.managed_type() else {
+            continue;
+        };
+        if let Some(managed) = types.valid.get_mut(managed) {
+            Arc::make_mut(managed).unique = kind.unique();
+        }
+    }
     types
 }
 

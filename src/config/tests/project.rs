@@ -65,6 +65,7 @@ fn every_key_is_known() {
         [auth.sessions]
         idle_minutes = 10
         longest_minutes = 60
+        provider_minutes = 15
         [[auth.certificates]]
         holder = "DNS:hr.example"
         name = "hr"
@@ -115,6 +116,7 @@ fn every_key_is_known() {
     );
     assert_eq!(configuration.auth.certificates[0].name, "hr");
     assert_eq!(configuration.auth.sessions.idle.as_secs(), 600);
+    assert_eq!(configuration.auth.sessions.by_provider.as_secs(), 900);
     let shown = format!("{configuration:?} {:?}", configuration.auth);
     assert!(
         !shown.contains("/v7+") && !shown.contains("secret"),

@@ -143,6 +143,10 @@ pub(crate) struct Sessions {
     /// Minutes after which one has to sign in again in any case; 720 if left out.
     #[schemars(range(min = 1, max = 43_200))]
     pub(crate) longest_minutes: Option<u64>,
+    /// Minutes after which somebody who signed in through a provider has to do so again, which asks
+    /// the provider anew what they may; 60 if left out.
+    #[schemars(range(min = 1, max = 1_440))]
+    pub(crate) provider_minutes: Option<u64>,
 }
 
 /// An OpenID Connect provider.

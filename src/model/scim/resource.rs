@@ -2,10 +2,10 @@
 use serde_json::Value;
 
 use super::{
-    attribute::{Attribute, Mutability, Uniqueness},
+    attribute::{Attribute, Kind, Mutability, Uniqueness},
     path::Path,
 };
-use crate::model::{Container, pointer::Pointer};
+use crate::model::{Container, pointer::Pointer, unique::Unique};
 
 /// Every kind of resource that the service has.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -75,6 +75,8 @@ pub struct Part {
     pub name: String,
     /// Its property.
     pub place: Pointer,
+    /// Whether whoever asks may not see the property.
+    pub hidden: bool,
 }
 
 /// One value of a multi-valued attribute that has properties of its own.
@@ -204,13 +206,10 @@ impl ResourceType {
     }
 
     /// What must be unique among its resources, each with its property.
-    pub fn unique(&self) -> impl Iterator<Item = (&Attribute, &Pointer)> {
-        self.attributes()
-            .filter(|(_, bound)| bound.attribute.uniqueness != Uniqueness::None)
-            .filter_map(|(_, bound)| match &bound.source {
-                Source::Whole(place) => Some((&bound.attribute, place)),
-                _ => None,
-            })
+    #[must_use]
+    pub fn unique(&self) -> Vec<Unique> {
+        let attributes = self.attributes();
+        attributes.flat_map(|(_, bound)| bound.unique()).collect()
     }
 }
 
@@ -218,17 +217,67 @@ impl Bound {
     /// The properties that hold the attribute.
     #[must_use]
     pub fn places(&self) -> Vec<&Pointer> {
+        self.places_of(|_| true)
+    }
+
+    fn places_of(&self, which: impl Fn(&&Part) -> bool) -> Vec<&Pointer> {
         match &self.source {
             Source::Whole(place) | Source::Values(place) | Source::References(place, _) => {
                 vec![place]
             }
-            Source::Parts(parts) => parts.iter().map(|part| &part.place).collect(),
-            Source::Slots(slots) => slots
-                .iter()
-                .flat_map(|slot| slot.parts.iter().map(|part| &part.place))
-                .collect(),
+            Source::Parts(parts) => {
+                let parts = parts.iter().filter(which);
+                parts.map(|part| &part.place).collect()
+            }
+            Source::Slots(slots) => {
+                let parts = slots.iter().flat_map(|slot| &slot.parts);
+                parts.filter(which).map(|part| &part.place).collect()
+            }
             Source::Groups => Vec::new(),
         }
+    }
+
+    /// Those of them that whoever asks may see.
+    #[must_use]
+    pub fn shown_places(&self) -> Vec<&Pointer> {
+        self.places_of(|part| !part.hidden)
+    }
+
+    /// The properties that hold one plain value each, which must be unique.
+    fn unique(&self) -> Vec<Unique> {
+        let is_one = |attribute: &Attribute| {
+            attribute.kind != Kind::Complex
+                && !attribute.multi_valued
+                && attribute.uniqueness != Uniqueness::None
+        };
+        let rule = |attribute: &Attribute, name: String, place: &Pointer| {
+            is_one(attribute).then(|| Unique {
+                name,
+                place: place.clone(),
+                texts: attribute.texts(),
+            })
+        };
+        let own = &self.attribute;
+        match &self.source {
+            Source::Whole(place) => rule(own, own.name.clone(), place).into_iter().collect(),
+            Source::Parts(parts) => {
+                let part = |part: &Part| {
+                    let name = format!("{}.{}", own.name, part.name);
+                    rule(own.part(&part.name)?, name, &part.place)
+                };
+                parts.iter().filter_map(part).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether it is said of it, or of a part, that it is unique, and nothing sees to that.
+    #[must_use]
+    pub fn is_unique_in_vain(&self) -> bool {
+        let said = std::iter::once(&self.attribute)
+            .chain(&self.attribute.sub)
+            .filter(|attribute| attribute.uniqueness != Uniqueness::None);
+        said.count() > self.unique().len()
     }
 
     /// Whether clients may write it after the resource was made.

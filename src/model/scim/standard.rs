@@ -122,7 +122,7 @@ const MANAGER: &[Line] = &[
     (
         "displayName",
         Kind::String,
-        "o",
+        "oq",
         "The manager's name to show",
     ),
 ];

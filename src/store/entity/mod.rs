@@ -26,3 +26,5 @@ pub mod recon_spill;
 pub mod saved_search;
 pub mod syncable;
 pub mod token;
+pub mod unique_rule;
+pub mod unique_value;

@@ -17,6 +17,8 @@
     function start() {
       source = new EventSource("/ui/live?live=" + mode);
       source.addEventListener("changed", refresh);
+      // The session is over: a form that is being filled in stays as it is.
+      source.addEventListener("ended", stop);
       tell(true);
     }
     function stop() {
@@ -33,7 +35,7 @@
       waiting = true;
       again = false;
       try {
-        const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+        const answer = await fetch(location.href, { headers: { Accept: "text/html", "Recant-By-Itself": "1" } });
         if (answer.redirected) { stop(); return; }
         if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
       } catch { /* the server is away: the event source comes back when it does */ }

@@ -2,8 +2,11 @@
 use std::path::Path;
 
 use recant::{
-    connectors::SharedConnector,
-    model::object::{same, same_object},
+    connectors::{Query, SharedConnector},
+    model::{
+        Filter,
+        object::{same, same_object},
+    },
 };
 use serde_json::{Value, json};
 
@@ -396,5 +399,94 @@ async fn rows_with_numbers_for_keys_are_listed_in_their_order() {
         let ids: Vec<String> = all.into_iter().map(|object| object.id).collect();
         let expected: Vec<String> = (1..=25).map(|id| id.to_string()).collect();
         assert_eq!(ids, expected, "{url}");
+    }
+}
+
+/// The ids that are listed without their objects, a few at a time.
+async fn ids_alone(subject: &Subject, page_size: usize) -> Vec<String> {
+    let mut query = Query {
+        filter: Filter::Literal(true),
+        page_size,
+        cursor: None,
+    };
+    let mut ids = Vec::new();
+    loop {
+        let page = subject.connector.list_ids(CLASS, &query).await.unwrap();
+        let page = page.expect("ids without their objects");
+        assert!(page.ids.len() <= page_size);
+        ids.extend(page.ids);
+        if page.cursor.is_none() {
+            return ids;
+        }
+        query.cursor = page.cursor;
+    }
+}
+
+/// Every kind of key, values that are hard to write included.
+#[tokio::test]
+async fn ids_alone_are_those_of_the_objects() {
+    let hard = r#"'"', '\', 'é', '0', '007', '1e3', 'null', ' ', 'a''b', 'true', '😀'"#;
+    let keys = [
+        ("sqlite", "text", hard),
+        ("sqlite", "integer", "-3, 0, 10, 9, 9007199254740993"),
+        ("sqlite", "real", "-0.5, 1.0, 2.25, 1e300"),
+        ("sqlite", "blob", "x'00ff', x'61', 'text', 7"),
+        ("sqlite", "", "'b', 10, 2.5, '10x', x'ff'"),
+        ("postgres", "text", hard),
+        ("postgres", "bigint", "-3, 0, 10, 9, 9007199254740993"),
+        (
+            "postgres",
+            "numeric(20, 3)",
+            "-0.5, 1, 2.250, 90071992547409.125",
+        ),
+        (
+            "postgres",
+            "uuid",
+            "'00000000-0000-0000-0000-00000000000a', 'ffffffff-0000-0000-0000-000000000001'",
+        ),
+        ("postgres", "date", "'2026-01-02', '0999-01-01'"),
+        (
+            "postgres",
+            "timestamptz",
+            "'2026-01-02T03:04:05.678+02:00', '2026-01-02T03:04:05Z'",
+        ),
+        ("postgres", "bytea", r"'\x00ff', '\x61'"),
+        (
+            "mysql",
+            "varchar(20) character set utf8mb4 collate utf8mb4_bin",
+            r#"'"', 'é', '007', 'null', 'a''b', '😀'"#,
+        ),
+        ("mysql", "bigint", "-3, 0, 10, 9, 9007199254740993"),
+    ];
+    for (product, kind, values) in keys {
+        let (_folder, url) = sqlite("create table unused (id int)").await;
+        let url = match product {
+            "sqlite" => url,
+            other => {
+                let server = match other {
+                    "postgres" => servers::postgres_url(),
+                    _ => servers::mariadb_url(),
+                };
+                let Some(server) = server else { continue };
+                servers::fresh_database(&server).await
+            }
+        };
+        let rows: Vec<String> = values
+            .split(", ")
+            .map(|value| format!("({value})"))
+            .collect();
+        let insert = format!("insert into things (id) values {}", rows.join(", "));
+        let create = format!("create table things (id {kind} primary key, name varchar(20))");
+        execute(&url, &[&create, &insert]).await;
+        let subject = table(&url, json!({"table": "things", "key": "id"}));
+        let whole = subject.all("true", 100).await;
+        let whole: Vec<String> = whole.into_iter().map(|object| object.id).collect();
+        assert_eq!(whole.len(), rows.len(), "{product} {kind}");
+        for page_size in [2, 100] {
+            let alone = ids_alone(&subject, page_size).await;
+            assert_eq!(alone, whole, "{product} {kind}, {page_size} at a time");
+        }
+        execute(&url, &["delete from things"]).await;
+        assert_eq!(ids_alone(&subject, 2).await, Vec::<String>::new());
     }
 }

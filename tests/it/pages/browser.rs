@@ -6,17 +6,17 @@ use super::diverge;
 use crate::support::{browser::Browser, folder::Folder, server::Running, servers::axe};
 
 /// A server with changes of every outcome, and a browser that has signed in as an admin.
-struct Scene {
+pub(super) struct Scene {
     folder: Folder,
-    server: Running,
-    browser: Browser,
+    pub(super) server: Running,
+    pub(super) browser: Browser,
     base: String,
     compensated: String,
     diverged: String,
 }
 
 impl Scene {
-    async fn set() -> Option<Self> {
+    pub(super) async fn set() -> Option<Self> {
         let mut browser = Browser::start().await?;
         let folder = Folder::new().await;
         folder.write(
@@ -60,12 +60,12 @@ impl Scene {
         })
     }
 
-    async fn go(&mut self, path: &str) {
+    pub(super) async fn go(&mut self, path: &str) {
         self.browser.go(&format!("{}{path}", self.base)).await;
     }
 
     /// Every page of this scene.
-    fn pages(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn pages(&self) -> Vec<(&'static str, String)> {
         let fixed = [
             ("overview", "/ui"),
             ("changes", "/ui/changes"),
@@ -79,6 +79,7 @@ impl Scene {
             ("hooks", "/ui/hooks"),
             ("hook", "/ui/hooks/edit?file=compensate.rhai"),
             ("tokens", "/ui/tokens"),
+            ("me", "/ui/me"),
             ("missing", "/ui/nowhere"),
         ];
         let mut pages: Vec<_> = fixed.map(|(name, path)| (name, path.to_owned())).into();
@@ -147,7 +148,16 @@ async fn an_admin_follows_heals_edits_and_exports() {
     assert!(csv.starts_with("position,_id,timestamp,topic"), "{csv}");
     assert!(csv.contains("divergenceEnd"), "{csv}");
     scene.browser.press("form[action$=verify] button").await;
-    let text = scene.browser.text().await;
+    let mut text = scene.browser.text().await;
+    assert!(text.contains("The chain is being verified"), "{text}");
+    // The result comes by itself.
+    for _ in 0..200 {
+        text = scene.browser.text().await;
+        if text.contains("is whole") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     assert!(text.contains("is whole"), "{text}");
 
     let complaints = scene.browser.complaints(&[409, 400]).await;

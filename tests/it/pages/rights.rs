@@ -68,7 +68,13 @@ async fn each_role_sees_and_does_what_the_api_lets_it() {
         (heal.as_str(), "", [403, 403, 403, 409]),
         (missing, "", [403, 403, 403, 404]),
         ("/ui/connectors/directory/test", "", [403, 200, 403, 200]),
-        ("/ui/audit/verify", "", [403, 403, 200, 200]),
+        ("/ui/audit/verify", "", [403, 403, 303, 303]),
+        ("/ui/sessions", "caller=nobody", [403, 403, 403, 303]),
+        (
+            "/ui/hooks/case",
+            "file=compensate.rhai&operation=x&run=x",
+            [403, 404, 403, 404],
+        ),
         (
             "/ui/searches",
             "page=audit&name=x&query=",
@@ -186,13 +192,19 @@ async fn forms_of_others_are_refused_and_strangers_sign_in_first() {
         .send("POST", "/ui/tokens", &[], "name=x")
         .await
         .expect(401);
-    let wrong = [("content-type", "application/x-www-form-urlencoded")];
-    let refused = stranger
-        .send("POST", "/ui/sign-in", &wrong, "token=recant_no")
-        .await;
+    let (door, form_token) = super::door(&stranger).await;
+    let wrong = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("cookie", door.as_str()),
+    ];
+    let body = format!("form_token={form_token}&token=recant_no");
+    let refused = stranger.send("POST", "/ui/sign-in", &wrong, body).await;
     refused.expect(401);
     // Nobody is led away from here after signing in.
-    let body = format!("token={}&next=//evil.example", token.expose_secret());
+    let body = format!(
+        "form_token={form_token}&token={}&next=//evil.example",
+        token.expose_secret()
+    );
     let led = stranger
         .send("POST", "/ui/sign-in", &wrong, body)
         .await

@@ -44,12 +44,10 @@ async fn a_save_comes_into_force_with_its_note_and_is_taken_back() {
         told,
         [(Some("ada"), "because"), (None, "found in the folder")]
     );
-    assert_eq!(versions[1].text, before.text);
+    let found = app.script_version(versions[1].id).await.unwrap();
+    assert_eq!(found.text, before.text);
 
-    let back = app
-        .save_script(edit(&versions[1].text, None))
-        .await
-        .unwrap();
+    let back = app.save_script(edit(&found.text, None)).await.unwrap();
     assert_eq!(back, TakenUp::InForce);
     let file = folder.path().join("hooks/compensate.rhai");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), before.text);
@@ -131,6 +129,12 @@ async fn a_link_is_managed_where_it_leads_to() {
     let app = App::open(folder.path()).await.unwrap();
     let file = app.script_file("link.rhai").await.unwrap();
     assert!(file.read_only.unwrap().contains("link"));
+    let through = ScriptEdit {
+        name: "link.rhai",
+        ..edit("2", None)
+    };
+    assert_eq!(app.save_script(through).await.unwrap_err().code, 403);
+    assert_eq!(std::fs::read_to_string(&real).unwrap(), "1");
     app.close(std::time::Duration::from_secs(5)).await;
 }
 
@@ -144,7 +148,8 @@ async fn an_edit_by_hand_is_in_the_history_too() {
     for _ in 0..100 {
         let versions = app.script_versions("compensate.rhai").await.unwrap();
         if let [version] = versions.as_slice() {
-            assert_eq!((version.text.as_str(), &version.saved_by), (GOOD, &None));
+            let text = app.script_version(version.id).await.unwrap().text;
+            assert_eq!((text.as_str(), &version.saved_by), (GOOD, &None));
             app.close(std::time::Duration::from_secs(5)).await;
             return;
         }

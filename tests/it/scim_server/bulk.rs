@@ -85,7 +85,7 @@ async fn failures_stop_a_request_where_it_says_so() {
     assert_eq!(
         statuses(&done),
         [
-            "201", "409", "400", "201", "400", "400", "409", "400", "400"
+            "201", "409", "400", "201", "400", "400", "409", "409", "400"
         ]
     );
     assert_eq!(done[1]["response"]["scimType"], "uniqueness");
@@ -139,4 +139,45 @@ async fn requests_beyond_the_limits_are_refused_whole() {
         .create("Users", json!({"schemas": [USER], "userName": "ada"}))
         .await;
     assert!(!id(&user).is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_inside_is_written_down_like_any_other() {
+    let service = Service::start().await;
+    let ada = service.user("ada").await;
+    let path = format!("/Users/{ada}");
+    let patch = json!({"Operations": [{"op": "add", "path": "title", "value": "x"}]});
+    let done = bulk(
+        &service,
+        None,
+        json!([
+            {"method": "PATCH", "path": path, "data": {"Operations": []}},
+            {"method": "DELETE", "path": "/Users/nobody"},
+            {"method": "PATCH", "path": path, "version": "W/\"a b", "data": patch},
+            {"method": "PATCH", "path": path, "version": 7, "data": patch},
+            {"method": "DELETE", "path": path, "version": ""},
+            {"method": "PATCH", "path": path, "version": "*", "data": patch},
+        ]),
+    )
+    .await;
+    assert_eq!(statuses(&done), ["400", "404", "400", "400", "400", "200"]);
+    let entries = service
+        .client()
+        .get("/audit/activity?_queryFilter=outcome+eq+'rejected'")
+        .await
+        .expect(200)
+        .json();
+    let told: Vec<String> = entries["result"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+            format!("{} {}", text("action"), text("objectId"))
+        })
+        .collect();
+    let count = |wanted: &str| told.iter().filter(|it| it.contains(wanted)).count();
+    assert_eq!(told.len(), 5, "{told:?}");
+    assert_eq!(count(&format!("patch scim/v2/Users/{ada}")), 3, "{told:?}");
+    assert_eq!(count(&format!("delete scim/v2/Users/{ada}")), 1, "{told:?}");
 }

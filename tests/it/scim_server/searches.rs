@@ -305,3 +305,49 @@ async fn searches_by_post_reach_one_kind_or_all() {
         Some("invalidSyntax"),
     );
 }
+
+#[tokio::test]
+async fn parts_of_meta_are_chosen_like_any_others() {
+    let service = Service::start().await;
+    let id = service.user("ada").await;
+    let meta = async |query: &str| {
+        let reply = service
+            .get(&format!("/Users/{id}?{query}"))
+            .await
+            .expect(200);
+        let mut names: Vec<String> = match reply.json().get("meta") {
+            Some(Value::Object(meta)) => meta.keys().cloned().collect(),
+            _ => Vec::new(),
+        };
+        names.sort();
+        assert!(reply.header("etag").starts_with("W/"), "{query}");
+        names.join(" ")
+    };
+    let all = "created lastModified location resourceType version";
+    for (query, expected) in [
+        ("", all),
+        ("attributes=meta", all),
+        ("attributes=userName", ""),
+        (
+            "attributes=META.lastmodified,meta.version",
+            "lastModified version",
+        ),
+        (
+            "excludedAttributes=meta.version,title",
+            "created lastModified location resourceType",
+        ),
+        ("excludedAttributes=meta", ""),
+    ] {
+        assert_eq!(meta(query).await, expected, "{query}");
+    }
+    // An empty parameter asks for nothing.
+    let list = service
+        .get("/Users?filter=&sortBy=&attributes=")
+        .await
+        .expect(200);
+    assert_eq!(list.json()["totalResults"], 1);
+    let head = service
+        .send("HEAD", &format!("/Users/{id}"), &Value::Null)
+        .await;
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
+}

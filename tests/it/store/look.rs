@@ -4,9 +4,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use recant::{
     model::{
-        OperationRecord, Outcome, RowResult, audit::Topic, record::HookRun, record::WriteRecord,
+        OperationRecord, Outcome, RowResult,
+        audit::{ChainedEntry, Topic},
+        record::HookRun,
+        record::WriteRecord,
     },
-    store::{AuditLook, ChangeLook, HookVersion, OutcomeIs, SavedSearch, Settlement, Store},
+    store::{
+        AuditLook, ChangeLook, HookVersion, ListedVersion, OutcomeIs, SavedSearch, Settlement,
+        Store,
+    },
 };
 use serde_json::json;
 
@@ -230,6 +236,7 @@ async fn a_look_goes_on_where_it_ended_and_breaks_off_in_time() {
             }
         }
         assert_eq!(positions, [5, 4, 3, 2, 1], "{}", place.url);
+        without_patience(&store).await;
         store.close().await.unwrap();
     }
 }
@@ -308,6 +315,27 @@ async fn entries_are_found_by_what_they_hold() {
     }
 }
 
+/// What the database takes for hits and is none fills windows, too: they end in time as well.
+async fn without_patience(store: &Store) {
+    let look = ChangeLook {
+        hook: Some("crm".into()),
+        ..ChangeLook::default()
+    };
+    let looked = store
+        .look_for_changes(&look, 1, Duration::ZERO)
+        .await
+        .unwrap();
+    assert!(looked.results.is_empty() && looked.broke_off, "{looked:?}");
+    assert!(looked.next.is_some(), "it can be gone on with");
+    let nothing = |_: &ChainedEntry| false;
+    let looked = store
+        .look_for_entries_that(&AuditLook::default(), 1, Duration::ZERO, &nothing)
+        .await
+        .unwrap();
+    assert!(looked.results.is_empty() && looked.broke_off, "{looked:?}");
+    assert_eq!(looked.next, Some(4), "two entries were looked at");
+}
+
 #[tokio::test]
 async fn changes_are_counted_by_time_outcome_and_speed() {
     for place in places().await {
@@ -376,6 +404,25 @@ async fn kept_searches(store: &Store) {
     }
     assert_eq!(store.searches("ann", "audit").await.unwrap().len(), 1);
     assert!(store.searches("ann", "changes").await.unwrap().is_empty());
+    let named = |id: &str, name: &str| SavedSearch {
+        id: id.into(),
+        caller: "ann".into(),
+        page: "audit".into(),
+        name: name.into(),
+        query: "user=y".into(),
+    };
+    assert!(store.add_search(&named("3", "mine")).await.unwrap());
+    let mine = store.searches("ann", "audit").await.unwrap();
+    assert_eq!(mine.len(), 1, "one of a name");
+    assert_eq!(mine[0].query, "user=y");
+    for at in 1..recant::store::MOST_SEARCHES {
+        let search = named(&format!("n{at}"), &format!("name {at}"));
+        assert!(store.add_search(&search).await.unwrap());
+    }
+    assert!(!store.add_search(&named("x", "one too many")).await.unwrap());
+    assert!(store.add_search(&named("y", "mine")).await.unwrap());
+    let all = store.searches("ann", "audit").await.unwrap();
+    assert_eq!(all.len() as u64, recant::store::MOST_SEARCHES);
     assert!(!store.forget_search("ann", "2").await.unwrap(), "not hers");
     assert!(store.forget_search("ben", "2").await.unwrap());
     assert!(store.searches("ben", "audit").await.unwrap().is_empty());
@@ -396,7 +443,17 @@ async fn versions(place: &Place, store: &Store) {
         store.add_hook_version(&version).await.unwrap();
         kept.insert(0, version);
     }
-    assert_eq!(store.hook_versions("x.rhai", 10).await.unwrap(), kept);
+    let listed = store.hook_versions("x.rhai", 10).await.unwrap();
+    let told = |one: &HookVersion| ListedVersion {
+        id: one.id,
+        digest: one.digest.clone(),
+        saved_at: one.saved_at,
+        saved_by: one.saved_by.clone(),
+        note: one.note.clone(),
+    };
+    assert_eq!(listed, kept.iter().map(told).collect::<Vec<_>>());
+    store.remove_hook_version(kept[1].id).await.unwrap();
+    assert!(store.hook_version(kept[1].id).await.unwrap().is_none());
     assert_eq!(
         store.hook_version(kept[0].id).await.unwrap().as_ref(),
         kept.first()

@@ -213,6 +213,8 @@ impl Browser {
     pub async fn look(&mut self, scheme: &str, width: u32) {
         let size = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
         self.ask("Emulation.setDeviceMetricsOverride", size).await;
+        self.ask("Emulation.setScrollbarsHidden", json!({"hidden": true}))
+            .await;
         let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.ask("Emulation.setEmulatedMedia", media).await;
     }

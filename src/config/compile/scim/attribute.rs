@@ -18,9 +18,10 @@ use crate::{
     managed::ManagedType,
     model::{
         object::is_meta,
+        pointer::Pointer,
         scim::{
-            Attribute, Bound, Kind, Mutability, Part, Path, Returned, Schema, Slot, Source, Target,
-            attribute_of,
+            Attribute, Bound, EXTERNAL_ID, Kind, Mutability, Part, Path, Returned, Schema, Slot,
+            Source, Target, attribute_of,
         },
     },
 };
@@ -67,6 +68,7 @@ impl<'a> Gathering<'a> {
                 }
             }
         }
+        self.keep_external_id(context, &own, pointer);
         let extensions = written.extensions.iter().flatten();
         for (urn, attributes) in extensions.filter(|(urn, _)| !urn.starts_with("//")) {
             let pointer = step(&step(pointer, "extensions"), urn);
@@ -80,6 +82,33 @@ impl<'a> Gathering<'a> {
             schema.attributes.iter_mut().for_each(complete);
         }
         std::mem::take(&mut self.schemas)
+    }
+
+    /// Every resource has an `externalId` (RFC 7643, section 3.1): where nothing is said of it, the
+    /// property of that name keeps it.
+    fn keep_external_id(&mut self, context: &mut Context<'_>, own: &str, pointer: &str) {
+        let is_said = self.schemas.iter().any(|schema| {
+            let mut attributes = schema.attributes.iter();
+            attributes.any(|bound| bound.attribute.is(EXTERNAL_ID))
+        });
+        if is_said {
+            return;
+        }
+        let place = Pointer::attribute(EXTERNAL_ID);
+        let property = Property::find(self.managed, &place);
+        if !property.possible || !property.may_be("string") {
+            let message = format!(
+                "no property keeps `{EXTERNAL_ID}`, by which clients know their resources again: what they \
+                 send of it is lost; let the type's schema have a text `{EXTERNAL_ID}`"
+            );
+            context.warning(pointer, message);
+            return;
+        }
+        let said = Described {
+            property: Some(EXTERNAL_ID.to_owned()),
+            ..Described::default()
+        };
+        self.add(context, own, EXTERNAL_ID, &said, pointer);
     }
 
     fn own(&self) -> String {
@@ -302,6 +331,7 @@ fn part(context: &mut Context<'_>, entry: &Entry<'_>, attribute: &mut Attribute)
     Some(Part {
         name: attribute.part(sub)?.name.clone(),
         place: entry.place.clone(),
+        hidden: false,
     })
 }
 

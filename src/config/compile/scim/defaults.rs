@@ -97,10 +97,6 @@ pub(super) fn attributes(managed: &ManagedType, own: &str) -> Vec<Default> {
         GROUP => choice.add_lines(own, GROUPS),
         _ => choice.add_all(own),
     }
-    let open = managed.schema.get("additionalProperties") != Some(&Value::Bool(false));
-    if open || choice.has(EXTERNAL_ID) {
-        choice.add(own, EXTERNAL_ID, EXTERNAL_ID);
-    }
     choice.found
 }
 
