@@ -20,7 +20,7 @@ use std::{path::Path, sync::Arc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use recant::{
     app::{App, Builder},
-    hooks::{Limits, Runtime, Variable},
+    hooks::{Keep, Limits, Runtime, Variable},
     model::{ChangeRequest, Container, Precondition, Requested},
 };
 use serde_json::{Value, json};
@@ -93,6 +93,10 @@ fn write_folder(folder: &Path) {
 
 async fn open(folder: &Path) -> App {
     write_folder(folder);
+    built(folder).await
+}
+
+async fn built(folder: &Path) -> App {
     let builder = Builder::new(folder);
     let builder = ["t1", "t2", "t3"].iter().fold(builder, |builder, name| {
         builder.connector(name, Memory::new())
@@ -146,6 +150,62 @@ fn parts(criterion: &mut Criterion) {
     println!("store: {statistics:?}");
 }
 
+/// What keeping runs of hooks costs a change, in one run: the same changes with and without, and the
+/// same hook call kept and not.
+fn keeping(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for (name, keep_runs) in [("no runs kept", 0), ("100 runs kept", 100)] {
+        let folder = tempfile::tempdir().unwrap();
+        let app = runtime.block_on(async {
+            write_folder(folder.path());
+            let settings = format!("[hooks]\nkeep_runs = {keep_runs}\n");
+            std::fs::write(folder.path().join("recant.toml"), settings).unwrap();
+            built(folder.path()).await
+        });
+        let mut number = 0;
+        criterion.bench_function(&format!("whole change, {name}"), |bench| {
+            bench.to_async(&runtime).iter(|| {
+                number += 1;
+                let app = app.clone();
+                async move { app.change(put("ada", number)).await.unwrap() }
+            });
+        });
+        runtime.block_on(app.close(std::time::Duration::from_secs(5)));
+    }
+    let scripts = Runtime::new(Limits::default());
+    let hook = scripts
+        .compile("compensate.rhai", COMPENSATE, serde_json::Map::new())
+        .unwrap();
+    for (name, keep) in [("not kept", Keep::Nothing), ("kept", Keep::Everything)] {
+        criterion.bench_function(&format!("onSync hook call, {name}"), |bench| {
+            bench.to_async(&runtime).iter(|| async {
+                let (run, keeping) = scripts
+                    .run_keeping(("managed/user/onSync", keep), &hook, variables(), None)
+                    .await;
+                keeping.and_then(|keeping| keeping.kept(&hook, &run, None))
+            });
+        });
+    }
+}
+
+fn variables() -> Vec<(&'static str, Variable)> {
+    let results = json!({"success": true, "action": "notifyUpdate", "preflight": false,
+        "syncDetails": []});
+    vec![
+        ("oldObject", Variable::Constant(person(1))),
+        ("newObject", Variable::Constant(person(2))),
+        ("syncResults", Variable::Constant(results)),
+        ("compensating", Variable::Constant(json!(false))),
+        (
+            "resourceName",
+            Variable::Constant(json!("managed/user/ada")),
+        ),
+    ]
+}
+
 fn scripts(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime) {
     let scripts = Runtime::new(Limits::default());
     let transform = scripts
@@ -160,20 +220,6 @@ fn scripts(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime) {
     let hook = scripts
         .compile("compensate.rhai", COMPENSATE, serde_json::Map::new())
         .unwrap();
-    let results = json!({"success": true, "action": "notifyUpdate", "preflight": false,
-        "syncDetails": []});
-    let variables = || {
-        vec![
-            ("oldObject", Variable::Constant(person(1))),
-            ("newObject", Variable::Constant(person(2))),
-            ("syncResults", Variable::Constant(results.clone())),
-            ("compensating", Variable::Constant(json!(false))),
-            (
-                "resourceName",
-                Variable::Constant(json!("managed/user/ada")),
-            ),
-        ]
-    };
     criterion.bench_function("onSync hook after a success, variables included", |bench| {
         bench
             .to_async(runtime)
@@ -181,5 +227,5 @@ fn scripts(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime) {
     });
 }
 
-criterion_group!(benches, parts);
+criterion_group!(benches, parts, keeping);
 criterion_main!(benches);

@@ -100,6 +100,10 @@ names!(
     AuditDelivery { Name, Position, Node, LeaseUntil }
 );
 names!(
+    /// Entries of the audit trail that a destination did not take.
+    AuditSetAside { Destination, Position, Last, Kind, Reason, At, Again }
+);
+names!(
     /// Values that no two objects of a type may have, as digests, and who has them.
     UniqueValue { Type, Digest, Rule, Id, Leaving }
 );

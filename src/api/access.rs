@@ -114,6 +114,8 @@ pub(super) const RULES: &[Rule] = &[
     post("/audit", "verify", AUDITOR),
     get("/audit/explain/{id}", AUDITOR),
     get("/audit/destinations", AUDITOR),
+    post("/audit/destinations/{name}", "resend", ADMIN),
+    post("/audit/destinations/{name}", "giveUp", ADMIN),
     get("/audit/{topic}", AUDITOR),
     get("/audit/{topic}/{id}", AUDITOR),
 

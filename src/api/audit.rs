@@ -5,17 +5,18 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Api,
+    body::kind,
     call::Call,
     error::{Failure, Result},
     export::{self, Source},
     openapi::{
-        self, ActionParameters, EntryPath, ExportParameters, OperationPath, QueryParameters,
-        TopicPath,
+        self, ActionParameters, DestinationPath, EntryPath, ExportParameters, OperationPath,
+        QueryParameters, TopicPath,
     },
     page,
 };
 use crate::{
-    app::{Found, Proof, Verifier},
+    app::{Found, Handover, Proof, Trust},
     model::{
         Filter, Object,
         audit::{ChainedEntry, Topic},
@@ -33,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(read))
         .routes(routes!(explain))
         .routes(routes!(destinations))
+        .routes(routes!(act_on_destination))
 }
 
 /// Query the whole audit trail
@@ -108,8 +110,9 @@ async fn explain(State(api): State<Api>, call: Call) -> Result<Response> {
 /// Verify the audit trail
 ///
 /// `_action=verify` walks the chain of digests from the first entry that is kept to the last. `broken`
-/// names the first place where it does not hold. A body may bring a public key, whose signatures
-/// count then, and checkpoints that were kept elsewhere.
+/// names the first place where it does not hold, `unproven` what this walk could not show. A body may
+/// bring public keys, whose signatures count then in place of the configured ones, and checkpoints that
+/// were kept elsewhere, which count beside the configured file.
 #[utoipa::path(post, path = "/audit", tag = "audit", operation_id = "verifyAudit",
     params(ActionParameters),
     request_body(content = Option<openapi::Proof>, content_type = "application/json"),
@@ -128,22 +131,30 @@ async fn act(State(api): State<Api>, call: Call, body: Body) -> Result<Response>
     Ok(call.ok(&serde_json::to_value(verification).unwrap_or_default()))
 }
 
-/// What the chain is to agree with: `{publicKey, checkpoints}`.
+/// What the chain is to agree with: `{publicKey, handovers, checkpoints}`.
 fn proof(asked: &Object) -> Result<Proof> {
-    let verifier = match asked.get("publicKey") {
-        None | Some(Value::Null) => None,
-        Some(key) => {
-            let verifier = Verifier::from_pem(key.as_str().unwrap_or_default());
-            Some(verifier.map_err(|error| Failure::bad(format!("/publicKey: {error}")))?)
-        }
+    let mut trust = match asked.get("publicKey") {
+        None | Some(Value::Null) => Trust::default(),
+        Some(key) => Trust::from_pems([key.as_str().unwrap_or_default()])
+            .map_err(|error| Failure::bad(format!("/publicKey: {error}")))?,
     };
+    let handovers: Vec<Handover> = match asked.get("handovers") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(list) => serde_json::from_value(list.clone())
+            .map_err(|error| Failure::bad(format!("/handovers: {error}")))?,
+    };
+    for (index, handover) in handovers.iter().enumerate() {
+        trust
+            .accept(handover)
+            .map_err(|error| Failure::bad(format!("/handovers/{index}: {error}")))?;
+    }
     let outside = match asked.get("checkpoints") {
         None | Some(Value::Null) => Vec::new(),
         Some(list) => serde_json::from_value(list.clone())
             .map_err(|error| Failure::bad(format!("/checkpoints: {error}")))?,
     };
     Ok(Proof {
-        verifier,
+        trust,
         outside,
         from: None,
     })
@@ -151,12 +162,48 @@ fn proof(asked: &Object) -> Result<Proof> {
 
 /// List where else the trail goes
 ///
-/// Each destination of `[audit.destinations]` with how far it is behind and why.
+/// Each destination of `[audit.destinations]` with how far it is behind and why, and what it did not
+/// take.
 #[utoipa::path(get, path = "/audit/destinations", tag = "audit", operation_id = "auditDestinations",
     responses((status = 200, description = "The destinations", body = openapi::Destinations)))]
 async fn destinations(State(api): State<Api>, call: Call) -> Result<Response> {
     let result = api.app.audit_destinations().await?;
     Ok(call.ok(&json!({"result": result})))
+}
+
+/// Send again what a destination did not take
+///
+/// `_action=resend` sends again what it refused, or took shortened: soon, and in their order.
+/// `_action=giveUp` forgets what it did not take; the entries themselves stay. The body picks one entry:
+/// `{"position": N}`; all of them if left out.
+#[utoipa::path(post, path = "/audit/destinations/{name}", tag = "audit",
+    operation_id = "actOnAuditDestination",
+    params(DestinationPath, ActionParameters),
+    request_body(content = Option<openapi::NotTakenAsk>, content_type = "application/json"),
+    responses((status = 200, description = "How many", body = openapi::NotTakenDone)))]
+async fn act_on_destination(State(api): State<Api>, call: Call, body: Body) -> Result<Response> {
+    let asked = if call.headers.contains_key(CONTENT_TYPE) {
+        call.json(body, &api.settings.limits).await?.plain()?
+    } else {
+        Value::Null
+    };
+    let position = match &asked {
+        Value::Null => None,
+        Value::Object(asked) => match asked.get("position") {
+            None | Some(Value::Null) => None,
+            Some(position) => Some(position.as_i64().ok_or_else(|| {
+                let found = kind(position);
+                Failure::bad(format!("`position` must be a whole number, found {found}"))
+            })?),
+        },
+        _ => return Err(Failure::bad("the body must be a JSON object")),
+    };
+    let name = call.segment(2)?;
+    let done = match call.action() {
+        "giveUp" => api.app.give_up_audit(name, position, call.by()).await?,
+        _ => api.app.resend_audit(name, position, call.by()).await?,
+    };
+    Ok(call.ok(&done))
 }
 
 async fn entries(api: &Api, call: &Call, topic: Option<Topic>) -> Result<Response> {

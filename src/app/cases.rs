@@ -73,7 +73,8 @@ impl App {
         if runs.is_empty() {
             return Err(Error::missing(format!(
                 "kept run of {} for operation {operation}: of runs that follow quickly on each \
-                 other only some are kept, and of each hook the last [hooks] keep_runs",
+                 other only some are kept, of each hook the last [hooks] keep_runs, and none that is \
+                 larger than 256 KiB",
                 hook.map_or_else(|| "a hook".to_owned(), |hook| format!("`{hook}`"))
             )));
         }

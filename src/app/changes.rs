@@ -5,12 +5,18 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
     audit,
-    model::{ChangeRequest, OperationId, change::IdempotencyKey},
+    model::{
+        ChangeRequest, Object, OperationId, Requested,
+        change::IdempotencyKey,
+        object::{ID, REV},
+        patch::Patch,
+        secret::EVERY_ATTRIBUTE,
+    },
     store::{Settlement, StoredKey},
     sync::Refusal,
 };
@@ -134,7 +140,19 @@ impl App {
     ///
     /// # Errors
     /// The answer that the change would get before anything is written.
+    ///
+    /// What the caller does not see stays as it is in this plan, and is listed as `hidden`: whether a
+    /// target needs a write would tell whether it holds that very value.
     pub async fn plan(&self, request: ChangeRequest) -> Result<Value, Error> {
+        let is_there = match request.object() {
+            Some(name) => self.store().object(&name).await?.is_some(),
+            None => false,
+        };
+        // A new object has nothing to guess yet.
+        let (request, hidden) = match is_there {
+            true => without_unseen(request),
+            false => (request, Vec::new()),
+        };
         let described = format!(
             "plan {} {}",
             request
@@ -149,7 +167,12 @@ impl App {
         let (caller, transaction) = (request.caller.clone(), request.transaction_id.clone());
         let result = Box::pin(self.engine().dry_run(request)).await;
         let is_by_store = result.as_ref().is_err_and(Refusal::is_by_store);
-        let result = result.map_err(Error::from);
+        let result = result.map_err(Error::from).map(|mut plan| {
+            if let Some(members) = plan.as_object_mut().filter(|_| !hidden.is_empty()) {
+                members.insert("hidden".to_owned(), json!(hidden));
+            }
+            plan
+        });
         let (status, message) = match &result {
             Ok(_) => (200, "dry run"),
             Err(error) => (error.code, error.message.as_str()),
@@ -203,4 +226,24 @@ fn known(key: &IdempotencyKey, stored: StoredKey) -> Option<Result<Changed, Erro
     stored
         .answer
         .map(|answer| of_stored(stored.operation, answer))
+}
+
+/// The request without what it makes of attributes that its caller does not see, and their names.
+fn without_unseen(mut request: ChangeRequest) -> (ChangeRequest, Vec<String>) {
+    let unseen = request.unseen.clone();
+    let is_unseen = |name: &str| {
+        let is = |one: &String| one == EVERY_ATTRIBUTE || one == name;
+        name != ID && name != REV && unseen.iter().any(is)
+    };
+    match &mut request.requested {
+        Requested::Replace { content, .. } => content.retain(|name, _| !is_unseen(name)),
+        Requested::Patch { patch, .. } => {
+            let whole = std::mem::replace(patch, Patch::Merge(Object::new()));
+            *patch = whole.without(is_unseen);
+        }
+        Requested::Create { .. } | Requested::Delete { .. } | Requested::Notify { .. } => {
+            return (request, Vec::new());
+        }
+    }
+    (request, unseen)
 }

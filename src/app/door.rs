@@ -85,6 +85,11 @@ impl Door {
         })
     }
 
+    /// Whether too much has failed from there lately.
+    pub(super) fn is_away(&self, arrival: &Arrival<'_>, now: DateTime<Utc>) -> bool {
+        self.lockout.is_away(arrival.peer, now)
+    }
+
     pub(super) fn open_secret(&self) -> &str {
         secrecy::ExposeSecret::expose_secret(&self.open_secret)
     }
@@ -226,6 +231,11 @@ pub(super) fn denied_by(rejection: &Rejection) -> Error {
         Rejection::Unreachable(_) => {
             let mut error = Error::new(503, "the provider of sign-ins cannot be asked now");
             error.retry_after = Some(UNREACHABLE);
+            error
+        }
+        Rejection::Busy(wait) => {
+            let mut error = Error::new(429, rejection.to_string());
+            error.retry_after = Some(*wait);
             error
         }
     }

@@ -5,6 +5,7 @@ mod background;
 mod behind;
 mod cases;
 mod changes;
+mod checkpoint_file;
 pub mod cookies;
 mod deliveries;
 mod door;
@@ -51,6 +52,7 @@ use crate::{
 pub use crate::audit::{By, Kind, Sentence, Story};
 pub use crate::feed::{Force, Received};
 pub use crate::model::signing::{Checkpoint, KeyProblem, Signer, Verifier};
+pub use crate::model::trust::{Handover, HandoverProblem, Trust};
 pub use crate::oidc::{Departure, Return};
 pub use crate::store::{
     AuditLook, ChangeLook, Count, EventSearch, Found, HookVersion, ListedVersion, Looked,
@@ -58,6 +60,7 @@ pub use crate::store::{
     Verification,
 };
 pub use access::{Attempt, Identity};
+pub use checkpoint_file::thinned;
 pub use deliveries::{Audience, SideEffects};
 pub use door::{Arrival, ClientCertificate, Reach};
 pub use error::Error;
@@ -106,6 +109,7 @@ struct Parts {
     background: std::sync::Mutex<Vec<JoinHandle<()>>>,
     destinations: crate::audit::delivery::Statuses,
     verified: std::sync::Mutex<Option<trail::Verified>>,
+    signed: std::sync::Mutex<Option<Checkpoint>>,
     walking: std::sync::Mutex<trail::Walking>,
     /// Held while a script or a file of cases is saved.
     saving: tokio::sync::Mutex<()>,
@@ -197,7 +201,7 @@ impl App {
         {
             tracing::warn!("changes are still in flight; the next start finishes them");
         }
-        self.sign_end().await;
+        self.sign_last().await;
         let tasks = self.take_background();
         let handles: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
         // Each gives free at its end what it holds for other nodes.

@@ -138,6 +138,7 @@ impl Builder {
                 stop: CancellationToken::new(),
                 background: Mutex::default(),
                 verified: Mutex::default(),
+                signed: Mutex::default(),
                 walking: Mutex::default(),
                 saving: tokio::sync::Mutex::default(),
                 destinations: crate::audit::delivery::Statuses::default(),

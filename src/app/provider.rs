@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::Configuration,
-    oidc::{Departure, Provider, Rejection, Return},
+    oidc::{Departure, Provider, Rejection, Return, Whence},
 };
 use secrecy::ExposeSecret as _;
 
@@ -44,7 +44,13 @@ impl App {
     ) -> Result<(SignedIn, String), Error> {
         let provider = self.provider().filter(|_| self.has_provider());
         let provider = provider.ok_or_else(|| Error::missing("provider to sign in through"))?;
-        let arrived = provider.arrive(cookie, back).await;
+        let is_away = self.parts.door.is_away(arrival, self.clock().now());
+        let whence = if is_away {
+            Whence::Failing
+        } else {
+            Whence::Anywhere
+        };
+        let arrived = provider.arrive(cookie, back, whence).await;
         let (person, page) = match arrived {
             Ok(arrived) => arrived,
             Err(rejection) => return Err(self.not_let_in(&rejection, arrival).await),

@@ -10,11 +10,12 @@ use crate::{
         audit::{ChainedEntry, Topic},
         filter::Operator,
         pointer::Pointer,
+        signing::Checkpoint,
     },
     store::{Count, Found, Proof, Search, Verification},
 };
 
-use super::{App, Error};
+use super::{App, Error, checkpoint_file};
 
 /// What the last walk along the chain found.
 #[derive(Debug)]
@@ -56,23 +57,23 @@ impl App {
         Ok(self.store().audit(topic, search).await?)
     }
 
-    /// Verifies the audit chain.
+    /// Verifies the audit chain with the keys and the file of checkpoints that `[audit]` names.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub async fn verify_audit(&self) -> Result<Verification, Error> {
-        self.verify_audit_against(self.own_proof()).await
+        self.verify_audit_against(Proof::default()).await
     }
 
-    /// Verifies the audit chain against what its reader brings: a public key, checkpoints that were
-    /// kept elsewhere.
+    /// Verifies the audit chain against what its reader brings: public keys, which count in place of
+    /// the configured ones, and checkpoints that were kept elsewhere, beside the configured file.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn verify_audit_against(&self, proof: Proof) -> Result<Verification, Error> {
+    pub async fn verify_audit_against(&self, brought: Proof) -> Result<Verification, Error> {
+        let (proof, doubts) = self.whole_proof(brought);
         let found = self.store().verify_audit_against(&proof).await?;
-        self.keep_verification(&found);
-        Ok(found)
+        Ok(self.keep_verification(found, doubts))
     }
 
     /// Verifies what was added since this process verified the chain last, or all of it: cheap enough
@@ -82,11 +83,59 @@ impl App {
     /// Where the store cannot be read.
     pub async fn verify_audit_onward(&self) -> Result<Verification, Error> {
         let from = self.verified().as_ref().and_then(|last| last.from.clone());
+        if from.is_none() {
+            return self.verify_audit().await;
+        }
+        let configuration = self.configuration();
+        let file = configuration.audit.checkpoint_file.as_deref();
+        let last = file.and_then(|file| checkpoint_file::last(file).ok()?);
         let proof = Proof {
+            trust: configuration.audit.trust(),
+            outside: last.into_iter().collect(),
             from,
-            ..self.own_proof()
         };
-        self.verify_audit_against(proof).await
+        let found = self.store().verify_audit_against(&proof).await?;
+        Ok(self.keep_verification(found, Vec::new()))
+    }
+
+    /// What a reader brought, with what this server itself can tell about its chain, and what is
+    /// doubtful about that.
+    fn whole_proof(&self, mut proof: Proof) -> (Proof, Vec<String>) {
+        if proof.trust.is_empty() {
+            proof.trust = self.configuration().audit.trust();
+        }
+        let (in_file, doubts) = self.kept_outside();
+        proof.outside.extend(in_file);
+        (proof, doubts)
+    }
+
+    /// The checkpoints of the configured file, and what is doubtful about it.
+    fn kept_outside(&self) -> (Vec<Checkpoint>, Vec<String>) {
+        let configuration = self.configuration();
+        let Some(file) = &configuration.audit.checkpoint_file else {
+            return (Vec::new(), Vec::new());
+        };
+        let place = file.display();
+        match checkpoint_file::read(file) {
+            Ok(Some(held)) if held.unreadable == 0 => (held.checkpoints, Vec::new()),
+            Ok(Some(held)) => {
+                let doubt = format!(
+                    "what {} lines of {place} say: they are no checkpoints (a crash may leave half a \
+                     line)",
+                    held.unreadable
+                );
+                (held.checkpoints, vec![doubt])
+            }
+            Ok(None) if configuration.audit.signer.is_none() => (Vec::new(), Vec::new()),
+            Ok(None) => {
+                let doubt = format!("what {place} held: there is no such file");
+                (Vec::new(), vec![doubt])
+            }
+            Err(error) => {
+                let doubt = format!("what {place} says: it cannot be read ({error})");
+                (Vec::new(), vec![doubt])
+            }
+        }
     }
 
     /// What the last walk along the chain found in this process, and when: `{at, entries, broken,
@@ -142,10 +191,10 @@ impl App {
     }
 
     async fn walk_along(&self) -> Result<(), Error> {
-        let proof = self.own_proof();
+        let (proof, doubts) = self.whole_proof(Proof::default());
         let watch = |position, last| self.walking().progress = Some(Progress { position, last });
         let found = self.store().verify_audit_watched(&proof, &watch).await?;
-        self.keep_verification(&found);
+        self.keep_verification(found, doubts);
         Ok(())
     }
 
@@ -154,28 +203,23 @@ impl App {
         walking.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn keep_verification(&self, found: &Verification) {
+    /// Notes what a walk found, with what is doubtful about what it was compared with.
+    fn keep_verification(&self, mut found: Verification, doubts: Vec<String>) -> Verification {
         let whole = found.broken.is_none();
+        if whole {
+            found.unproven.extend(doubts);
+        }
         *self.verified() = Some(Verified {
             at: self.clock().now(),
             from: whole.then(|| (found.position, found.digest.clone())),
             found: found.clone(),
         });
+        found
     }
 
     fn verified(&self) -> std::sync::MutexGuard<'_, Option<Verified>> {
         let verified = self.parts.verified.lock();
         verified.unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// What this server itself can tell about its chain.
-    fn own_proof(&self) -> Proof {
-        let configuration = self.configuration();
-        let signer = configuration.audit.signer.as_ref();
-        Proof {
-            verifier: signer.map(|signer| signer.verifier().clone()),
-            ..Proof::default()
-        }
     }
 
     /// The story of one change in plain sentences, from its audit entries alone: it can be told when

@@ -462,6 +462,20 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_a_target_answered_to_a_delivery_is_not_shown() {
+        let event = json!({"_id": "1", "connector": "payroll", "kind": "update", "recordId": "ann",
+            "state": "failed", "lastError": "value 5000 is out of range"});
+        let shown = veil().document(None, event.clone());
+        assert_eq!(shown["lastError"], MASK);
+        assert_eq!(
+            (&shown["state"], &shown["recordId"]),
+            (&event["state"], &event["recordId"])
+        );
+        let page = veil().document(None, json!({"result": [event]}));
+        assert!(!page.to_string().contains("5000"), "{page}");
+    }
+
+    #[test]
     fn objects_lose_what_is_hidden_and_targets_show_that_it_is_there() {
         let user = json!({"_id": "a", "name": "Ann", "salary": 5000});
         let left = json!({"_id": "a", "name": "Ann"});

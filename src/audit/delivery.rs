@@ -1,7 +1,8 @@
 //! Delivery of the audit trail to files, syslog and OpenTelemetry, beside the store.
 //!
-//! Entries are delivered from a stored position that moves only behind what a destination has taken:
-//! after a crash some are told again, none is left out. Nothing here is on the way of a change.
+//! Entries are delivered from a stored position that moves only behind what a destination has taken, or
+//! what it will never take: that is set aside, with the reason, until somebody sends it again or gives
+//! it up. After a crash some are told again, none is left out. Nothing here is on the way of a change.
 mod file;
 mod otlp;
 mod status;
@@ -80,6 +81,17 @@ pub struct OtlpSettings {
     pub headers: BTreeMap<String, String>,
 }
 
+/// Why entries were not taken.
+enum Trouble {
+    /// Not now; perhaps later.
+    Later(String),
+    /// Not as they are, however often they are sent.
+    Never(String),
+}
+
+/// The entries that arrived without their whole content, by position, and why.
+type Shortened = Vec<(i64, String)>;
+
 /// Something that takes entries.
 enum Sink {
     File(file::File),
@@ -109,11 +121,17 @@ impl Sink {
     }
 
     /// Delivers entries; all of them were taken, or they are delivered again.
-    async fn take(&mut self, entries: &[crate::model::audit::ChainedEntry]) -> Result<(), String> {
+    async fn take(
+        &mut self,
+        entries: &[crate::model::audit::ChainedEntry],
+    ) -> Result<Shortened, Trouble> {
         match self {
-            Self::File(file) => file.take(entries).await,
-            Self::Syslog(syslog) => syslog.take(entries).await,
-            Self::Otlp(otlp) => otlp.take(entries).await,
+            Self::File(file) => match file.take(entries).await {
+                Ok(()) => Ok(Vec::new()),
+                Err(error) => Err(Trouble::Later(error)),
+            },
+            Self::Syslog(syslog) => syslog.take(entries).await.map_err(Trouble::Later),
+            Self::Otlp(otlp) => otlp.take(entries).await.map(|()| Vec::new()),
         }
     }
 }

@@ -129,6 +129,7 @@ impl<'a> Fact<'a> {
     }
 
     fn sentence(self, depth: usize, kind: Kind, text: String) -> Sentence {
+        let text = words::of_one_line(text);
         let at = self.0.entry.timestamp;
         Sentence {
             depth,

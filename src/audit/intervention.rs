@@ -95,6 +95,26 @@ pub fn about_run_by_hand(clock: &dyn Clock, by: By<'_>, action: &str, detail: Va
     entry(clock, by, Topic::Sync, None, body)
 }
 
+/// Somebody decided what becomes of entries that a destination of the audit trail did not take.
+#[must_use]
+pub fn about_audit_by_hand(
+    clock: &dyn Clock,
+    by: By<'_>,
+    action: &str,
+    destination: &str,
+    detail: Value,
+) -> NewEntry {
+    let body = json!({
+        "eventName": "auditDelivery",
+        "action": action,
+        "userId": by.caller,
+        "objectId": destination,
+        "status": "SUCCESS",
+        "messageDetail": detail,
+    });
+    entry(clock, by, Topic::Config, None, body)
+}
+
 fn entry(
     clock: &dyn Clock,
     by: By<'_>,

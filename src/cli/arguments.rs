@@ -357,10 +357,14 @@ pub enum Audit {
     /// Verify the chain of digests: exit code 1 and the place of the first edited, missing or
     /// reordered entry
     Verify {
-        /// Only signatures of this key count: a file with the public key, in PEM form
+        /// Only signatures of this key count, in place of the configured ones: a file with the public
+        /// key, in PEM form. Again for each key that was used, the oldest first
         #[arg(long, value_name = "FILE")]
-        public_key: Option<PathBuf>,
-        /// Checkpoints that were kept elsewhere, as `checkpoint_file` gets them
+        public_key: Vec<PathBuf>,
+        /// How a key handed over to the next one: what `audit keygen --after` wrote; again for each
+        #[arg(long, value_name = "FILE", requires = "public_key")]
+        handover: Vec<PathBuf>,
+        /// Checkpoints that were kept elsewhere, beside the configured `checkpoint_file`
         #[arg(long, value_name = "FILE")]
         checkpoints: Option<PathBuf>,
     },
@@ -368,9 +372,23 @@ pub enum Audit {
     Keygen {
         /// The file, which must not be there yet
         file: PathBuf,
+        /// The private key that signed so far: it hands over to the new one, in FILE.handover
+        #[arg(long, value_name = "OLD")]
+        after: Option<PathBuf>,
     },
-    /// Show where else the trail is delivered to, and how far each is behind
+    /// Show where else the trail is delivered to, how far each is behind, and what it did not take
     Destinations,
+    /// Send again what a destination did not take
+    Resend {
+        /// The destination
+        destination: String,
+        /// Only the entry at this position
+        #[arg(long, value_name = "N")]
+        position: Option<i64>,
+        /// Give it up instead: it is not shown any more. The entries themselves stay
+        #[arg(long)]
+        give_up: bool,
+    },
 }
 
 /// Which audit entries.

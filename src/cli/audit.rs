@@ -2,7 +2,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -53,18 +53,22 @@ pub async fn run(service: &dyn Service, verb: &Audit, output: &mut Output) -> Re
         Audit::Explain { id } => explain(service, *id, output).await,
         Audit::Verify {
             public_key,
+            handover,
             checkpoints,
         } => {
-            verify(
-                service,
-                public_key.as_deref(),
-                checkpoints.as_deref(),
-                output,
-            )
-            .await
+            let proof = chain::proof(public_key, handover, checkpoints.as_deref())?;
+            verify(service, proof.as_ref(), output).await
         }
         Audit::Destinations => chain::destinations(service, output).await,
-        Audit::Keygen { file } => chain::keygen(file, output),
+        Audit::Resend {
+            destination,
+            position,
+            give_up,
+        } => {
+            let action = if *give_up { "giveUp" } else { "resend" };
+            chain::resend(service, destination, (action, *position), output).await
+        }
+        Audit::Keygen { file, after } => chain::keygen(file, after.as_deref(), output),
     }
 }
 
@@ -106,7 +110,10 @@ async fn list(
 /// # Errors
 /// The writer's.
 pub fn print(entries: &[Value], output: &mut Output) -> Result<()> {
-    let mut table = Table::new(output, &["#", "time", "topic", "what", "object", "how"]);
+    let mut table = Table::new(
+        output,
+        &["#", "time (UTC)", "topic", "what", "object", "how"],
+    );
     for entry in entries {
         table.row([
             (Tone::Faint, short(entry.get("position"))),
@@ -182,15 +189,18 @@ async fn export(
     file: Option<&Path>,
     output: &mut Output,
 ) -> Result {
-    let writer: Box<dyn Write + Send> = match file {
-        Some(path) => Box::new(File::create(path).map_err(|error| {
-            Failure::Other(format!("{} cannot be written: {error}", path.display()))
-        })?),
+    // It stands under its name when it is whole.
+    let part = file.map(|path| (path, beside(path)));
+    let writer: Box<dyn Write + Send> = match &part {
+        Some((path, part)) => Box::new(begun(part).map_err(|error| unwritable(path, &error))?),
         None => Box::new(io::stdout()),
     };
     let mut sheet = Sheet::new(BufWriter::new(writer), form);
     let bar = progress("exported {human_pos} entries");
     let mut cursor = None;
+    let is_all = entries.topic.is_none() && filter(entries).is_none();
+    let mut last: Option<i64> = None;
+    let mut gone = 0;
     loop {
         let search = Search {
             filter: filter(entries),
@@ -201,6 +211,11 @@ async fn export(
         let page = service.audit(entries.topic, &search).await?;
         for entry in &page.results {
             sheet.write(entry)?;
+            let position = entry.get("position").and_then(Value::as_i64);
+            if let (Some(last), Some(position)) = (last, position) {
+                gone += (position - last - 1).max(0);
+            }
+            last = position.or(last);
         }
         bar.inc(page.results.len() as u64);
         cursor = page.cursor;
@@ -210,10 +225,41 @@ async fn export(
     }
     sheet.finish()?;
     bar.finish_and_clear();
-    if let Some(path) = file {
-        output.line(format!("{} entries in {}", bar.position(), path.display()))?;
+    if let Some((path, part)) = &part {
+        std::fs::rename(part, path).map_err(|error| unwritable(path, &error))?;
+        if output.is_json() {
+            output.json(&json!({"entries": bar.position(), "file": path}))?;
+        } else {
+            output.line(format!("{} entries in {}", bar.position(), path.display()))?;
+        }
+    }
+    if is_all && gone > 0 {
+        super::say(&format!(
+            "warning: {gone} entries between the first and the last of these are not there: they were \
+             pruned meanwhile, or somebody removed them (recant audit verify)"
+        ));
     }
     Ok(Exit::Done)
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::Other(format!("{} cannot be written: {error}", path.display()))
+}
+
+/// The name of a file that is not whole yet.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    PathBuf::from(name)
+}
+
+/// A file for its owner only: the audit tells about people.
+fn begun(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// A bar for work whose end is not known; hidden where the standard error is no terminal.
@@ -321,15 +367,9 @@ async fn explain(
     Ok(Exit::Done)
 }
 
-async fn verify(
-    service: &dyn Service,
-    public_key: Option<&Path>,
-    checkpoints: Option<&Path>,
-    output: &mut Output,
-) -> Result {
-    let proof = chain::proof(public_key, checkpoints)?;
+async fn verify(service: &dyn Service, proof: Option<&Value>, output: &mut Output) -> Result {
     let bar = progress("verifying the chain");
-    let verification = service.verify(proof.as_ref()).await;
+    let verification = service.verify(proof).await;
     bar.finish_and_clear();
     let verification = verification?;
     let broken = verification.get("broken").filter(|value| !value.is_null());

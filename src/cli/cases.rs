@@ -193,7 +193,17 @@ fn print_reports(reports: &[Report], output: &mut Output) -> Result {
             Tone::Bad
         };
         let broken = output.tint(tone, format!("{failures} failed"));
-        output.line(format!("{held}, {broken}, in {} files", reports.len()))?;
+        let files = match reports.len() {
+            1 => "1 file".to_owned(),
+            count => format!("{count} files"),
+        };
+        output.line(format!("{held}, {broken}, in {files}"))?;
+        if reports.is_empty() {
+            output.line(
+                "cases stand in hooks/NAME.cases.json; `recant hooks record OPERATION` makes them of \
+                 what a hook did",
+            )?;
+        }
     }
     Ok(if failures + problems == 0 {
         Exit::Done
@@ -299,7 +309,7 @@ pub async fn backtest(service: &dyn Service, asked: &Backtest<'_>, output: &mut 
             ))?;
         } else {
             output.line(format!(
-                "{} runs: {} as before, {} otherwise, {} not to be told",
+                "{} runs: {} decided as before, {} otherwise, {} cannot be told",
                 number("runs"),
                 output.tint(Tone::Good, number("same").to_string()),
                 output.tint(Tone::Bad, number("different").to_string()),

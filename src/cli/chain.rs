@@ -1,5 +1,8 @@
 //! `recant audit verify`, `keygen` and `destinations`: whether the audit chain holds, who signs it, and where it goes.
-use std::{io::Write as _, path::Path};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use chrono::DateTime;
@@ -9,29 +12,93 @@ use zeroize::Zeroizing;
 use super::{
     output::{Exit, Failure, Output, Result, Tone},
     service::Service,
-    table::{Table, short, text_at, time},
+    table::{Table, list_at, short, text_at, time},
 };
-use crate::app::Signer;
+use crate::{
+    app::{Checkpoint, Handover, Proof, Signer, Trust, thinned},
+    clock::{Clock as _, SystemClock},
+};
 
-/// What the chain is to agree with: `{publicKey, checkpoints}`; none where nothing is given.
+/// Most checkpoints that are sent: a body has its limit.
+const CHECKPOINTS: usize = 1_000;
+
+/// What the chain is to agree with: `{publicKey, handovers, checkpoints}`; none where nothing is given.
 ///
 /// # Errors
 /// A file cannot be read, or holds something else.
-pub fn proof(public_key: Option<&Path>, checkpoints: Option<&Path>) -> Result<Option<Value>> {
-    if public_key.is_none() && checkpoints.is_none() {
+pub fn proof(
+    public_keys: &[PathBuf],
+    handovers: &[PathBuf],
+    checkpoints: Option<&Path>,
+) -> Result<Option<Value>> {
+    if public_keys.is_empty() && checkpoints.is_none() {
         return Ok(None);
     }
-    let key = public_key.map(read).transpose()?;
-    let mut outside = Vec::new();
-    if let Some(file) = checkpoints {
-        for (index, line) in read(file)?.lines().enumerate() {
-            let checkpoint: Value = serde_json::from_str(line).map_err(|error| {
-                Failure::Other(format!("{}:{}: {error}", file.display(), index + 1))
-            })?;
-            outside.push(checkpoint);
+    let mut keys = Vec::new();
+    for file in public_keys {
+        let text = read(file)?;
+        Trust::from_pems([text.as_str()])
+            .map_err(|error| Failure::Usage(format!("{} {error}", file.display())))?;
+        keys.push(text);
+    }
+    let mut handed = Vec::new();
+    for file in handovers {
+        handed.extend(lines::<Handover>(file)?);
+    }
+    let outside = match checkpoints {
+        Some(file) => thinned(lines::<Checkpoint>(file)?, CHECKPOINTS),
+        None => Vec::new(),
+    };
+    let key = (!keys.is_empty()).then(|| keys.join("\n"));
+    Ok(Some(
+        json!({"publicKey": key, "handovers": handed, "checkpoints": outside}),
+    ))
+}
+
+/// The same as the store's walk takes it.
+///
+/// # Errors
+/// A key or a handover does not count.
+pub fn brought(proof: &Value) -> Result<Proof> {
+    let wrong = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+    let key = proof.get("publicKey").and_then(Value::as_str);
+    let mut trust = Trust::from_pems(key).map_err(|error| wrong(&error))?;
+    let list = |name: &str| proof.get(name).cloned().unwrap_or_else(|| json!([]));
+    let handovers: Vec<Handover> =
+        serde_json::from_value(list("handovers")).map_err(|error| wrong(&error))?;
+    for handover in &handovers {
+        trust
+            .accept(handover)
+            .map_err(|error| wrong(&format!("a handover does not count: {error}")))?;
+    }
+    Ok(Proof {
+        trust,
+        outside: serde_json::from_value(list("checkpoints")).map_err(|error| wrong(&error))?,
+        from: None,
+    })
+}
+
+/// What stands in a file, one in each line. Half a line at the end is what a crash leaves.
+fn lines<T: serde::de::DeserializeOwned>(file: &Path) -> Result<Vec<T>> {
+    let text = read(file)?;
+    let all: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (index, line) in all.iter().enumerate() {
+        match serde_json::from_str(line) {
+            Ok(one) => found.push(one),
+            Err(_) if line.trim().is_empty() => {}
+            Err(_) if index + 1 == all.len() && !text.ends_with('\n') => {}
+            Err(error) => {
+                let place = format!("{}:{}: {error}", file.display(), index + 1);
+                return Err(Failure::Usage(place));
+            }
         }
     }
-    Ok(Some(json!({"publicKey": key, "checkpoints": outside})))
+    if found.is_empty() {
+        let message = format!("{} holds nothing to compare with", file.display());
+        return Err(Failure::Usage(message));
+    }
+    Ok(found)
 }
 
 fn read(file: &Path) -> Result<String> {
@@ -89,14 +156,30 @@ pub fn print(verification: &Value, broken: Option<&Value>, output: &mut Output) 
             rest.max(0),
         ))?;
     }
+    let unproven = list_at(verification, "/unproven");
+    if !unproven.is_empty() {
+        let heading = output.tint(Tone::Warn, "this does not prove:");
+        output.line(heading)?;
+    }
+    for one in unproven {
+        output.line(format!("  {}", one.as_str().unwrap_or_default()))?;
+    }
     Ok(())
 }
 
-/// Makes a key that signs the chain.
+/// Makes a key that signs the chain; where there was one before, it hands over to this one.
 ///
 /// # Errors
-/// A file is there already, or cannot be written.
-pub fn keygen(file: &Path, output: &mut Output) -> Result {
+/// A file is there already, cannot be written, or the old key cannot be read.
+pub fn keygen(file: &Path, after: Option<&Path>, output: &mut Output) -> Result {
+    let old = match after {
+        Some(old) => {
+            let pem = Zeroizing::new(read(old)?);
+            let signer = Signer::from_pem(&pem);
+            Some(signer.map_err(|error| Failure::Usage(format!("{} {error}", old.display())))?)
+        }
+        None => None,
+    };
     let mut seed = Zeroizing::new([0_u8; 32]);
     SystemRandom::new()
         .fill(seed.as_mut())
@@ -104,26 +187,55 @@ pub fn keygen(file: &Path, output: &mut Output) -> Result {
     let signer = Signer::from_seed(seed.as_ref())
         .map_err(|error| Failure::Other(format!("the fresh key {error}")))?;
     let private = Zeroizing::new(Signer::private_pem(&seed));
-    let mut public = file.as_os_str().to_owned();
-    public.push(".pub");
-    let public = Path::new(&public);
-    write_new(public, &signer.verifier().pem(), 0o644)?;
+    let beside = |ending: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let (public, handover) = (beside(".pub"), beside(".handover"));
+    if let Some(taken) = [file, &public].into_iter().find(|place| place.exists()) {
+        let message = format!("{} is there already: nothing was made", taken.display());
+        return Err(Failure::Other(message));
+    }
+    if let Some(old) = &old {
+        let at = SystemClock.now().timestamp_micros();
+        let said = json!(Handover::new(old, signer.verifier(), at));
+        write_new(&handover, &format!("{said}\n"), 0o644)?;
+    }
+    write_new(&public, &signer.verifier().pem(), 0o644)?;
     write_new(file, &private, 0o600)?;
     if output.is_json() {
         let id = signer.verifier().id();
-        output.json(&json!({"private": file, "public": public, "key": id}))?;
-    } else {
+        let handover = old.is_some().then_some(&handover);
+        output
+            .json(&json!({"private": file, "public": public, "handover": handover, "key": id}))?;
+        return Ok(Exit::Done);
+    }
+    output.line(format!(
+        "{} holds the private key: let nobody else read it, and keep it out of version control",
+        file.display()
+    ))?;
+    output.line("under [audit] in recant.toml:")?;
+    output.line(format!(
+        "  checkpoint_key = \"${{file:{}}}\"",
+        file.display()
+    ))?;
+    if let Some(after) = after {
         output.line(format!(
-            "{} holds the private key: name it in recant.toml, and let nobody else read it",
-            file.display()
+            "  public_keys = [\"${{file:{}.pub}}\"]   # what signed before, oldest first",
+            after.display()
         ))?;
+    }
+    output.line(format!(
+        "{} holds the public key: give it to whoever verifies (recant audit verify --public-key)",
+        public.display()
+    ))?;
+    if let Some(after) = after {
         output.line(format!(
-            "  [audit]\n  checkpoint_key = \"${{file:{}}}\"",
-            file.display()
-        ))?;
-        output.line(format!(
-            "{} holds the public key: give it to whoever verifies (recant audit verify --public-key)",
-            public.display()
+            "{} is signed with the old key: who has {}.pub needs only this to trust the new one \
+             (--handover)",
+            handover.display(),
+            after.display()
         ))?;
     }
     Ok(Exit::Done)
@@ -155,6 +267,7 @@ pub async fn destinations(service: &dyn Service, output: &mut Output) -> Result 
     }
     if all.is_empty() {
         output.line("no destinations: [audit.destinations] in recant.toml names them")?;
+        return Ok(Exit::Done);
     }
     let mut table = Table::new(
         output,
@@ -177,5 +290,79 @@ pub async fn destinations(service: &dyn Service, output: &mut Output) -> Result 
         ]);
     }
     table.print(output, 0)?;
+    for one in &all {
+        not_taken(one, output)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What a destination did not take.
+fn not_taken(destination: &Value, output: &mut Output) -> Result<()> {
+    let entries = list_at(destination, "/notTaken/entries");
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let count = |how: &str| {
+        let count = destination.pointer(&format!("/notTaken/{how}"));
+        count.and_then(Value::as_i64).unwrap_or_default()
+    };
+    let counts = ["refused", "shortened", "pruned"].map(|how| (count(how), how));
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts
+        .map(|(count, how)| format!("{count} {how}"))
+        .collect();
+    let name = text_at(destination, "/name");
+    output.line("")?;
+    let heading = format!("{name} did not take: {}", counts.join(", "));
+    let heading = output.tint(Tone::Warn, heading);
+    output.line(heading)?;
+    let mut table = Table::new(output, &["#", "how", "since", "why"]);
+    for one in entries {
+        let (first, last) = (short(one.get("position")), short(one.get("last")));
+        let place = if first == last {
+            first
+        } else {
+            format!("{first}–{last}")
+        };
+        let how = match one.get("again") {
+            Some(Value::Bool(true)) => "is sent again",
+            _ => text_at(one, "/how"),
+        };
+        table.row([
+            (Tone::Faint, place),
+            (Tone::Normal, how.to_owned()),
+            (Tone::Normal, time(text_at(one, "/at"))),
+            (Tone::Normal, text_at(one, "/reason").to_owned()),
+        ]);
+    }
+    table.print(output, 2)?;
+    output.line(format!(
+        "  recant audit resend {name}   sends it again; with --give-up it is not shown any more"
+    ))
+}
+
+/// Sends again, or gives up, what a destination did not take.
+///
+/// # Errors
+/// The service's.
+pub async fn resend(
+    service: &dyn Service,
+    name: &str,
+    (action, position): (&str, Option<i64>),
+    output: &mut Output,
+) -> Result {
+    let done = service.act_on_destination(name, action, position).await?;
+    if output.is_json() {
+        output.json(&done)?;
+    } else if let Some(asked) = done.get("asked") {
+        output.line(format!(
+            "{asked} entries are sent to {name} again, by the server that delivers to it"
+        ))?;
+    } else {
+        let given_up = short(done.get("givenUp"));
+        output.line(format!(
+            "{given_up} notes about {name} are given up; the entries stay in the trail"
+        ))?;
+    }
     Ok(Exit::Done)
 }

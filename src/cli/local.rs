@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    chain,
     output::{Failure, Result},
     service::{Answer, Ask, EventAsk, Page, PatchForm, Place, Search, Service, Wish},
 };
@@ -263,23 +264,23 @@ impl Service for Local {
         Ok(self.app.audit_destinations().await?)
     }
 
+    async fn act_on_destination(
+        &self,
+        name: &str,
+        action: &str,
+        position: Option<i64>,
+    ) -> Result<Value> {
+        let transaction = SystemClock.fresh_id().to_string();
+        let by = self.by(&transaction);
+        Ok(match action {
+            "giveUp" => self.app.give_up_audit(name, position, by).await?,
+            _ => self.app.resend_audit(name, position, by).await?,
+        })
+    }
+
     async fn verify(&self, proof: Option<&Value>) -> Result<Value> {
-        let verification = match proof {
-            None => self.app.verify_audit().await?,
-            Some(proof) => {
-                let wrong = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
-                let key = proof.get("publicKey").and_then(Value::as_str);
-                let verifier = key.map(app::Verifier::from_pem).transpose();
-                let outside = proof.get("checkpoints").filter(|list| !list.is_null());
-                let outside = outside.cloned().unwrap_or_else(|| json!([]));
-                let proof = app::Proof {
-                    verifier: verifier.map_err(|error| wrong(&error))?,
-                    outside: serde_json::from_value(outside).map_err(|error| wrong(&error))?,
-                    from: None,
-                };
-                self.app.verify_audit_against(proof).await?
-            }
-        };
+        let proof = proof.map_or_else(|| Ok(app::Proof::default()), chain::brought)?;
+        let verification = self.app.verify_audit_against(proof).await?;
         serde_json::to_value(verification).map_err(|error| Failure::Other(error.to_string()))
     }
 

@@ -118,7 +118,9 @@ async fn verb(arguments: &Arguments, output: &mut Output) -> Result {
             })
             .await
         }
-        Verb::Audit(arguments::Audit::Keygen { file }) => chain::keygen(file, output),
+        Verb::Audit(arguments::Audit::Keygen { file, after }) => {
+            chain::keygen(file, after.as_deref(), output)
+        }
         Verb::Audit(verb) => {
             asking(globals, async |service| {
                 audit::run(service, verb, output).await

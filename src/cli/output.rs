@@ -1,11 +1,15 @@
 //! What verbs print to: text or JSON, with colours or without, and the exit code that goes with it.
-use std::io::{self, IsTerminal, Write};
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
+};
 
 use serde_json::{Value, json};
 
 use crate::{
     app,
-    model::{OperationId, Outcome},
+    model::{OperationId, Outcome, audit::is_unruly},
 };
 
 /// How the program ends.
@@ -57,6 +61,24 @@ pub enum Tone {
     /// Less important.
     Faint,
 }
+
+/// What our colours begin and end with, by [`tint`] and by tables.
+const OURS: [&str; 14] = [
+    "\u{1b}[0m",
+    "\u{1b}[1m",
+    "\u{1b}[2m",
+    "\u{1b}[22m",
+    "\u{1b}[31m",
+    "\u{1b}[32m",
+    "\u{1b}[33m",
+    "\u{1b}[39m",
+    "\u{1b}[49m",
+    "\u{1b}[38;5;1m",
+    "\u{1b}[38;5;2m",
+    "\u{1b}[38;5;3m",
+    "\u{1b}[m",
+    "\u{1b}[36m",
+];
 
 /// Where a verb prints its result.
 pub struct Output {
@@ -132,8 +154,15 @@ impl Output {
     ///
     /// # Errors
     /// The writer's.
+    ///
+    /// Whatever it holds of other people's making, no letter of it does anything but be seen: only our
+    /// own colours and line breaks count.
     pub fn line(&mut self, line: impl AsRef<str>) -> Result<()> {
-        Ok(writeln!(self.writer, "{}", line.as_ref())?)
+        Ok(writeln!(
+            self.writer,
+            "{}",
+            seen(line.as_ref(), self.colours)
+        )?)
     }
 
     /// Prints a value as JSON, indented.
@@ -214,7 +243,8 @@ impl Failure {
             (_, Form::Json) => Some(format!("{:#}", json!({"message": self.to_string()}))),
             (_, Form::Text) => {
                 let word = tint(colours, Tone::Bad, "error:");
-                Some(format!("{word} {self}{}", self.place()))
+                let text = format!("{word} {self}{}", self.place());
+                Some(seen(&text, colours).into_owned())
             }
         }
     }
@@ -282,6 +312,53 @@ pub fn colours(stream: &impl IsTerminal) -> Colours {
     }
 }
 
+/// The text with every letter that would do something written out (`\u{1b}`), our own colours and
+/// line breaks excepted. In JSON it stays JSON of the same meaning.
+fn seen(text: &str, colours: Colours) -> Cow<'_, str> {
+    if !text
+        .chars()
+        .any(|letter| letter != '\n' && is_unruly(letter))
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut seen = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let ours = match colours {
+            Colours::Ansi => OURS.iter().find(|ours| rest.starts_with(**ours)),
+            Colours::Plain => None,
+        };
+        let taken = ours.map_or(letter.len_utf8(), |ours| ours.len());
+        match (ours, letter) {
+            (Some(ours), _) => seen.push_str(ours),
+            (None, '\n') => seen.push('\n'),
+            (None, letter) if is_unruly(letter) => {
+                // As JSON writes it, so that JSON stays what it is.
+                let _ = write!(seen, "\\u{:04x}", u32::from(letter));
+            }
+            (None, letter) => seen.push(letter),
+        }
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    Cow::Owned(seen)
+}
+
+/// A text as it stands in a cell of a table: nothing in it counts, not even our colours.
+#[must_use]
+pub fn seen_in_cell(text: &str) -> String {
+    let line = one_line(text);
+    seen(&line, Colours::Plain).into_owned()
+}
+
+/// A text of one line: what would break it is written out.
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\n', '\r']) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace('\r', "\\r").replace('\n', "\\n"))
+}
+
 /// The text in the colour of its tone.
 #[must_use]
 pub fn tint(colours: Colours, tone: Tone, text: &str) -> String {
@@ -323,6 +400,27 @@ mod tests {
         let failure = Failure::Output(io::ErrorKind::BrokenPipe.into());
         assert_eq!(failure.exit(), Exit::Done);
         assert_eq!(failure.report(Form::Text, Colours::Plain), None);
+    }
+
+    #[test]
+    fn what_others_wrote_does_nothing_but_be_seen() {
+        let hostile = "a\u{1b}[2J\u{9b}1m\u{7}\u{202e}b\nc";
+        let plain = seen(hostile, Colours::Plain);
+        assert_eq!(plain, "a\\u001b[2J\\u009b1m\\u0007\\u202eb\nc");
+        let ours = tint(Colours::Ansi, Tone::Bad, hostile);
+        let coloured = seen(&ours, Colours::Ansi);
+        assert!(coloured.starts_with("\u{1b}[31ma\\u001b[2J"), "{coloured}");
+        assert!(coloured.ends_with("c\u{1b}[0m"), "{coloured}");
+        let hidden = seen("\u{1b}[8mhidden", Colours::Ansi);
+        assert_eq!(hidden, "\\u001b[8mhidden");
+        // JSON stays JSON, and means the same.
+        let value = json!({"m": hostile});
+        let text = format!("{value:#}");
+        let shown = seen(&text, Colours::Plain);
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
+        let error = Failure::Other(hostile.to_owned()).report(Form::Text, Colours::Plain);
+        assert!(!error.unwrap().contains('\u{1b}'));
+        assert_eq!(one_line("a\r\nb"), "a\\r\\nb");
     }
 
     #[test]

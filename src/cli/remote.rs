@@ -8,7 +8,7 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH},
 };
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
@@ -317,6 +317,19 @@ impl Service for Remote {
         let request = self.request(Method::GET, ["audit", "destinations"]);
         let body = self.json(request).await?;
         Ok(list_at(&body, "/result").to_vec())
+    }
+
+    async fn act_on_destination(
+        &self,
+        name: &str,
+        action: &str,
+        position: Option<i64>,
+    ) -> Result<Value> {
+        let request = self
+            .request(Method::POST, ["audit", "destinations", name])
+            .query(&[("_action", action)])
+            .json(&json!({"position": position}));
+        self.json(request).await
     }
 
     async fn verify(&self, proof: Option<&Value>) -> Result<Value> {

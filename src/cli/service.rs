@@ -53,10 +53,19 @@ pub trait Service: Send + Sync {
     async fn move_event(&self, place: &Place, id: Uuid, action: &str) -> Result<Value>;
     /// Imports an object class: `{class, force, forceIds}` in, what it came to out.
     async fn import(&self, connector: &str, ask: &Value) -> Result<Value>;
-    /// Verifies the audit chain, against `{publicKey, checkpoints}` if given: `{entries, broken, …}`.
+    /// Verifies the audit chain, against `{publicKey, handovers, checkpoints}` if given: `{entries,
+    /// broken, unproven, …}`.
     async fn verify(&self, proof: Option<&Value>) -> Result<Value>;
     /// Where each destination of the audit trail stands.
     async fn destinations(&self) -> Result<Vec<Value>>;
+    /// Sends again (`resend`) or gives up (`giveUp`) what a destination did not take, all of it or one
+    /// entry; tells how many.
+    async fn act_on_destination(
+        &self,
+        name: &str,
+        action: &str,
+        position: Option<i64>,
+    ) -> Result<Value>;
     /// `{name, ok, …}` for each connector.
     async fn test_connectors(&self) -> Result<Vec<Value>>;
     /// `{name, ok, …}` for a connector.

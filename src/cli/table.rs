@@ -75,7 +75,8 @@ impl Table {
 }
 
 fn cell(colours: Colours, tone: Tone, text: &str) -> Cell {
-    let cell = Cell::new(text);
+    // A value that breaks lines would look like a row of its own.
+    let cell = Cell::new(super::output::seen_in_cell(text));
     match (colours, tone) {
         (Colours::Plain, _) | (_, Tone::Normal) => cell,
         (_, Tone::Good) => cell.fg(Color::DarkGreen),

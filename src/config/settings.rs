@@ -17,7 +17,7 @@ use crate::{
     hooks::{Limits, Runtime, Script},
     managed::ManagedType,
     mapping::Mapping,
-    model::{Roles, scim::Resources, signing::Signer, unique::Unique},
+    model::{Roles, scim::Resources, signing::Signer, trust::Trust, unique::Unique},
     oidc,
 };
 
@@ -230,6 +230,10 @@ pub struct Journal {
 pub struct Audit {
     /// How long an entry is kept; none: for ever.
     pub keep: Option<Duration>,
+    /// For how much longer one is kept that a destination has not taken.
+    pub undelivered: Duration,
+    /// The keys that signed before this one.
+    pub earlier: Trust,
     /// What signs the end of the chain.
     pub signer: Option<Arc<Signer>>,
     /// How often.
@@ -238,6 +242,18 @@ pub struct Audit {
     pub checkpoint_file: Option<PathBuf>,
     /// Where entries are delivered to, by name.
     pub destinations: BTreeMap<String, Destination>,
+}
+
+impl Audit {
+    /// Whose signatures over the chain count.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        let mut trust = self.earlier.clone();
+        if let Some(signer) = &self.signer {
+            trust.add(signer.verifier().clone());
+        }
+        trust
+    }
 }
 
 /// Runs of hooks.

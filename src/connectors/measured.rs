@@ -7,7 +7,7 @@ use super::{
     Capabilities, Changes, Connector, Error, IdPage, Page, Particulars, Query, SharedConnector,
     Update, Written,
 };
-use crate::model::{CauseKind, Object, TargetObject, TargetWrite, metrics};
+use crate::model::{CauseKind, Follows, Object, TargetObject, TargetWrite, metrics};
 
 /// The same connector, with every call of it counted under this name.
 #[must_use]
@@ -85,6 +85,10 @@ impl Connector for Measured {
 
     async fn refine(&self, class: &str, write: TargetWrite) -> Result<TargetWrite, Error> {
         self.connector.refine(class, write).await
+    }
+
+    fn follows(&self, class: &str, write: &TargetWrite) -> Option<Follows> {
+        self.connector.follows(class, write)
     }
 
     async fn test(&self) -> Result<(), Error> {

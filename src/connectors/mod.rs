@@ -132,7 +132,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{CauseKind, Filter, Object, TargetObject, TargetWrite};
+use crate::model::{CauseKind, Filter, Follows, Object, TargetObject, TargetWrite};
 
 pub use health::{Health, guarded};
 pub use import::{ImportPage, Imported, Importer, Known, MakeImporter, SharedKnown};
@@ -187,6 +187,14 @@ pub trait Connector: Send + Sync + Debug {
     async fn refine(&self, class: &str, write: TargetWrite) -> Result<TargetWrite, Error> {
         let _ = class;
         Ok(write)
+    }
+
+    /// What a refined write has to write anew, value by value, because it gives the object another
+    /// name. Cut off in between, such a write is carried out again as it was, `before` and all: it
+    /// then finds the object under its new name already, and brings only the rest about.
+    fn follows(&self, class: &str, write: &TargetWrite) -> Option<Follows> {
+        let _ = (class, write);
+        None
     }
 
     /// Whether a new change may be planned on this target now. What is under way already is carried

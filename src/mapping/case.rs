@@ -186,6 +186,7 @@ impl<'a> Case<'a> {
                 confidential: self.mapping.confidential.clone(),
                 write_only: Vec::new(),
                 sets: Vec::new(),
+                follows: None,
                 dormant: None,
                 find: None,
             },

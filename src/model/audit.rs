@@ -23,6 +23,8 @@ pub enum Topic {
     Recon,
     /// Changes of configuration and hooks.
     Config,
+    /// Something that this version does not know: the entry is of a later one, or was tampered with.
+    Other,
 }
 
 /// One entry. `body` holds every field that a reader sees beside `_id`, `timestamp`, `topic` and
@@ -71,11 +73,62 @@ pub struct ChainedEntry {
     pub digest: String,
 }
 
+/// How entries did not get to a destination of the audit trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NotTakenHow {
+    /// The destination will not have them.
+    Refused,
+    /// It got the facts that it sorts by, and not the whole entry.
+    Shortened,
+    /// They were pruned before it took them.
+    Pruned,
+}
+
+/// Entries that a destination of the audit trail did not take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotTaken {
+    /// The position of the first entry.
+    pub position: i64,
+    /// That of the last.
+    pub last: i64,
+    /// How.
+    pub how: NotTakenHow,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// Whether somebody asked to send it again.
+    pub again: bool,
+}
+
+impl NotTakenHow {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Refused, Self::Shortened, Self::Pruned];
+
+    /// The word in answers and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Shortened => "shortened",
+            Self::Pruned => "pruned",
+        }
+    }
+
+    /// The way with this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|how| how.as_str() == word)
+    }
+}
+
 /// The digest that stands before the first entry.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 impl Topic {
-    /// Every topic.
+    /// Every topic that can be asked for.
     pub const ALL: [Self; 6] = [
         Self::Access,
         Self::Activity,
@@ -95,6 +148,7 @@ impl Topic {
             Self::Compensation => "compensation",
             Self::Recon => "recon",
             Self::Config => "config",
+            Self::Other => "other",
         }
     }
 
@@ -152,13 +206,89 @@ impl ChainedEntry {
         if let Some(operation) = self.entry.operation {
             object.insert("operation".into(), operation.to_string().into());
         }
-        object.extend(
-            self.entry
-                .body
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
+        // What stands in columns is what is chained: nothing in a body speaks louder.
+        for (name, value) in &self.entry.body {
+            if name != "digest" && !object.contains_key(name) {
+                object.insert(name.clone(), value.clone());
+            }
+        }
         object.insert("digest".into(), self.digest.clone().into());
         Value::Object(object)
+    }
+
+    /// The entry as one line of JSON, in which nothing moves the cursor of a terminal, ends a line or
+    /// turns the direction of writing: these are escaped as JSON allows.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        let text = self.to_value().to_string();
+        if !text.chars().any(is_unruly) {
+            return text;
+        }
+        let mut line = String::with_capacity(text.len() + 16);
+        for letter in text.chars() {
+            if is_unruly(letter) {
+                // All of them are of the basic plane.
+                line.push_str(&format!("\\u{:04x}", u32::from(letter)));
+            } else {
+                line.push(letter);
+            }
+        }
+        line
+    }
+}
+
+/// Characters that do something instead of being seen.
+#[must_use]
+pub fn is_unruly(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(body: Value) -> ChainedEntry {
+        ChainedEntry {
+            position: 7,
+            entry: AuditEntry {
+                id: Uuid::nil(),
+                topic: Topic::Activity,
+                timestamp: DateTime::UNIX_EPOCH,
+                transaction_id: "t".into(),
+                operation: None,
+                body: body.as_object().cloned().unwrap_or_default(),
+            },
+            digest: "d".into(),
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_line_and_moves_no_cursor() {
+        let hostile = "a\nb\u{1b}[2J\u{9b}31m\u{7f}\u{85}\u{2028}\u{202e}é😀";
+        let line = entry(json!({"userId": hostile, hostile: 1})).to_line();
+        assert!(!line.chars().any(is_unruly), "{line:?}");
+        let read: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&read["userId"], &read[hostile]),
+            (&json!(hostile), &json!(1))
+        );
+    }
+
+    #[test]
+    fn a_body_does_not_speak_for_the_columns() {
+        let value =
+            entry(json!({"position": 1, "digest": "x", "_id": "y", "own": true})).to_value();
+        assert_eq!(
+            (&value["position"], &value["digest"]),
+            (&json!(7), &json!("d"))
+        );
+        assert_eq!(
+            (&value["_id"], &value["own"]),
+            (&json!(Uuid::nil()), &json!(true))
+        );
     }
 }

@@ -14,6 +14,10 @@ pub const LANE_WAIT_SECONDS: &str = "recant_lane_wait_seconds";
 pub const AUDIT_DELIVERY_BEHIND: &str = "recant_audit_delivery_behind";
 /// Counter: failures to send audit entries, by `destination`.
 pub const AUDIT_DELIVERY_FAILURES: &str = "recant_audit_delivery_failures_total";
+/// Counter: audit entries that a destination refused for good, by `destination`.
+pub const AUDIT_DELIVERY_REFUSED: &str = "recant_audit_delivery_refused_total";
+/// Counter: runs of hooks that were to be kept and are too large, or came too fast.
+pub const HOOK_RUNS_NOT_KEPT: &str = "recant_hook_runs_not_kept_total";
 /// Counter: runs of hooks, by `hook` and `verdict` (`accept`, `reject`, `revert`, `error`).
 pub const HOOK_RUNS: &str = "recant_hook_runs_total";
 /// Counter: calls of targets, by `connector`, `kind` (`read`, `readMany`, `query`, `create`, `update`,
@@ -66,7 +70,7 @@ pub enum Kind {
 }
 
 /// Every metric with what it is and the sentence that `/metrics` shows.
-pub const ALL: [(&str, Kind, &str); 22] = [
+pub const ALL: [(&str, Kind, &str); 24] = [
     (
         CHANGES,
         Kind::Counter,
@@ -86,6 +90,16 @@ pub const ALL: [(&str, Kind, &str); 22] = [
         AUDIT_DELIVERY_FAILURES,
         Kind::Counter,
         "Failures to send audit entries to a destination.",
+    ),
+    (
+        HOOK_RUNS_NOT_KEPT,
+        Kind::Counter,
+        "Runs of hooks that were to be kept and are too large, or came too fast.",
+    ),
+    (
+        AUDIT_DELIVERY_REFUSED,
+        Kind::Counter,
+        "Audit entries that a destination refused for good and that were set aside.",
     ),
     (
         LANE_WAIT_SECONDS,

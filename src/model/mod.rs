@@ -22,6 +22,7 @@ pub mod secret;
 pub mod shared_secret;
 pub mod signing;
 pub mod situation;
+pub mod trust;
 pub mod unique;
 
 pub use change::{
@@ -31,7 +32,7 @@ pub use filter::Filter;
 pub use link::{Link, LinkChange};
 pub use object::{Difference, Object};
 pub use path::{Container, ResourceName};
-pub use plan::{Cause, CauseKind, PlannedRow, RowResult, Step, TargetObject, TargetWrite};
+pub use plan::{Cause, CauseKind, Follows, PlannedRow, RowResult, Step, TargetObject, TargetWrite};
 pub use record::OperationRecord;
 pub use role::{Role, Roles};
 pub use saga::{Outcome, SagaEvent, SagaState};

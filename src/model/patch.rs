@@ -77,6 +77,28 @@ impl Patch {
         }
     }
 
+    /// The patch without what it does to these attributes of the object.
+    #[must_use]
+    pub fn without(self, is_left_out: impl Fn(&str) -> bool) -> Self {
+        let stays = |place: &Pointer| !place.first().is_some_and(&is_left_out);
+        match self {
+            Self::Crest(mut operations) => {
+                operations.retain(|operation| stays(&operation.field));
+                Self::Crest(operations)
+            }
+            Self::Json(mut operations) => {
+                operations.0.retain(|operation| {
+                    Pointer::parse(operation.path().as_str()).is_ok_and(|place| stays(&place))
+                });
+                Self::Json(operations)
+            }
+            Self::Merge(mut members) => {
+                members.retain(|name, _| !is_left_out(name));
+                Self::Merge(members)
+            }
+        }
+    }
+
     /// Reads CREST patch operations: `add`, `remove`, `replace`, `increment`, `copy`, `move`.
     ///
     /// # Errors

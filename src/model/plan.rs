@@ -128,6 +128,9 @@ pub struct PlannedRow {
     /// Target attributes of this write whose values are a set, which may be written half.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sets: Vec<String>,
+    /// What this write has to write anew because it gives the object another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Follows>,
     /// What an object held that counted as deleted and that this create brings back into use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dormant: Option<Object>,
@@ -135,6 +138,20 @@ pub struct PlannedRow {
     /// target assigns finds its earlier self again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub find: Option<String>,
+}
+
+/// What goes by an object's name elsewhere in the target, such as the groups that name their members:
+/// it is written anew, value by value, once the object has another name, and does not show under that
+/// name before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Follows {
+    /// The attribute that shows the object's name.
+    pub by: String,
+    /// The name that the object gets.
+    pub to: String,
+    /// The attributes whose values follow the name; each is a set.
+    pub attributes: Vec<String>,
 }
 
 /// How a row ended.

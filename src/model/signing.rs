@@ -197,6 +197,20 @@ impl Verifier {
             .ok_or(KeyProblem("public key"))
     }
 
+    /// The verifiers of all public keys of a text in PEM form, in their order.
+    ///
+    /// # Errors
+    /// There is none, or one that is no such key.
+    pub fn all_from_pem(text: &str) -> Result<Vec<Self>, KeyProblem> {
+        let begin = format!("-----BEGIN {PUBLIC}-----");
+        let (_, rest) = text
+            .split_once(begin.as_str())
+            .ok_or(KeyProblem("public key"))?;
+        rest.split(begin.as_str())
+            .map(|one| Self::from_pem(&format!("{begin}{one}")))
+            .collect()
+    }
+
     /// The public key in PEM form.
     #[must_use]
     pub fn pem(&self) -> String {

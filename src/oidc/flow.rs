@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
-use super::{Client, Person, Provider, Rejection, claims, fetch::safe_address};
+use super::{Client, Person, Provider, Rejection, Whence, claims, fetch::safe_address};
 
 /// How long a browser may stay at the provider.
 const PATIENCE: TimeDelta = TimeDelta::minutes(10);
@@ -86,6 +86,7 @@ impl Provider {
         &self,
         cookie: Option<&str>,
         back: &Return<'_>,
+        whence: Whence,
     ) -> Result<(Person, String), Rejection> {
         let client = self.client()?;
         let sign = cookie
@@ -116,7 +117,15 @@ impl Provider {
             _ => return Err(Rejection::Invalid("the provider refused the sign-in")),
         };
         let address = known.token.as_deref().ok_or_else(nowhere)?;
-        let token = self.redeem(client, address, code, sign.seed).await?;
+        let redeeming = &self.parts.redeeming;
+        let turn = redeeming.turn(whence, self.parts.clock.now());
+        let turn = turn.map_err(Rejection::Busy)?;
+        let token = self.redeem(client, address, code, sign.seed).await;
+        drop(turn);
+        if matches!(token, Err(Rejection::Invalid(_))) {
+            redeeming.failed(self.parts.clock.now());
+        }
+        let token = token?;
         let claims = self.claims(&token).await?;
         claims::check_sign_in(&claims, client, &derived(sign.seed, "nonce"))?;
         Ok((claims::person(&claims, self.settings())?, sign.back))

@@ -7,6 +7,7 @@ mod claims;
 mod fetch;
 mod flow;
 mod keys;
+mod redeeming;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::{
 
 pub use fetch::FetchError;
 pub use flow::{Departure, Return, safe_return};
+pub use redeeming::Whence;
 pub use settings::{ALGORITHMS, Client, Settings};
 
 /// What stands before the name of everybody whom a provider vouches for: no token or certificate
@@ -40,6 +42,7 @@ struct Parts {
     settings: Settings,
     clock: SharedClock,
     keys: keys::Keys,
+    redeeming: redeeming::Redeeming,
 }
 
 /// Somebody whom a provider vouches for.
@@ -63,6 +66,9 @@ pub enum Rejection {
     /// Whether it is good cannot be found out now.
     #[error("the provider of sign-ins cannot be asked: {0}")]
     Unreachable(String),
+    /// Too much fails: it is not even asked about now.
+    #[error("too many sign-ins fail; try again a little later")]
+    Busy(std::time::Duration),
 }
 
 impl Provider {
@@ -78,6 +84,7 @@ impl Provider {
                 settings,
                 clock,
                 keys,
+                redeeming: redeeming::Redeeming::default(),
             }),
         })
     }

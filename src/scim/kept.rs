@@ -379,14 +379,15 @@ pub(super) fn endpoint(reference: &Value) -> Option<&str> {
     address.rsplit('/').nth(1)
 }
 
-/// The changes as a patch of the managed object.
-pub(super) fn patch(changes: Vec<(Pointer, Option<Value>)>) -> Patch {
+/// The changes as a patch of the managed object; lists in `added` come to what there is.
+pub(super) fn patch(changes: Vec<(Pointer, Option<Value>)>, added: &[Pointer]) -> Patch {
     let operations = changes.into_iter().map(|(field, value)| CrestOperation {
-        field,
         change: match value {
+            Some(value) if added.contains(&field) => CrestChange::Add(value),
             Some(value) => CrestChange::Replace(value),
             None => CrestChange::Remove(None),
         },
+        field,
     });
     Patch::Crest(operations.collect())
 }

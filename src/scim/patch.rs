@@ -10,6 +10,7 @@ use super::{
 };
 use crate::model::{
     Object,
+    pointer::Pointer,
     scim::{Bound, Kind, Mutability, Path, ResourceType, Schema, Source, Target},
 };
 
@@ -22,6 +23,14 @@ const OPERATIONS: usize = 10_000;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Patch {
     operations: Vec<Operation>,
+}
+
+/// A resource after a patch.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Patched {
+    pub(super) resource: Object,
+    /// The properties of lists that are not shown: what the resource has of them comes to what there is.
+    pub(super) added: Vec<Pointer>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -85,9 +94,12 @@ impl Patch {
         })
     }
 
-    /// The resource after the patch. `resource` holds what anybody may see of it.
-    pub(super) fn apply(&self, kind: &ResourceType, resource: &Object) -> Result<Object> {
-        let mut patched = resource.clone();
+    /// The resource after the patch. `resource` holds what its sender may see of it.
+    pub(super) fn apply(&self, kind: &ResourceType, resource: &Object) -> Result<Patched> {
+        let mut patched = Patched {
+            resource: resource.clone(),
+            added: Vec::new(),
+        };
         for operation in &self.operations {
             operation.apply(kind, &mut patched)?;
         }
@@ -134,19 +146,19 @@ impl Operation {
         Ok(Self { verb, path, value })
     }
 
-    fn apply(&self, kind: &ResourceType, resource: &mut Object) -> Result<()> {
+    fn apply(&self, kind: &ResourceType, patched: &mut Patched) -> Result<()> {
         let Some(path) = &self.path else {
-            return self.apply_whole(kind, kind.schemas.first(), self.value.as_ref(), resource);
+            return self.apply_whole(kind, kind.schemas.first(), self.value.as_ref(), patched);
         };
         if let Some(schema) = kind.schema_named(path) {
             return match self.verb {
-                Verb::Remove => remove_extension(kind, schema, resource),
-                _ => self.apply_whole(kind, Some(schema), self.value.as_ref(), resource),
+                Verb::Remove => remove_extension(kind, schema, patched),
+                _ => self.apply_whole(kind, Some(schema), self.value.as_ref(), patched),
             };
         }
         let target = Target::parse(path)
             .map_err(|error| Failure::bad(ScimType::InvalidPath, format!("`{path}`: {error}")))?;
-        self.apply_at(kind, &target, self.value.as_ref(), Manner::Named, resource)
+        self.apply_at(kind, &target, self.value.as_ref(), Manner::Named, patched)
     }
 
     /// A piece of a resource: its members are the paths, dotted ones, full ones and those of
@@ -156,7 +168,7 @@ impl Operation {
         kind: &ResourceType,
         schema: Option<&Schema>,
         value: Option<&Value>,
-        resource: &mut Object,
+        patched: &mut Patched,
     ) -> Result<()> {
         if self.verb == Verb::Remove {
             return Err(Failure::bad(ScimType::NoTarget, "`remove` needs a `path`"));
@@ -169,7 +181,7 @@ impl Operation {
         })?;
         for (name, value) in members {
             if let Some(inner) = kind.schema_named(name) {
-                self.apply_whole(kind, Some(inner), Some(value), resource)?;
+                self.apply_whole(kind, Some(inner), Some(value), patched)?;
                 continue;
             }
             // What is no path is no attribute of ours either.
@@ -179,7 +191,7 @@ impl Operation {
             if target.path.schema.is_none() {
                 target.path.schema = schema.map(|schema| schema.urn.clone());
             }
-            self.apply_at(kind, &target, Some(value), Manner::Whole, resource)?;
+            self.apply_at(kind, &target, Some(value), Manner::Whole, patched)?;
         }
         Ok(())
     }
@@ -190,7 +202,7 @@ impl Operation {
         target: &Target,
         value: Option<&Value>,
         manner: Manner,
-        resource: &mut Object,
+        patched: &mut Patched,
     ) -> Result<()> {
         let path = &target.path;
         let Some((schema, bound)) = writable(kind, path, manner)? else {
@@ -207,12 +219,15 @@ impl Operation {
             },
         };
         self.check_blind(kind, schema, bound, target, value)?;
-        let old = get(kind, schema, &attribute.name, resource).cloned();
+        let old = get(kind, schema, &attribute.name, &patched.resource).cloned();
         // Null says that nothing shall be there.
         let verb = match value {
             Some(Value::Null) => Verb::Remove,
             _ => self.verb,
         };
+        if !attribute.is_readable() && attribute.multi_valued && is_whole(bound) {
+            patched.note(bound, verb == Verb::Add && old.is_none(), verb == Verb::Add);
+        }
         let change = Change {
             bound,
             part,
@@ -221,12 +236,16 @@ impl Operation {
             value: value.filter(|value| !value.is_null()),
         };
         let new = change.apply(old.clone())?;
-        // What is not shown does not show as gone either: that it goes has to be said.
+        // What is not shown does not show as gone either: that it goes has to be said, but not where
+        // nothing was added.
         let new = match new {
+            None if verb == Verb::Add && old.is_none() => return Ok(()),
             None if !attribute.is_readable() => Some(Value::Null),
             new => new,
         };
-        if new.is_none() && old.is_some() && attribute.required {
+        let is_gone = new.as_ref().is_none_or(Value::is_null);
+        let was_there = old.is_some() || !attribute.is_readable();
+        if is_gone && was_there && attribute.required {
             let detail = format!("`{}` is required", named(kind, schema, attribute));
             return Err(Failure::bad(ScimType::Mutability, detail));
         }
@@ -238,12 +257,12 @@ impl Operation {
         if manner == Manner::Named {
             check_slots(bound, new.as_ref())?;
         }
-        put(kind, schema, &attribute.name, new, resource);
+        put(kind, schema, &attribute.name, new, &mut patched.resource);
         Ok(())
     }
 
-    /// What is not shown is set and removed as a whole: whoever sees what is there after a part of it was
-    /// named, or one more was added, would have to see it before.
+    /// What is not shown is set, added to and removed as a whole: for a part of it to be named, it would
+    /// have to be seen.
     fn check_blind(
         &self,
         kind: &ResourceType,
@@ -253,31 +272,44 @@ impl Operation {
         value: Option<&Value>,
     ) -> Result<()> {
         let attribute = &bound.attribute;
-        let is_one = matches!(
-            bound.source,
-            Source::Whole(_) | Source::Values(_) | Source::References(..)
-        );
         if attribute.is_readable()
-            || !is_one
+            || !is_whole(bound)
             || attribute.kind != Kind::Complex && !attribute.multi_valued
         {
             return Ok(());
         }
-        let of_list = attribute.multi_valued
-            && match self.verb {
-                Verb::Add => true,
-                Verb::Replace => false,
-                Verb::Remove => value.is_some(),
-            };
+        let is_some = self.verb == Verb::Remove && value.is_some_and(|value| !value.is_null());
+        let of_list = attribute.multi_valued && is_some;
         if target.filter.is_none() && target.path.sub.is_none() && !of_list {
             return Ok(());
         }
         let detail = format!(
-            "`{}` is not shown: it is set and removed as a whole",
+            "`{}` is not shown: it is set, added to and removed as a whole",
             named(kind, schema, attribute)
         );
         Err(Failure::bad(ScimType::Mutability, detail))
     }
+}
+
+impl Patched {
+    /// Notes whether what the resource has of a list comes to what there is.
+    fn note(&mut self, bound: &Bound, begins: bool, adds: bool) {
+        let places: Vec<Pointer> = bound.places().into_iter().cloned().collect();
+        if !adds {
+            self.added.retain(|place| !places.contains(place));
+        }
+        if begins {
+            self.added.extend(places);
+        }
+    }
+}
+
+/// Whether one property keeps the attribute.
+fn is_whole(bound: &Bound) -> bool {
+    matches!(
+        bound.source,
+        Source::Whole(_) | Source::Values(_) | Source::References(..)
+    )
 }
 
 /// The attribute at a path, if clients may write it. Of a whole piece of a resource the rest is left
@@ -315,14 +347,19 @@ fn no_such(kind: &ResourceType, path: &Path) -> Failure {
     Failure::bad(ScimType::InvalidPath, detail)
 }
 
-fn remove_extension(kind: &ResourceType, schema: &Schema, resource: &mut Object) -> Result<()> {
-    let attributes = schema.attributes.iter().map(|bound| &bound.attribute);
-    for attribute in attributes.filter(|attribute| attribute.is_writable()) {
+fn remove_extension(kind: &ResourceType, schema: &Schema, patched: &mut Patched) -> Result<()> {
+    for bound in &schema.attributes {
+        let attribute = &bound.attribute;
+        if !attribute.is_writable() {
+            continue;
+        }
         if attribute.required && kind.is_own(schema) {
             let detail = format!("`{}` is required", attribute.name);
             return Err(Failure::bad(ScimType::Mutability, detail));
         }
-        put(kind, schema, &attribute.name, None, resource);
+        // What its sender does not see of the extension stays.
+        patched.note(bound, false, false);
+        put(kind, schema, &attribute.name, None, &mut patched.resource);
     }
     Ok(())
 }

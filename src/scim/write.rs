@@ -18,7 +18,7 @@ use super::{
     kept,
     list::{kind_at, missing, related},
     normal::{self, get, put},
-    patch::Patch,
+    patch::{Patch, Patched},
     selection::Selection,
     turns::Turn,
 };
@@ -231,13 +231,19 @@ impl Work<'_> {
         let turn = self.scim.turns.of_object(&name.to_string()).await?;
         let kept = self.read(name).await?;
         let before = kept::shown(self.resources, self.kind, &kept.object);
-        let mut after = match intent {
-            Intent::Replace(sent) => replaced(self.kind, &before, sent)?,
+        let Patched {
+            resource: mut after,
+            added,
+        } = match intent {
+            Intent::Replace(sent) => Patched {
+                resource: replaced(self.kind, &before, sent)?,
+                added: Vec::new(),
+            },
             Intent::Patch(patch) => patch.apply(self.kind, &before)?,
         };
         self.resolve(&before, &mut after).await?;
         let changes = kept::changes(self.resources, self.kind, &kept.object, &before, &after)?;
-        let patch = kept::patch(changes);
+        let patch = kept::patch(changes, &added);
         let told = patch.to_value();
         let requested = Requested::Patch {
             id: name.id.clone(),

@@ -4,7 +4,7 @@ use sea_orm::sea_query::{DynIden, Expr, ExprTrait as _, IntoIden as _, SelectSta
 use serde_json::Value;
 
 use super::{
-    Core, Error, Found, Refusal, Search, Store,
+    Core, Error, Found, Search, Store,
     entity::audit_entry,
     filter::{Bound, Fact},
     page::{Key, Listed, Order, Sorted, page},
@@ -110,14 +110,14 @@ impl Listed for Entries {
     }
 
     fn view(&self, row: &Self::Row) -> Result<Object, Error> {
-        match chained(row.clone())?.to_value() {
+        match chained(row.clone()).to_value() {
             Value::Object(object) => Ok(object),
             _ => Ok(Object::new()),
         }
     }
 
     fn word(&self, _: &Core, row: Self::Row) -> Result<ChainedEntry, Error> {
-        chained(row)
+        Ok(chained(row))
     }
 }
 
@@ -141,26 +141,38 @@ fn time_bound(fact: &Fact<'_>) -> Option<Bound> {
     }))
 }
 
-/// An entry in its place from its row.
-pub(super) fn chained(row: audit_entry::Model) -> Result<ChainedEntry, Error> {
-    let damaged = || Error::at("read an audit entry")(Refusal::Damaged("an audit entry"));
-    let Ok(Value::Object(body)) = serde_json::from_str(&row.body) else {
-        return Err(damaged());
+/// An entry in its place from its row. One that nobody can read, or of a topic that this version does
+/// not know, is shown as such: it must not keep its reader from all others.
+pub(super) fn chained(row: audit_entry::Model) -> ChainedEntry {
+    let body = match serde_json::from_str(&row.body) {
+        Ok(Value::Object(body)) => body,
+        _ => damaged(&row),
     };
-    Ok(ChainedEntry {
+    ChainedEntry {
         position: row.position,
         entry: AuditEntry {
-            id: row.id.parse().map_err(|_| damaged())?,
-            topic: Topic::parse(&row.topic).ok_or_else(damaged)?,
+            id: row.id.parse().unwrap_or_default(),
+            topic: Topic::parse(&row.topic).unwrap_or(Topic::Other),
             timestamp: from_micros(row.timestamp),
             transaction_id: row.transaction_id,
-            operation: row
-                .operation
-                .map(|id| id.parse())
-                .transpose()
-                .map_err(|_| damaged())?,
+            operation: row.operation.and_then(|id| id.parse().ok()),
             body,
         },
         digest: row.digest,
-    })
+    }
+}
+
+fn damaged(row: &audit_entry::Model) -> Object {
+    let bytes = row.body.len();
+    let members = [
+        ("eventName", Value::from("damaged")),
+        (
+            "message",
+            format!("this entry is stored in a form that is not understood ({bytes} bytes): `recant audit verify` tells whether somebody edited it").into(),
+        ),
+    ];
+    members
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }

@@ -1,15 +1,14 @@
 //! How far the audit trail was delivered to each destination, and which node delivers to it.
 use sea_orm::{
-    ConnectionTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ConnectionTrait as _, DbErr, EntityTrait as _, QueryOrder as _,
     sea_query::{Cond, Expr, ExprTrait as _, OnConflict, Query},
 };
 
 use super::{
     Error, Store,
     audit::chained,
-    chain::head_query,
-    entity::{audit_delivery, audit_entry},
+    chain::{head_query, span},
+    entity::audit_delivery,
 };
 use crate::model::audit::ChainedEntry;
 
@@ -128,19 +127,16 @@ impl Store {
             .collect())
     }
 
-    /// The entries behind a position that are on disk, in order.
+    /// The entries behind a position that are on disk, in order: at most so many, and not more than
+    /// a few megabytes, but always one where there is one.
     ///
     /// # Errors
     /// The database fails.
     pub async fn audit_after(&self, position: i64, limit: u64) -> Result<Vec<ChainedEntry>, Error> {
-        let rows = audit_entry::Entity::find()
-            .filter(Expr::col(audit_entry::Column::Position).gt(position))
-            .order_by_asc(audit_entry::Column::Position)
-            .limit(limit)
-            .all(self.core().database.reader())
+        let rows = span(self.core(), position, i64::MAX, limit)
             .await
             .map_err(Error::at("read audit entries to deliver"))?;
-        rows.into_iter().map(chained).collect()
+        Ok(rows.into_iter().map(chained).collect())
     }
 
     /// The position of the last entry that is on disk.

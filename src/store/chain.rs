@@ -1,10 +1,11 @@
 //! The audit chain: entries get their place and digest in the transaction that appends them.
 use sea_orm::{
-    DbErr,
-    sea_query::{Expr, ExprTrait as _, LockType, Query},
+    ConnectionTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    sea_query::{Alias, Expr, ExprTrait as _, Func, LockType, Query},
 };
 
 use super::{
+    Core,
     batch::insert,
     connection::Transaction,
     entity::{audit_entry, chain_head, event},
@@ -107,6 +108,56 @@ pub(super) fn head_query() -> sea_orm::sea_query::SelectStatement {
         .from(chain_head::Entity)
         .and_where(Expr::col(chain_head::Column::Name).eq(CHAIN))
         .to_owned()
+}
+
+/// Most bytes of entries that are held at a time: one entry may hold a megabyte and more.
+const HELD: i64 = 8 * 1024 * 1024;
+
+/// The entries behind a position, in order: at most so many, up to `end`, and not more than fit into
+/// memory beside everything else, but always one.
+pub(super) async fn span(
+    core: &Core,
+    after: i64,
+    end: i64,
+    limit: u64,
+) -> Result<Vec<audit_entry::Model>, DbErr> {
+    use audit_entry::Column;
+    let reader = core.database.reader();
+    // Read from the head of each row; the text itself stays where it is.
+    let bytes = Func::cust(Alias::new("octet_length")).arg(Expr::col(Column::Body));
+    let weights = Query::select()
+        .column(Column::Position)
+        .expr(bytes)
+        .from(audit_entry::Entity)
+        .and_where(Expr::col(Column::Position).gt(after))
+        .and_where(Expr::col(Column::Position).lte(end))
+        .order_by(Column::Position, sea_orm::Order::Asc)
+        .limit(limit)
+        .to_owned();
+    let (mut held, mut last) = (0_i64, None);
+    for row in reader.query_all(&weights).await? {
+        let position: i64 = row.try_get_by_index(0)?;
+        held = held.saturating_add(weight(&row)?);
+        if last.is_some() && held > HELD {
+            break;
+        }
+        last = Some(position);
+    }
+    let Some(last) = last else {
+        return Ok(Vec::new());
+    };
+    audit_entry::Entity::find()
+        .filter(Expr::col(Column::Position).gt(after))
+        .filter(Expr::col(Column::Position).lte(last))
+        .order_by_asc(Column::Position)
+        .all(reader)
+        .await
+}
+
+/// PostgreSQL counts in 32 bits, the others in 64.
+fn weight(row: &sea_orm::QueryResult) -> Result<i64, DbErr> {
+    row.try_get_by_index::<i64>(1)
+        .or_else(|_| row.try_get_by_index::<i32>(1).map(i64::from))
 }
 
 /// The digest of an entry at `position` after the entry with the digest `previous`. Every column

@@ -1,4 +1,6 @@
 //! Signed places of the audit chain, and the anchor that stands for its pruned beginning.
+use std::collections::HashMap;
+
 use sea_orm::{
     ConnectionTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
@@ -6,9 +8,9 @@ use sea_orm::{
 };
 
 use super::{
-    Core, Error, Store,
+    Core, Error, Refusal, Store,
     batch::insert,
-    chain::{CHAIN, digest_after, head_query},
+    chain::{CHAIN, digest_after, head_query, span},
     connection::CommitError,
     entity::{audit_anchor, audit_checkpoint, audit_entry},
     rows::micros,
@@ -36,23 +38,42 @@ pub enum Pruned {
 impl Store {
     /// Signs the end of the chain, unless it is signed already. None where nothing was added.
     ///
+    /// `known` is the last checkpoint that the caller knows of from elsewhere: nothing is signed where
+    /// the store does not hold it any more, or where the chain is another one at its place. A
+    /// signature over a chain that somebody wrote anew would make it look sound.
+    ///
     /// # Errors
-    /// The database fails.
-    pub async fn sign_audit(&self, signer: &Signer) -> Result<Option<Checkpoint>, Error> {
+    /// The database fails, or the chain does not agree with what was signed before.
+    pub async fn sign_audit(
+        &self,
+        signer: &Signer,
+        known: Option<&Checkpoint>,
+    ) -> Result<Option<Checkpoint>, Error> {
         let step = "sign the audit chain";
         self.flush().await?;
         let core = self.core();
+        let last = last_checkpoint(core).await.map_err(Error::at(step))?;
+        if let Some(known) = known {
+            let stored = checkpoint(core, known.number).await;
+            if stored.map_err(Error::at(step))?.as_ref() != Some(known) {
+                return Err(Error::at(step)(Refusal::SignedElse(known.number)));
+            }
+        }
+        if let Some(last) = &last
+            && !agrees(core, last).await.map_err(Error::at(step))?
+        {
+            return Err(Error::at(step)(Refusal::SignedElse(last.number)));
+        }
         let reader = core.database.reader();
         let head = reader.query_one(&head_query()).await;
         let head = head.map_err(Error::at(step))?;
         let Some(head) = head else { return Ok(None) };
         let read = |error| Error::at(step)(error);
         let position: i64 = head.try_get_by_index(0).map_err(read)?;
-        let last = last_checkpoint(core).await.map_err(Error::at(step))?;
         if position == 0 || last.as_ref().is_some_and(|last| last.position >= position) {
             return Ok(None);
         }
-        let checkpoint = signer.checkpoint(Checkpoint {
+        let signed = signer.checkpoint(Checkpoint {
             number: last.as_ref().map_or(0, |last| last.number) + 1,
             position,
             digest: head.try_get_by_index(1).map_err(read)?,
@@ -66,12 +87,13 @@ impl Store {
             .do_nothing_on([audit_checkpoint::Column::Number])
             .to_owned();
         let mut transaction = core.database.begin().await.map_err(Error::at(step))?;
-        let rows = vec![row(&checkpoint)];
+        let rows = vec![row(&signed)];
         let inserted = insert(&mut transaction, rows, Some(ignore)).await;
         inserted.map_err(Error::at(step))?;
         let committed = transaction.commit().await;
         committed.map_err(|error| Error::at(step)(CommitError::into_cause(error)))?;
-        Ok(Some(checkpoint))
+        let stored = checkpoint(core, signed.number).await;
+        stored.map_err(Error::at(step))
     }
 
     /// Signed places behind this number, in order.
@@ -111,26 +133,38 @@ impl Store {
         let (mut position, mut digest) =
             from.map_or_else(|| (0, GENESIS.to_owned()), |it| (it.position, it.digest));
         let first = position;
-        let rows = audit_entry::Entity::find()
-            .filter(Expr::col(audit_entry::Column::Position).gt(position))
-            .filter(Expr::col(audit_entry::Column::Position).lte(end))
-            .order_by_asc(audit_entry::Column::Position)
-            .limit(BATCH)
-            .all(core.database.reader())
+        let rows = span(core, position, end, BATCH)
             .await
             .map_err(Error::at(step))?;
+        let (before, now) = (micros(before), micros(core.clock.now()));
+        // What speaks against the chain must not be pruned away and replaced by a fresh signature.
+        let until = rows.last().map_or(position, |row| row.position);
+        let signed = signed_between(core, position, until).await;
+        let signed = signed.map_err(Error::at(step))?;
+        // Where the walk stands; the entries from the anchor to there are pruned only with an old one
+        // behind them.
+        let (mut place, mut last) = (position, digest.clone());
         for row in rows {
-            if row.timestamp >= micros(before) {
+            // A clock that ran ahead must not keep what it stamped, and all behind that, for ever:
+            // such an entry is as old as the next one.
+            let is_ahead = row.timestamp > now;
+            if row.timestamp >= before && !is_ahead {
                 break;
             }
-            let place = position + 1;
-            if row.position != place || digest_after(&digest, place, &row) != row.digest {
-                if position == first {
-                    return Ok(Pruned::Broken(place));
+            let next = place + 1;
+            let is_other = signed
+                .get(&next)
+                .is_some_and(|digest| *digest != row.digest);
+            if is_other || row.position != next || digest_after(&last, next, &row) != row.digest {
+                if place == first {
+                    return Ok(Pruned::Broken(next));
                 }
                 break;
             }
-            (position, digest) = (place, row.digest);
+            (place, last) = (next, row.digest);
+            if !is_ahead {
+                (position, digest) = (place, last.clone());
+            }
         }
         if position == first {
             return Ok(Pruned::Done);
@@ -219,6 +253,48 @@ pub(super) async fn checkpoints(
         .all(core.database.reader())
         .await?;
     Ok(rows.into_iter().map(word).collect())
+}
+
+/// The checkpoint of this number, as the writers see it.
+async fn checkpoint(core: &Core, number: i64) -> Result<Option<Checkpoint>, DbErr> {
+    let row = audit_checkpoint::Entity::find_by_id(number)
+        .one(core.database.fresh())
+        .await?;
+    Ok(row.map(word))
+}
+
+/// The digests over which checkpoints were signed, by position.
+async fn signed_between(
+    core: &Core,
+    after: i64,
+    until: i64,
+) -> Result<HashMap<i64, String>, DbErr> {
+    use audit_checkpoint::Column;
+    let rows: Vec<(i64, String)> = audit_checkpoint::Entity::find()
+        .select_only()
+        .column(Column::Position)
+        .column(Column::Digest)
+        .filter(Expr::col(Column::Position).gt(after))
+        .filter(Expr::col(Column::Position).lte(until))
+        .into_tuple()
+        .all(core.database.reader())
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Whether the entry over which a checkpoint was signed is there, and still the same. One that was
+/// pruned since says nothing.
+async fn agrees(core: &Core, last: &Checkpoint) -> Result<bool, DbErr> {
+    let row = audit_entry::Entity::find()
+        .filter(Expr::col(audit_entry::Column::Position).eq(last.position))
+        .one(core.database.fresh())
+        .await?;
+    match row {
+        Some(row) => Ok(row.digest == last.digest),
+        None => Ok(anchor(core)
+            .await?
+            .is_some_and(|anchor| anchor.position >= last.position)),
+    }
 }
 
 async fn last_checkpoint(core: &Core) -> Result<Option<Checkpoint>, DbErr> {

@@ -74,6 +74,12 @@ pub enum Refusal {
     /// The store did not answer in time.
     #[error("the store did not answer within {0} seconds")]
     TimedOut(u64),
+    /// The audit chain, or what was signed of it, is not what it was.
+    #[error(
+        "checkpoint {0} does not agree with the store any more: nothing is signed over that; \
+         `recant audit verify` tells where the chain does not hold"
+    )]
+    SignedElse(i64),
     /// A statement failed inside the transaction that was to be committed.
     #[error("an earlier statement of the transaction failed")]
     FailedBefore,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::model::hook_run::{Kept, KeptRun};
 
-/// Most bytes of a kept run: it is written with what ends a change, and must not hold that up.
+/// Most bytes of a kept run: it is written together with what ends changes, and must not hold that up.
 const MOST_BYTES: usize = 256 * 1024;
 
 /// Which kept runs.
@@ -40,6 +40,7 @@ impl Store {
     pub async fn hook_runs(&self, search: &RunSearch) -> Result<Vec<KeptRun>, Error> {
         use hook_run::Column;
         let step = "read kept runs of hooks";
+        self.keep_what_waits().await;
         self.flush().await?;
         let mut query = hook_run::Entity::find()
             .order_by_desc(Column::Id)
@@ -149,19 +150,12 @@ impl Store {
 }
 
 impl Encoder<'_> {
-    /// The row of a kept run, encrypted where there is a key; none where it is too large to be
-    /// stored beside what a change waits for.
+    /// The row of a kept run, encrypted where there is a key; none where it is too large.
     pub(super) fn hook_run(&self, kept: &KeptRun) -> Result<Option<hook_run::Model>, Refusal> {
         let run = &kept.run;
-        let clear = serde_json::to_string(run.as_ref()).unwrap_or_default();
-        if clear.len() > MOST_BYTES {
-            tracing::debug!(
-                hook = run.hook,
-                bytes = clear.len(),
-                "a run is too large to be kept"
-            );
+        let Some(clear) = json_within(run.as_ref(), MOST_BYTES) else {
             return Ok(None);
-        }
+        };
         let (key, body) = match self.keys.seal(&run_place(&[&kept.id]), &clear)? {
             Some(sealed) => (Some(sealed.key), sealed.data),
             None => (None, clear),
@@ -182,6 +176,26 @@ impl Encoder<'_> {
             body,
         }))
     }
+}
+
+/// A value as JSON; none where that has more bytes, which is found out without making all of it.
+fn json_within(value: &impl serde::Serialize, most: usize) -> Option<String> {
+    struct Within(Vec<u8>, usize);
+    impl std::io::Write for Within {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if self.0.len() + bytes.len() > self.1 {
+                return Err(std::io::ErrorKind::FileTooLarge.into());
+            }
+            self.0.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut text = Within(Vec::new(), most);
+    serde_json::to_writer(&mut text, value).ok()?;
+    String::from_utf8(text.0).ok()
 }
 
 /// Names as their column holds them.

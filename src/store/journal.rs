@@ -39,9 +39,11 @@ impl Store {
         answer.await.unwrap_or(Err(JournalError::Unknown))
     }
 
-    /// Hands over what ends a change. It is written soon, in order, before any later journal entry.
+    /// Hands over what ends a change. It is written soon, in order, before any later journal entry;
+    /// runs of hooks that are kept come when there is time.
     #[must_use = "a ticket tells whether it was written; drop it where nobody needs to know"]
-    pub fn settle(&self, settlement: Settlement) -> Ticket {
+    pub fn settle(&self, mut settlement: Settlement) -> Ticket {
+        let kept = std::mem::take(&mut settlement.hook_runs);
         let (reply, answer) = oneshot::channel();
         match self.encoded(|encoder| encoder.settlement(settlement)) {
             Ok(rows) => {
@@ -58,6 +60,7 @@ impl Store {
                 let _ = reply.send(Err(error));
             }
         }
+        self.keep_runs(kept);
         Ticket::new(answer, self.handle.commands.clone())
     }
 

@@ -242,7 +242,7 @@ impl Store {
             let found = found.map_err(Error::at("look for audit entries"))?;
             let full = found.len() >= wanted;
             for row in found {
-                let one = chained(row)?;
+                let one = chained(row);
                 upper = one.position;
                 if !look.fits(&one) || !fits(&one) {
                     continue;

@@ -29,6 +29,7 @@ mod integration_rotation;
 mod integration_rows;
 mod integrations;
 mod journal;
+mod keeping;
 mod keys;
 mod links;
 mod listed;
@@ -54,6 +55,7 @@ mod saved_searches;
 mod schema;
 mod search;
 mod sessions;
+mod set_aside;
 mod state;
 mod statistics;
 mod syncables;
@@ -63,6 +65,7 @@ mod tokens;
 mod unique;
 mod unique_fill;
 mod verify;
+mod witnesses;
 mod words;
 mod writer;
 
@@ -120,6 +123,7 @@ struct Handle {
     name: Arc<str>,
     core: Arc<Core>,
     commands: UnboundedSender<writer::Command>,
+    keeping: tokio::sync::mpsc::Sender<keeping::Keep>,
     abandoned: CancellationToken,
 }
 
@@ -190,11 +194,13 @@ impl Store {
         let writer = writer::Writer::new(core.clone(), receiver, abandoned.clone());
         tokio::spawn(writer.run());
         tokio::spawn(keep_lease(core.clone(), abandoned.clone()));
+        let keeping = keeping::start(core.clone(), commands.downgrade(), abandoned.clone());
         Self {
             handle: Arc::new(Handle {
                 name: core.leases.node(),
                 core,
                 commands,
+                keeping,
                 abandoned,
             }),
         }
@@ -217,6 +223,7 @@ impl Store {
     /// # Errors
     /// What was handed over could not be written.
     pub async fn close(&self) -> Result<(), Error> {
+        self.keep_what_waits().await;
         let flushed = self.flush().await;
         self.handle.abandoned.cancel();
         let _ = self.core().leases.unregister(&self.core().database).await;

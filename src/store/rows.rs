@@ -179,9 +179,6 @@ impl Encoder<'_> {
         let outbound = outbound
             .collect::<Result<_, _>>()
             .map_err(Error::at(step))?;
-        let kept = settlement.hook_runs.iter();
-        let kept = kept.filter_map(|run| self.hook_run(run).transpose());
-        let kept = kept.collect::<Result<_, _>>().map_err(Error::at(step))?;
         let event = settlement.event.map(|event| self.event(event));
         let event = event.transpose().map_err(Error::at(step))?;
         let answer = settlement.answer.map(|(caller, key, answer)| {
@@ -206,7 +203,8 @@ impl Encoder<'_> {
                 .map(|(object, operation)| (object.to_string(), operation)),
             links: settlement.links.into_iter().filter_map(link_row).collect(),
             audit: settlement.audit.into_iter().map(audit_row).collect(),
-            hook_runs: kept,
+            // Those that are kept come by themselves.
+            hook_runs: Vec::new(),
             event,
             outbound,
             answer,

@@ -28,6 +28,8 @@ pub(super) struct Counters {
     largest_round: AtomicU64,
     retries: AtomicU64,
     splits: AtomicU64,
+    /// Runs of hooks that were too large to be kept, or too many.
+    pub(super) runs_not_kept: AtomicU64,
 }
 
 impl Counters {

@@ -2,20 +2,21 @@
 use std::collections::VecDeque;
 
 use sea_orm::{
-    ConnectionTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ConnectionTrait as _, DbErr,
     sea_query::{Expr, ExprTrait as _, Query},
 };
 
 use super::{
     Core, Error, Store,
-    chain::{Head, digest_after, head_query},
-    checkpoints::{anchor, checkpoints},
+    chain::{Head, digest_after, head_query, span},
+    checkpoints::anchor,
     entity::audit_entry,
+    witnesses::Witnesses,
 };
 use crate::model::{
     audit::GENESIS,
-    signing::{Anchor, Checkpoint, Verifier},
+    signing::{Anchor, Checkpoint},
+    trust::Trust,
 };
 
 /// How many entries are held at a time; while they are checked the next ones are read.
@@ -39,6 +40,9 @@ pub struct Verification {
     /// What is signed, if anything is, or ought to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed: Option<Signed>,
+    /// What the walk could not prove, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unproven: Vec<String>,
 }
 
 /// Where a chain begins whose beginning was pruned.
@@ -68,9 +72,9 @@ pub struct Signed {
 /// What the chain must agree with beside itself.
 #[derive(Debug, Clone, Default)]
 pub struct Proof {
-    /// Whose signatures count; none: signatures are not looked at.
-    pub verifier: Option<Verifier>,
-    /// Checkpoints that were kept elsewhere.
+    /// Whose signatures count; nobody's: signatures are not looked at.
+    pub trust: Trust,
+    /// Checkpoints that were kept elsewhere, in any order.
     pub outside: Vec<Checkpoint>,
     /// Where an earlier walk ended well, to go on from there: position and digest.
     pub from: Option<(i64, String)>,
@@ -96,12 +100,6 @@ const REMOVED: &str = "removed at the end: the chain ends before its recorded he
 const HEAD: &str = "edited: the recorded head has another digest than the last entry";
 const BEYOND: &str = "added: the entry stands beyond the recorded head";
 const NO_HEAD: &str = "missing: the head of the chain is not recorded";
-const SIGNED_OTHERWISE: &str =
-    "rewritten: a checkpoint was signed over another digest at this position";
-const SIGNED_BEYOND: &str =
-    "removed at the end: a checkpoint was signed over an entry that is not there";
-const FORGED: &str = "forged: the signature of a checkpoint is not by this key";
-const NO_CHECKPOINT: &str = "missing: a checkpoint was removed, or none was ever signed";
 const UNSIGNED_ANCHOR: &str = "forged: the beginning is pruned, and this key did not sign that";
 const CHANGED_BEFORE: &str = "rewritten: an entry that was verified before is another one now";
 
@@ -164,9 +162,9 @@ struct Walk<'a> {
 impl Walk<'_> {
     async fn run(mut self) -> Result<Verification, DbErr> {
         let broken = self.walk().await?;
-        let by_key = |anchor: &Anchor| {
-            let verifier = self.proof.verifier.as_ref();
-            verifier.is_some_and(|verifier| anchor.is_by(verifier))
+        let unproven = match broken {
+            None => self.unproven(),
+            Some(_) => Vec::new(),
         };
         Ok(Verification {
             entries: self.entries,
@@ -176,20 +174,50 @@ impl Walk<'_> {
             anchor: self.anchor.as_ref().map(|anchor| Begun {
                 position: anchor.position,
                 at: anchor.at,
-                signed: by_key(anchor),
+                signed: self.proof.trust.has_signed(anchor),
             }),
             signed: self.witnesses.told(),
+            unproven,
         })
     }
 
     async fn walk(&mut self) -> Result<Option<Break>, DbErr> {
-        // Entries up to this head were committed with it or before it.
-        let Some(head) = self.head().await? else {
-            return Ok(Some(self.without_head().await?));
-        };
         if let Some(broken) = self.begin().await? {
             return Ok(Some(broken));
         }
+        // Entries up to this head were committed with it or before it.
+        let Some(mut head) = self.head().await? else {
+            return Ok(Some(self.without_head().await?));
+        };
+        loop {
+            if let Some(broken) = self.walk_to(&head).await? {
+                return Ok(Some(broken));
+            }
+            if self.position == head.position {
+                break;
+            }
+            // What was still to be read was pruned meanwhile, and more that came since.
+            head = match self.head().await? {
+                Some(later) if later.position > head.position => later,
+                Some(later) => {
+                    let id = self.id_at(later.position).await?;
+                    return Ok(Some(broken(id, later.position, HEAD)));
+                }
+                None => return Ok(Some(self.without_head().await?)),
+            };
+        }
+        if self.digest != head.digest {
+            let id = self.id_at(self.position).await?;
+            return Ok(Some(broken(id, self.position, HEAD)));
+        }
+        if let Some(broken) = self.beyond().await? {
+            return Ok(Some(broken));
+        }
+        let found = self.witnesses.end(self.core, self.position).await?;
+        Ok(found.map(|(position, reason)| broken(None, position, reason)))
+    }
+
+    async fn walk_to(&mut self, head: &Head) -> Result<Option<Break>, DbErr> {
         let core = self.core;
         let mut rows = read(core, self.position, head.position).await?;
         while self.position < head.position {
@@ -207,25 +235,15 @@ impl Walk<'_> {
                 rows = read(core, self.position, head.position).await?;
             }
         }
-        if self.digest != head.digest {
-            let id = self.id_at(self.position).await?;
-            return Ok(Some(broken(id, self.position, HEAD)));
-        }
-        if let Some(broken) = self.beyond().await? {
-            return Ok(Some(broken));
-        }
-        self.witnesses.end(self.core, self.position).await
+        Ok(None)
     }
 
     /// Where the walk begins: behind what was pruned, or where an earlier walk ended.
     async fn begin(&mut self) -> Result<Option<Break>, DbErr> {
-        self.anchor = anchor(self.core).await?;
-        if let Some(anchor) = &self.anchor {
-            let verifier = self.proof.verifier.as_ref();
-            if verifier.is_some_and(|verifier| !anchor.is_by(verifier)) {
-                return Ok(Some(broken(None, anchor.position, UNSIGNED_ANCHOR)));
-            }
-            (self.position, self.digest) = (anchor.position, anchor.digest.clone());
+        if let Some(anchor) = anchor(self.core).await?
+            && let Some(broken) = self.begin_behind(anchor).await?
+        {
+            return Ok(Some(broken));
         }
         if let Some((position, digest)) = &self.proof.from
             && *position > self.position
@@ -236,9 +254,47 @@ impl Walk<'_> {
                 return Ok(Some(broken(id, *position, CHANGED_BEFORE)));
             }
             (self.position, self.digest) = (*position, digest.clone());
+            self.witnesses.skip_to(self.position);
         }
-        self.witnesses.begin(self.position);
         Ok(None)
+    }
+
+    /// Goes on behind what was pruned, unless something speaks against that.
+    async fn begin_behind(&mut self, anchor: Anchor) -> Result<Option<Break>, DbErr> {
+        let trust = &self.proof.trust;
+        if !trust.is_empty() && !trust.has_signed(&anchor) {
+            return Ok(Some(broken(None, anchor.position, UNSIGNED_ANCHOR)));
+        }
+        (self.position, self.digest) = (anchor.position, anchor.digest.clone());
+        self.anchor = Some(anchor);
+        // Who signed the very entry that the chain begins behind speaks for or against it.
+        self.witnesses.skip_to(self.position);
+        let met = self
+            .witnesses
+            .meet(self.core, self.position, &self.digest)
+            .await?;
+        Ok(met.map(|reason| broken(None, self.position, reason)))
+    }
+
+    /// What this walk, with what it was given, could not show.
+    fn unproven(&self) -> Vec<String> {
+        let mut unproven = Vec::new();
+        if let Some((position, _)) = &self.proof.from {
+            unproven.push(format!(
+                "entries up to position {position} were verified before and not read again"
+            ));
+        }
+        if let Some(anchor) = &self.anchor
+            && self.proof.trust.is_empty()
+        {
+            unproven.push(format!(
+                "that the first {} entries were pruned by Recant, and not removed or replaced by \
+                 somebody: no public key was given to verify the anchor with",
+                anchor.position
+            ));
+        }
+        unproven.extend(self.witnesses.unproven(self.position));
+        unproven
     }
 
     async fn head(&self) -> Result<Option<Head>, DbErr> {
@@ -296,13 +352,7 @@ impl Walk<'_> {
         if let Some(anchor) = anchor(self.core).await?
             && anchor.position > self.position
         {
-            let verifier = self.proof.verifier.as_ref();
-            if verifier.is_none_or(|verifier| anchor.is_by(verifier)) {
-                (self.position, self.digest) = (anchor.position, anchor.digest.clone());
-                self.witnesses.begin(self.position);
-                self.anchor = Some(anchor);
-                return Ok(None);
-            }
+            return self.begin_behind(anchor).await;
         }
         let is_last = self.position + 1 == end;
         let reason = if is_last || !self.any_after().await? {
@@ -375,149 +425,13 @@ impl Walk<'_> {
 
 /// The next entries behind a position.
 async fn read(core: &Core, after: i64, end: i64) -> Result<VecDeque<audit_entry::Model>, DbErr> {
-    let rows = audit_entry::Entity::find()
-        .filter(Expr::col(audit_entry::Column::Position).gt(after))
-        .filter(Expr::col(audit_entry::Column::Position).lte(end))
-        .order_by_asc(audit_entry::Column::Position)
-        .limit(BATCH)
-        .all(core.database.reader())
-        .await?;
-    Ok(rows.into())
+    Ok(span(core, after, end, BATCH).await?.into())
 }
 
-/// The checkpoints that the walk comes by: those of the store, and those that were kept elsewhere.
-struct Witnesses<'a> {
-    verifier: Option<&'a Verifier>,
-    stored: VecDeque<Checkpoint>,
-    /// The last stored one that was read, and whether there are more.
-    last: Option<Checkpoint>,
-    is_read: bool,
-    outside: VecDeque<&'a Checkpoint>,
-    agreed: u64,
-    signed_to: i64,
-}
-
-impl<'a> Witnesses<'a> {
-    fn new(proof: &'a Proof) -> Self {
-        let mut outside: Vec<&Checkpoint> = proof.outside.iter().collect();
-        outside.sort_by_key(|checkpoint| checkpoint.position);
-        Self {
-            verifier: proof.verifier.as_ref(),
-            stored: VecDeque::new(),
-            last: None,
-            is_read: false,
-            outside: outside.into(),
-            agreed: 0,
-            signed_to: 0,
-        }
-    }
-
-    /// The walk begins behind this position: what was signed up to there is only known to be signed.
-    fn begin(&mut self, position: i64) {
-        while self
-            .outside
-            .front()
-            .is_some_and(|one| one.position < position)
-        {
-            self.outside.pop_front();
-        }
-    }
-
-    /// What the checkpoints at this position say against it.
-    async fn meet(
-        &mut self,
-        core: &Core,
-        position: i64,
-        digest: &str,
-    ) -> Result<Option<&'static str>, DbErr> {
-        while let Some(one) = self.outside.front().filter(|one| one.position <= position) {
-            let found = self.judge(one, position, digest);
-            self.outside.pop_front();
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        loop {
-            if let Some(found) = self.next_stored(core).await? {
-                return Ok(Some(found));
-            }
-            let Some(one) = self.stored.front().filter(|one| one.position <= position) else {
-                return Ok(None);
-            };
-            let found = self.judge(one, position, digest);
-            if found.is_none() {
-                self.agreed += u64::from(one.position == position);
-                self.signed_to = one.position;
-            }
-            self.stored.pop_front();
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-    }
-
-    fn judge(&self, one: &Checkpoint, position: i64, digest: &str) -> Option<&'static str> {
-        if self.verifier.is_some_and(|verifier| !one.is_by(verifier)) {
-            return Some(FORGED);
-        }
-        (one.position == position && one.digest != digest).then_some(SIGNED_OTHERWISE)
-    }
-
-    /// Reads more stored checkpoints where none is left; they must be a chain of their own.
-    async fn next_stored(&mut self, core: &Core) -> Result<Option<&'static str>, DbErr> {
-        if !self.stored.is_empty() || self.is_read {
-            return Ok(None);
-        }
-        let after = self.last.as_ref().map_or(0, |last| last.number);
-        let more = checkpoints(core, after, BATCH).await?;
-        self.is_read = (more.len() as u64) < BATCH;
-        for one in &more {
-            let follows = match &self.last {
-                None => one.number == 1 && one.previous.is_empty(),
-                Some(last) => one.number == last.number + 1 && one.previous == last.signature,
-            };
-            if !follows {
-                return Ok(Some(NO_CHECKPOINT));
-            }
-            self.last = Some(one.clone());
-        }
-        self.stored = more.into();
-        Ok(None)
-    }
-
-    /// What is left when the walk is at its end was signed over entries that are not there any more.
-    async fn end(&mut self, core: &Core, position: i64) -> Result<Option<Break>, DbErr> {
-        if let Some(reason) = self.next_stored(core).await? {
-            return Ok(Some(broken(None, position, reason)));
-        }
-        let outside = self.outside.front().map(|one| (*one).clone());
-        // A checkpoint that was signed since this walk began is no sign of anything.
-        let head = super::chain::head_query();
-        let row = core.database.reader().query_one(&head).await?;
-        let now: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-        let left = self.stored.front().cloned().into_iter().chain(outside);
-        let beyond = left.map(|one| one.position).find(|signed| *signed > now);
-        if let Some(signed) = beyond {
-            return Ok(Some(broken(None, signed, SIGNED_BEYOND)));
-        }
-        let unsigned = self.verifier.is_some() && self.last.is_none() && position > 0;
-        Ok(unsigned.then(|| broken(None, position, NO_CHECKPOINT)))
-    }
-
-    fn told(&self) -> Option<Signed> {
-        let any = self.verifier.is_some() || self.last.is_some();
-        any.then(|| Signed {
-            checkpoints: self.agreed,
-            position: self.signed_to,
-            verified: self.verifier.is_some(),
-        })
-    }
-}
-
-fn broken(id: Option<String>, position: i64, reason: &str) -> Break {
+fn broken(id: Option<String>, position: i64, reason: impl Into<String>) -> Break {
     Break {
         id,
         position,
-        reason: reason.to_owned(),
+        reason: reason.into(),
     }
 }

@@ -117,6 +117,13 @@ pub(super) struct Found {
     pub at_old: Option<TargetObject>,
 }
 
+impl Found {
+    /// What stands under the id after the write, and what under the one before.
+    pub(super) fn both(&self) -> (Option<&TargetObject>, Option<&TargetObject>) {
+        (self.at_new.as_ref(), self.at_old.as_ref())
+    }
+}
+
 impl Applied {
     pub(super) fn journaled(&self) -> &Journaled {
         &self.journaled
@@ -329,7 +336,7 @@ impl Engine {
             found.at_new.as_ref(),
             found.at_old.as_ref(),
         ) {
-            Sight::Between => match found.at_new.as_ref().and_then(|found| rest(write, found)) {
+            Sight::Between => match rest(write, place.special, found.both()) {
                 Some(rest) => LookBack::Partly(Box::new(rest), error),
                 None => LookBack::Unknown(Cause {
                     kind: CauseKind::Unknown,

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use serde_json::Value;
 
 use crate::model::{
-    Filter, Object, PlannedRow, TargetObject, TargetWrite,
+    Filter, Follows, Object, PlannedRow, TargetObject, TargetWrite,
     object::{Difference, same},
 };
 
@@ -30,6 +30,8 @@ pub(super) struct Special<'a> {
     pub hidden: &'a [String],
     /// Those whose values are a set.
     pub sets: &'a [String],
+    /// What follows the name that the write gives the object.
+    pub follows: Option<&'a Follows>,
 }
 
 impl<'a> Special<'a> {
@@ -38,6 +40,7 @@ impl<'a> Special<'a> {
         Self {
             hidden: &row.write_only,
             sets: &row.sets,
+            follows: row.follows.as_ref(),
         }
     }
 
@@ -66,7 +69,8 @@ impl<'a> Special<'a> {
             return false;
         }
         let (one, other, found) = (values(one), values(other), values(found));
-        one.intersection(&other).all(|both| found.contains(both))
+        let stays = |value: &String| found.contains(value);
+        (self.follows_name(name) || one.intersection(&other).all(stays))
             && found
                 .iter()
                 .all(|it| one.contains(it) || other.contains(it))
@@ -147,7 +151,7 @@ pub(super) fn judge(
 }
 
 /// The write without attributes that the target never shows.
-fn without<'a>(write: &'a TargetWrite, hidden: &[String]) -> Cow<'a, TargetWrite> {
+pub(super) fn without<'a>(write: &'a TargetWrite, hidden: &[String]) -> Cow<'a, TargetWrite> {
     if hidden.is_empty() {
         return Cow::Borrowed(write);
     }
@@ -196,6 +200,9 @@ fn judge_shown(
             match (rename, at_new, at_old) {
                 (Some(_), None, Some(found)) if special.is_before(&change, before, found) => {
                     Sight::Before
+                }
+                (Some(_), None, Some(found)) if special.is_half_named(&change, before, found) => {
+                    Sight::Between
                 }
                 (Some(_), Some(found), None) | (None, Some(found), _) => {
                     special.judge_update(&change, before, written, found, rename.is_some())
@@ -260,13 +267,12 @@ impl Special<'_> {
     ) -> Sight {
         let is_after = |name| self.is_ours(name, change, written, found);
         let is_known = |name| self.is_known(name, change, before, written, found);
-        if change.attributes().all(is_after) {
+        let has_sets = self.follows.is_some() || change.attributes().any(|name| self.is_set(name));
+        if change.attributes().all(is_after) && self.have_followed(change, before, found) {
             Sight::After
         } else if !renamed && self.is_before(change, before, found) {
             Sight::Before
-        } else if change.attributes().any(|name| self.is_set(name))
-            && change.attributes().all(is_known)
-        {
+        } else if has_sets && change.attributes().all(is_known) {
             Sight::Between
         } else {
             Sight::Other
@@ -303,13 +309,14 @@ impl Special<'_> {
     }
 
     fn is_before(&self, change: &Difference, before: &TargetObject, found: &TargetObject) -> bool {
-        change.attributes().all(|name| {
-            self.equal(
-                name,
-                found.attributes.get(name),
-                before.attributes.get(name),
-            )
-        })
+        self.have_followed(change, before, found)
+            && change.attributes().all(|name| {
+                self.equal(
+                    name,
+                    found.attributes.get(name),
+                    before.attributes.get(name),
+                )
+            })
     }
 
     /// Whether `found` holds everything that was to be written, as sent or as the target
@@ -333,24 +340,43 @@ impl Special<'_> {
     }
 }
 
-/// What is left to be done of a write that was cut off, given what the target holds; none where
-/// nothing is.
-pub(super) fn rest(write: &TargetWrite, found: &TargetObject) -> Option<TargetWrite> {
-    let after = match write {
+/// What is left to be done of a write that was cut off, given what was found under the id after it
+/// and the one before; none where nothing was found. A rename that has begun is carried out again as
+/// it was: what the object is called by now does not tell what still goes by its old name.
+pub(super) fn rest(
+    write: &TargetWrite,
+    special: Special<'_>,
+    (at_new, at_old): (Option<&TargetObject>, Option<&TargetObject>),
+) -> Option<TargetWrite> {
+    let found = at_new.or(at_old)?;
+    if special.is_named_anew(write, found) {
+        return Some(write.clone());
+    }
+    let (after, rename) = match write {
         TargetWrite::Create { after, .. } => {
             let mut whole = found.attributes.clone();
             whole.extend(after.clone());
-            whole
+            (whole, None)
         }
-        TargetWrite::Update { before, after, .. } => {
-            Difference::between(&before.attributes, after).applied(&found.attributes)
+        TargetWrite::Update {
+            before,
+            after,
+            rename,
+        } => {
+            let change = Difference::between(&before.attributes, after);
+            let rename = rename.clone().filter(|_| at_new.is_none());
+            (change.applied(&found.attributes), rename)
         }
-        TargetWrite::Delete { .. } => return None,
+        TargetWrite::Delete { .. } => {
+            return Some(TargetWrite::Delete {
+                before: found.clone(),
+            });
+        }
     };
     Some(TargetWrite::Update {
         before: found.clone(),
         after,
-        rename: None,
+        rename,
     })
 }
 
@@ -389,11 +415,10 @@ pub(super) fn undo(
             after: before.attributes.clone(),
         })),
         (TargetWrite::Delete { before }, Sight::Between) => {
-            let recreation = TargetWrite::Create {
-                id: None,
-                after: before.attributes.clone(),
-            };
-            Ok(at_new.and_then(|found| rest(&recreation, found)))
+            let mut after = before.attributes.clone();
+            after.retain(|name, held| !(special.is_hidden(name) && held.is_null()));
+            let recreation = TargetWrite::Create { id: None, after };
+            Ok(rest(&recreation, special, (at_new, None)))
         }
         (
             TargetWrite::Update {
@@ -403,16 +428,21 @@ pub(super) fn undo(
             },
             _,
         ) => {
-            // Somebody has taken the old id meanwhile: ours cannot go back there.
-            if rename.is_some() && at_old.is_some() {
-                return Err(ChangedSince);
-            }
+            let found = match (at_new, at_old) {
+                (Some(found), None) => found,
+                // It has its old name again, and not everything has followed yet.
+                (None, Some(found)) if special.follows.is_some() => found,
+                // Somebody has taken the old id meanwhile: ours cannot go back there.
+                _ => return Err(ChangedSince),
+            };
             let mut change = Difference::between(&before.attributes, after);
             change.set.retain(|name, _| !special.is_hidden(name));
             change.removed.retain(|name| !special.is_hidden(name));
-            let found = at_new.ok_or(ChangedSince)?;
             let renamed = rename.is_some();
             let mut inverse = undo_update(&change, special, before, (written, found), renamed)?;
+            if !special.is_named_anew(write, found) {
+                special.from_new_name(&mut inverse, (before, after, rename.as_deref()));
+            }
             if let TargetWrite::Update { after: back, .. } = &mut inverse {
                 let known = before.attributes.iter();
                 let changed = known.filter(|(name, old)| {
@@ -477,5 +507,6 @@ fn undo_update(
     })
 }
 
+mod named;
 #[cfg(test)]
 mod tests;

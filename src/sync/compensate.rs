@@ -23,7 +23,7 @@ use super::{
     calls::{cause, own_cause, retried},
     change::{Change, Context, Intent, RowEnd, revision},
     checkpoint::{Point, Sabotage, is_sabotaged},
-    compare::{Sight, Special, judge, lost, undo},
+    compare::{Sight, Special, ids, judge, lost, undo, without},
     guard,
     recreate::{left_over, relink},
 };
@@ -196,20 +196,34 @@ impl Engine {
         let (at_new, at_old) = (found.at_new.as_ref(), found.at_old.as_ref());
         let special = Special::of(row);
         let sight = judge(write, special, written, at_new, at_old);
-        let lost = match sight {
-            Sight::Before => Vec::new(),
+        let half =
+            (sight == Sight::Between && matches!(write, TargetWrite::Delete { .. })).then(|| {
+                let assigns_ids = context
+                    .setup
+                    .target(&row.target)
+                    .is_some_and(|(target, class)| target.connector.particulars(class).assigns_ids);
+                let is_same = at_new.is_some_and(|found| ids(write).0 == Some(found.id.as_str()));
+                match (assigns_ids && is_same, intent.doubtful.contains(&index)) {
+                    (false, true) => Half::Back,
+                    // It still has the id that no second object gets, or nobody has tried to.
+                    _ if end.result != RowResult::Successful => Half::Left,
+                    _ => Half::Foreign,
+                }
+            });
+        let lost = match (sight, half) {
+            (Sight::Before, _) | (_, Some(Half::Left)) => Vec::new(),
             _ => lost(write, &row.write_only),
         };
-        // A deleted object is there again in part only where an undo has begun to create it.
-        let is_foreign = sight == Sight::Between
-            && matches!(write, TargetWrite::Delete { .. })
-            && !intent.doubtful.contains(&index);
         let inverse = match undo(write, special, written, at_new, at_old) {
-            Ok(Some(_)) if is_foreign => {
+            Ok(Some(_)) if half == Some(Half::Foreign) => {
                 return Ok(Undone {
                     actual,
                     ..nothing(index, failed_end(changed_since()))
                 });
+            }
+            // What never shows is there still, as it was.
+            Ok(Some(inverse)) if half == Some(Half::Left) => {
+                without(&inverse, &row.write_only).into_owned()
             }
             Ok(Some(inverse)) => inverse,
             Ok(None) if !lost.is_empty() => {
@@ -401,6 +415,17 @@ impl Engine {
         record.ended_at = Some(self.clock().now());
         record
     }
+}
+
+/// Why an object that was to be deleted is there in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Half {
+    /// The deletion was cut off: this is what it left.
+    Left,
+    /// An undo has begun to create it again.
+    Back,
+    /// It was gone, and somebody else has made one like it.
+    Foreign,
 }
 
 /// Keeps where deleted objects were created again, so that the next try finds them there, and

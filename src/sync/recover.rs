@@ -301,7 +301,7 @@ impl Engine {
                         found.at_new.as_ref(),
                         found.at_old.as_ref(),
                     );
-                    let left = found.at_new.as_ref().and_then(|found| rest(write, found));
+                    let left = rest(write, place.special, found.both());
                     match left.filter(|_| sight == Sight::Between) {
                         Some(rest) => Seen::Partly(rest),
                         None => Seen::Is(sight, found.at_new.as_ref().map(Written::from)),

@@ -55,6 +55,7 @@ pub(super) async fn refine(
     *write = refined.map_err(Failed::Target)?;
     let particulars = target.connector.particulars(class);
     decision.row.sets = sets(write, &particulars);
+    decision.row.follows = target.connector.follows(class, write);
     if let TargetWrite::Create { id, after } = &*write
         && particulars.revives
     {
@@ -184,8 +185,8 @@ fn sets(write: &mut TargetWrite, particulars: &Particulars) -> Vec<String> {
     names.dedup();
     if let (Some(before), Some(after)) = (before, after) {
         let special = Special {
-            hidden: &[],
             sets: &names,
+            ..Special::default()
         };
         for (name, old) in before.iter().filter(|(name, _)| names.contains(name)) {
             if let Some(new) = after.get_mut(name)

@@ -86,6 +86,7 @@ struct Verified {
     at: String,
     entries: String,
     broken: Option<String>,
+    unproven: Vec<String>,
 }
 
 struct Row {
@@ -130,6 +131,14 @@ fn verified(app: &App) -> Option<Verified> {
                 members.map(|(name, value)| format!("{name} {}", markup::value(value, 200)));
             words.collect::<Vec<_>>().join(", ")
         }),
+        unproven: told
+            .get("unproven")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
     })
 }
 

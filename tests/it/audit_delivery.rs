@@ -22,14 +22,14 @@ use tokio::{
 
 use crate::support::{folder::Folder, server::eventually};
 
-async fn folder(destinations: &str) -> Folder {
+pub(crate) async fn folder(destinations: &str) -> Folder {
     let folder = Folder::new().await;
     let settings = std::fs::read_to_string(folder.path().join("recant.toml")).unwrap();
     folder.write("recant.toml", &format!("{settings}\n{destinations}"));
     folder
 }
 
-async fn change(app: &App, id: &str) {
+pub(crate) async fn change(app: &App, id: &str) {
     let request = ChangeRequest {
         unseen: Vec::new(),
         container: Container::managed("user"),
@@ -46,13 +46,13 @@ async fn change(app: &App, id: &str) {
     app.change(request).await.unwrap();
 }
 
-async fn head(app: &App) -> i64 {
+pub(crate) async fn head(app: &App) -> i64 {
     app.engine().store().flush().await.unwrap();
     app.engine().store().audit_head().await.unwrap()
 }
 
 /// Every line of the file and those that were put aside, in the order of their names.
-fn lines(path: &Path) -> Vec<Value> {
+pub(crate) fn lines(path: &Path) -> Vec<Value> {
     let folder = path.parent().unwrap();
     let name = path.file_name().unwrap().to_str().unwrap();
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -81,7 +81,7 @@ fn lines(path: &Path) -> Vec<Value> {
 }
 
 /// Whether these are all positions up to the end, none left out, in order but for repeats.
-fn has_all(positions: impl Iterator<Item = i64>, end: i64) -> bool {
+pub(crate) fn has_all(positions: impl Iterator<Item = i64>, end: i64) -> bool {
     let mut next = 1;
     for position in positions {
         assert!(position <= next, "{position} came before {next}");
@@ -90,7 +90,7 @@ fn has_all(positions: impl Iterator<Item = i64>, end: i64) -> bool {
     next == end + 1
 }
 
-fn status(statuses: &[Value], name: &str) -> Value {
+pub(crate) fn status(statuses: &[Value], name: &str) -> Value {
     let found = statuses.iter().find(|one| one["name"] == name);
     found.cloned().unwrap_or_default()
 }

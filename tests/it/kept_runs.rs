@@ -205,3 +205,161 @@ async fn runs_are_bounded_and_can_be_switched_off() {
     let runs = server.client.get("/script/runs").await.expect(200);
     assert_eq!(runs.json()["result"], json!([]));
 }
+
+/// A secret is not taken apart and told in pieces by a script that somebody only tries.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_back_test_sees_no_secret_whole_or_in_pieces() {
+    let folder = leaky().await;
+    let server = Running::start(&folder).await;
+    let person = json!({"userName": "ann", "pin": PIN});
+    server
+        .client
+        .json("PUT", "/managed/user/ann", &person)
+        .await
+        .expect(201);
+    for (source, whole, masked) in [
+        ("throw newObject.pin.sub_string(4, 4)", "7391", ""),
+        ("throw `${newObject.pin.len()}`", "14", "3"),
+        (
+            "throw if newObject.pin.starts_with(\"pin\") { \"yes\" } else { \"no\" }",
+            "yes",
+            "no",
+        ),
+    ] {
+        let asked = json!({"file": "leaky.rhai", "source": source});
+        let compared = server
+            .client
+            .json("POST", "/script?_action=backtest", &asked)
+            .await
+            .expect(200);
+        let after = &compared.json()["results"][0]["after"]["throws"]["message"];
+        assert_ne!(after, whole, "{source}");
+        assert_eq!(after, masked, "{source}: {}", compared.text);
+    }
+    server.stop().await;
+}
+
+/// What is confidential of a target is known only when its record was read: a run of a mapping's hook
+/// is sealed after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_saw_a_targets_secret_hides_it() {
+    let folder = Folder::new().await;
+    let path = folder.path().join("conf/sync.json");
+    let mut sync: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let payroll = &mut sync["mappings"][0];
+    payroll["properties"][1] = json!({"source": "pin", "target": "title"});
+    let source = "log_info(`it holds ${oldTarget.title}, and gets ${target.title}`);";
+    payroll["onUpdate"] = json!({"type": "text/rhai", "source": source});
+    folder.write_json("conf/sync.json", &sync);
+    let server = Running::start(&folder).await;
+    let put = async |pin: &str, status: u16| {
+        let person = json!({"userName": "ann", "pin": pin});
+        let put = server.client.json("PUT", "/managed/user/ann", &person);
+        put.await.expect(status)
+    };
+    put("pin-first", 201).await;
+    // Somebody else set another one, which no managed object holds.
+    folder
+        .payroll("update employee set title = 'drifted-8812-secret' where id = 'ann'")
+        .await;
+    put("pin-second", 200).await;
+    let runs = server.client.get("/script/runs?limit=50").await.expect(200);
+    let told: Vec<Value> = runs.json()["result"].as_array().unwrap().clone();
+    let run = told
+        .iter()
+        .find(|run| run["hook"] == "user_payroll/onUpdate");
+    let run = run.unwrap_or_else(|| panic!("{}", runs.text));
+    assert_eq!(run["log"], json!(["info: it holds ***, and gets ***"]));
+    let asked = json!({"operation": run["operation"]});
+    let cases = server
+        .client
+        .json("POST", "/script?_action=record", &asked)
+        .await
+        .expect(200);
+    let audit = server.client.get("/audit?_pageSize=500").await.expect(200);
+    for answer in [&runs, &cases, &audit] {
+        assert!(!answer.text.contains("8812"), "{}", answer.text);
+        assert!(!answer.text.contains("pin-second"), "{}", answer.text);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_typed_stays_secret_where_a_hook_makes_something_else_of_it() {
+    const TYPED: &str = "typed-5521-secret";
+    let folder = Folder::new().await;
+    let path = folder.path().join("conf/managed.json");
+    let mut managed: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let hook = |source: &str| json!({"type": "text/rhai", "source": source});
+    managed["objects"][0]["onCreate"] = hook("newObject.pin = sha256(newObject.pin);");
+    managed["objects"][0]["onValidate"] = hook(
+        "log_info(`typed ${request.content.pin}`); \
+         if newObject.userName == \"bad\" { throw `not ${request.content.pin}`; }",
+    );
+    folder.write_json("conf/managed.json", &managed);
+    let server = Running::start(&folder).await;
+    let mut answers = Vec::new();
+    for (id, status) in [("ann", 201), ("bad", 400)] {
+        let person = json!({"userName": id, "pin": TYPED});
+        let put = server
+            .client
+            .json("PUT", &format!("/managed/user/{id}"), &person)
+            .await
+            .expect(status);
+        answers.push(put);
+    }
+    for path in [
+        "/script/runs?limit=50",
+        "/audit?_pageSize=500",
+        "/operations?_queryFilter=true",
+    ] {
+        answers.push(server.client.get(path).await.expect(200));
+    }
+    assert!(answers[2].text.contains("typed ***"), "{}", answers[2].text);
+    for answer in &answers {
+        assert!(!answer.text.contains(TYPED), "{}", answer.text);
+    }
+    server.stop().await;
+    for file in ["recant.db", "recant.db-wal"] {
+        let kept = std::fs::read(folder.path().join(file)).unwrap_or_default();
+        let holds = kept
+            .windows(TYPED.len())
+            .any(|part| part == TYPED.as_bytes());
+        assert!(!holds, "{file}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_too_large_is_not_kept_and_that_is_said() {
+    let folder = leaky().await;
+    let server = Running::start(&folder).await;
+    let mut operations = Vec::new();
+    for bytes in [20_000, 300_000] {
+        let person = json!({"userName": format!("u{bytes}"), "mail": "x".repeat(bytes)});
+        let put = server
+            .client
+            .json("PUT", &format!("/managed/user/u{bytes}"), &person)
+            .await
+            .expect(201);
+        operations.push(put.header("recant-operation").to_owned());
+    }
+    let record = async |operation: &str| {
+        let asked = json!({"operation": operation, "hook": "onValidate"});
+        let record = server.client.json("POST", "/script?_action=record", &asked);
+        record.await
+    };
+    record(&operations[0]).await.expect(200);
+    let refused = record(&operations[1]).await.expect(404);
+    assert!(
+        refused.text.contains("larger than 256 KiB"),
+        "{}",
+        refused.text
+    );
+    let metrics = server.client.get("/metrics").await.expect(200);
+    assert!(
+        metrics.text.contains("recant_hook_runs_not_kept_total"),
+        "{}",
+        metrics.text
+    );
+    server.stop().await;
+}

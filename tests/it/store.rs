@@ -7,6 +7,7 @@ mod integrations;
 mod journal;
 mod look;
 mod nodes;
+mod proof;
 mod queries;
 mod schema;
 mod trail;

@@ -50,6 +50,13 @@ pub(crate) struct EntryPath {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
+pub(crate) struct DestinationPath {
+    /// The destination's name in `[audit.destinations]`
+    name: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct ConnectorPath {
     /// The connector's name
     name: String,

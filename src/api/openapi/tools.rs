@@ -92,6 +92,8 @@ pub(crate) struct Verification {
     anchor: Option<Begun>,
     /// What is signed
     signed: Option<Signed>,
+    /// What the walk could not prove, a sentence each
+    unproven: Option<Vec<String>>,
 }
 
 /// A place where the chain does not hold.
@@ -128,10 +130,22 @@ pub(crate) struct Signed {
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct Proof {
-    /// An Ed25519 public key in PEM form: only what it verifies counts as signed
+    /// Ed25519 public keys in PEM form, one after another, the oldest first: only what they verify
+    /// counts as signed
     public_key: Option<String>,
+    /// How one key hands over to the next, as `recant audit keygen --after` writes it
+    handovers: Option<Vec<Handover>>,
     /// Checkpoints that were kept elsewhere
     checkpoints: Option<Vec<Checkpoint>>,
+}
+
+/// A key says which one comes after it.
+#[derive(ToSchema)]
+pub(crate) struct Handover {
+    key: String,
+    from: String,
+    at: i64,
+    signature: String,
 }
 
 /// A signed place of the chain.
@@ -169,4 +183,48 @@ pub(crate) struct Destination {
     behind_since: Option<chrono::DateTime<chrono::Utc>>,
     /// Why the last try failed
     last_error: Option<String>,
+    /// What it did not take, and will not unless it is sent again
+    not_taken: Option<NotTaken>,
+}
+
+/// What a destination did not take: numbers of entries, and the first of them.
+#[derive(ToSchema)]
+pub(crate) struct NotTaken {
+    /// It will not have them
+    refused: i64,
+    /// It got what they are about, not their content
+    shortened: i64,
+    /// They were pruned before it took them
+    pruned: i64,
+    entries: Vec<NotTakenEntry>,
+}
+
+/// Entries that a destination did not take.
+#[derive(ToSchema)]
+pub(crate) struct NotTakenEntry {
+    /// The position of the first
+    position: i64,
+    /// That of the last
+    last: i64,
+    /// `refused`, `shortened` or `pruned`
+    how: String,
+    reason: String,
+    at: chrono::DateTime<chrono::Utc>,
+    /// Whether it will be sent again
+    again: bool,
+}
+
+/// Which entry is to be sent again or given up.
+#[derive(ToSchema)]
+pub(crate) struct NotTakenAsk {
+    /// Its position; all of them if left out
+    position: Option<i64>,
+}
+
+/// How many entries are sent again, or were given up.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct NotTakenDone {
+    asked: Option<u64>,
+    given_up: Option<u64>,
 }

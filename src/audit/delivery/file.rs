@@ -38,23 +38,28 @@ impl File {
         }
         let mut text = String::new();
         for entry in entries {
-            text.push_str(&entry.to_value().to_string());
+            text.push_str(&entry.to_line());
             text.push('\n');
         }
         self.rotate(text.len() as u64).await?;
-        let mut file = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .read(true)
-            .open(path)
-            .await?;
+        let is_new = !fs::try_exists(path).await?;
+        let mut options = fs::OpenOptions::new();
+        options.create(true).append(true).read(true);
+        // Who may read the folder may not read the audit for that.
+        #[cfg(unix)]
+        options.mode(0o600);
+        let mut file = options.open(path).await?;
         // Half a line that a crash or a full disk left stands alone; its entry comes again.
         if !ends_with_line(&mut file).await? {
             text.insert(0, '\n');
         }
         file.write_all(text.as_bytes()).await?;
         file.flush().await?;
-        file.sync_data().await
+        file.sync_data().await?;
+        if is_new {
+            sync_folder(path).await?;
+        }
+        Ok(())
     }
 
     /// Puts the file aside where it is too large or too old for `more` bytes.
@@ -72,6 +77,7 @@ impl File {
         }
         let aside = free_name(path, begun).await;
         fs::rename(path, aside).await?;
+        sync_folder(path).await?;
         self.forget().await
     }
 
@@ -90,8 +96,7 @@ impl File {
         while let Some(file) = files.next_entry().await? {
             let name = file.file_name();
             let rest = name.to_string_lossy();
-            let stamp = rest.strip_prefix(&prefix).map(str::as_bytes);
-            if stamp.is_some_and(|stamp| stamp.first().is_some_and(u8::is_ascii_digit)) {
+            if rest.strip_prefix(&prefix).is_some_and(is_stamp) {
                 aside.push(file.path());
             }
         }
@@ -124,6 +129,39 @@ async fn free_name(path: &Path, begun: SystemTime) -> PathBuf {
     named(number)
 }
 
+/// Whether this is what [`free_name`] puts behind a name: nothing else in the folder is ours to
+/// remove.
+fn is_stamp(text: &str) -> bool {
+    let (stamp, number) = text.split_once('-').unwrap_or((text, "0000"));
+    let is_like = |text: &str, pattern: &str| {
+        text.len() == pattern.len()
+            && text
+                .bytes()
+                .zip(pattern.bytes())
+                .all(|(byte, wanted)| match wanted {
+                    b'0' => byte.is_ascii_digit(),
+                    other => byte == other,
+                })
+    };
+    is_like(stamp, "00000000T000000.000Z") && is_like(number, "0000")
+}
+
+/// Makes a new name in a folder durable, where folders can be opened.
+async fn sync_folder(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        fs::File::open(folder).await?.sync_all().await?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
 async fn ends_with_line(file: &mut fs::File) -> std::io::Result<bool> {
     if file.metadata().await?.len() == 0 {
         return Ok(true);
@@ -132,4 +170,21 @@ async fn ends_with_line(file: &mut fs::File) -> std::io::Result<bool> {
     let mut last = [0_u8; 1];
     file.read_exact(&mut last).await?;
     Ok(last == *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_was_put_aside_is_removed() {
+        let name = free_name(Path::new("/nowhere/audit.jsonl"), SystemTime::UNIX_EPOCH).await;
+        let name = name.to_string_lossy().into_owned();
+        assert_eq!(name, "/nowhere/audit.jsonl.19700101T000000.000Z");
+        assert!(is_stamp("19700101T000000.000Z"));
+        assert!(is_stamp("19700101T000000.000Z-0012"));
+        for other in ["2025.zip", "1", "19700101T000000.000Z.gz", "19700101", ""] {
+            assert!(!is_stamp(other), "{other}");
+        }
+    }
 }

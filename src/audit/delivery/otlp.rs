@@ -8,11 +8,15 @@ use reqwest::{Client, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::OtlpSettings;
-use crate::model::audit::ChainedEntry;
+use super::{OtlpSettings, Trouble};
+use crate::model::audit::{ChainedEntry, is_unruly};
 
 /// How long a collector may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Most bytes of an answer that are read.
+const ANSWER: usize = 64 * 1024;
+/// Most letters of what it says that are kept.
+const LONGEST_MESSAGE: usize = 200;
 
 pub(super) struct Otlp {
     client: Client,
@@ -41,15 +45,47 @@ impl Otlp {
     }
 
     /// Sends entries in one request.
-    pub(super) async fn take(&mut self, entries: &[ChainedEntry]) -> Result<(), String> {
-        let mut request = self
-            .client
-            .post(self.endpoint.clone())
-            .json(&batch(entries));
+    pub(super) async fn take(&mut self, entries: &[ChainedEntry]) -> Result<(), Trouble> {
+        let answer = self.send(&batch(entries)).await.map_err(Trouble::Later)?;
+        let status = answer.status;
+        if status.is_success() {
+            return match answer.rejected() {
+                None => Ok(()),
+                // Which ones it does not tell: they are sent again in halves.
+                Some(count) => Err(Trouble::Never(self.said(
+                    &format!("it refuses {count} of {} records", entries.len()),
+                    &answer,
+                ))),
+            };
+        }
+        let why = self.said(&format!("it answers {status}"), &answer);
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE => Err(Trouble::Never(why)),
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
+                if entries.len() > 1 || self.takes_requests().await {
+                    Err(Trouble::Never(why))
+                } else {
+                    Err(Trouble::Later(why))
+                }
+            }
+            _ => Err(Trouble::Later(why)),
+        }
+    }
+
+    /// Whether it takes an empty request: what refuses that one too is no collector, or speaks
+    /// another language, and the entries are not to blame.
+    async fn takes_requests(&self) -> bool {
+        let empty = json!({"resourceLogs": []});
+        let answer = self.send(&empty).await;
+        answer.is_ok_and(|answer| answer.status.is_success())
+    }
+
+    async fn send(&self, body: &Value) -> Result<Answer, String> {
+        let mut request = self.client.post(self.endpoint.clone()).json(body);
         for (name, value) in &self.settings.headers {
             request = request.header(name, value);
         }
-        let answer = request.send().await.map_err(|error| {
+        let mut response = request.send().await.map_err(|error| {
             let why = if error.is_timeout() {
                 "it does not answer in time"
             } else {
@@ -57,18 +93,56 @@ impl Otlp {
             };
             why.to_owned()
         })?;
-        let status = answer.status();
-        if status != StatusCode::OK {
-            return Err(format!("it answers {status}"));
+        let status = response.status();
+        let mut text = Vec::new();
+        while text.len() < ANSWER
+            && let Ok(Some(part)) = response.chunk().await
+        {
+            text.extend_from_slice(&part);
         }
-        let body: Value = answer.json().await.unwrap_or_default();
-        let refused = body.pointer("/partialSuccess/rejectedLogRecords");
-        match refused.map(Value::to_string) {
-            Some(count) if !matches!(count.trim_matches('"'), "0" | "null") => {
-                Err(format!("it refuses {} records", count.trim_matches('"')))
+        let body = serde_json::from_slice(&text).unwrap_or_default();
+        Ok(Answer { status, body })
+    }
+
+    /// What happened, with what it said itself: in few words, and without our secrets.
+    fn said(&self, what: &str, answer: &Answer) -> String {
+        let message = ["/partialSuccess/errorMessage", "/message"]
+            .into_iter()
+            .find_map(|pointer| answer.body.pointer(pointer)?.as_str())
+            .unwrap_or_default();
+        let mut message: String = message
+            .chars()
+            .map(|letter| if is_unruly(letter) { ' ' } else { letter })
+            .collect();
+        for secret in self.settings.headers.values() {
+            // The scheme before a token is no secret, what is behind it is.
+            for part in secret.split_whitespace().filter(|part| part.len() > 3) {
+                message = message.replace(part, "***");
             }
-            _ => Ok(()),
         }
+        if message.trim().is_empty() {
+            return what.to_owned();
+        }
+        let message: String = message.chars().take(LONGEST_MESSAGE).collect();
+        format!("{what}: {message}")
+    }
+}
+
+/// What a collector answered.
+struct Answer {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Answer {
+    /// How many records it refuses though it took the request.
+    fn rejected(&self) -> Option<String> {
+        let count = self
+            .body
+            .pointer("/partialSuccess/rejectedLogRecords")?
+            .to_string();
+        let count = count.trim_matches('"');
+        (!matches!(count, "" | "0" | "null")).then(|| count.chars().take(20).collect())
     }
 }
 
@@ -117,7 +191,7 @@ fn record(entry: &ChainedEntry) -> Value {
         "severityNumber": number,
         "severityText": severity,
         "eventName": format!("recant.audit.{}", text("eventName").unwrap_or("entry")),
-        "body": {"stringValue": value.to_string()},
+        "body": {"stringValue": entry.to_line()},
         "attributes": attributes,
     })
 }

@@ -12,7 +12,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{SyslogAddress, SyslogSettings, syslog_line::line};
+use super::{
+    Shortened, SyslogAddress, SyslogSettings,
+    syslog_line::{line, short_line},
+};
 use crate::model::audit::ChainedEntry;
 
 /// How long a connection may take to be made.
@@ -45,7 +48,7 @@ impl Syslog {
     }
 
     /// Sends entries. A stream that broke is made anew for the next try.
-    pub(super) async fn take(&mut self, entries: &[ChainedEntry]) -> Result<(), String> {
+    pub(super) async fn take(&mut self, entries: &[ChainedEntry]) -> Result<Shortened, String> {
         let mut connection = match self.alive().await {
             Some(kept) => kept,
             None => tokio::time::timeout(CONNECTING, connect(&self.settings.address))
@@ -55,15 +58,27 @@ impl Syslog {
         let SyslogSettings {
             app_name, facility, ..
         } = &self.settings;
-        let lines = entries
-            .iter()
-            .map(|entry| line(entry, app_name, &self.host, *facility));
+        let mut shortened = Shortened::new();
+        let lines = entries.iter().map(|entry| {
+            let whole = line(entry, app_name, &self.host, *facility);
+            if !connection.is_of_datagrams() || whole.len() <= DATAGRAM {
+                return whole;
+            }
+            let why = format!(
+                "it has {} bytes, and a datagram holds {DATAGRAM}: what it is about was sent, not \
+                 its content",
+                whole.len()
+            );
+            shortened.push((entry.position, why));
+            short_line(entry, app_name, &self.host, *facility, whole.len())
+        });
+        let lines: Vec<String> = lines.collect();
         connection
-            .send(lines)
+            .send(&lines)
             .await
             .map_err(|error| format!("it cannot be sent to: {error}"))?;
         self.connection = Some(connection);
-        Ok(())
+        Ok(shortened)
     }
 
     /// The connection that was kept, if the other side has not closed it.
@@ -74,17 +89,21 @@ impl Syslog {
 }
 
 impl Connection {
-    async fn send(&mut self, lines: impl Iterator<Item = String>) -> std::io::Result<()> {
+    fn is_of_datagrams(&self) -> bool {
+        matches!(self, Self::Udp(_) | Self::UnixDatagram(_))
+    }
+
+    async fn send(&mut self, lines: &[String]) -> std::io::Result<()> {
         match self {
             Self::Udp(socket) => {
                 for line in lines {
-                    socket.send(cut(&line)).await?;
+                    socket.send(line.as_bytes()).await?;
                 }
                 Ok(())
             }
             Self::UnixDatagram(socket) => {
                 for line in lines {
-                    socket.send(cut(&line)).await?;
+                    socket.send(line.as_bytes()).await?;
                 }
                 Ok(())
             }
@@ -110,10 +129,7 @@ impl Connection {
 }
 
 /// Each message behind its length (RFC 6587, 3.4.1).
-async fn counted(
-    stream: &mut (impl AsyncWrite + Unpin),
-    lines: impl Iterator<Item = String>,
-) -> std::io::Result<()> {
+async fn counted(stream: &mut (impl AsyncWrite + Unpin), lines: &[String]) -> std::io::Result<()> {
     let mut frames = Vec::new();
     for line in lines {
         frames.extend_from_slice(format!("{} ", line.len()).as_bytes());
@@ -121,11 +137,6 @@ async fn counted(
     }
     stream.write_all(&frames).await?;
     stream.flush().await
-}
-
-fn cut(line: &str) -> &[u8] {
-    let end = line.floor_char_boundary(DATAGRAM);
-    line.as_bytes().get(..end).unwrap_or_default()
 }
 
 async fn connect(address: &SyslogAddress) -> Result<Connection, String> {

@@ -1,7 +1,7 @@
 //! The order in which a change is told of: request, hooks, writes, verdict, undo, end, what came later.
 use super::{
     Fact, Kind, Sentence, Story,
-    words::{contents, count, difference, inside, listed, time, took, value},
+    words::{self, contents, count, difference, inside, listed, time, took, value},
 };
 use crate::model::audit::Topic;
 
@@ -123,7 +123,7 @@ impl<'a> Teller<'a, '_> {
             kind: Kind::Note,
             at: None,
             entry: None,
-            text,
+            text: words::of_one_line(text),
         });
     }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::model::{
     Object,
+    audit::is_unruly,
     object::{ID, REV},
     secret::MASK,
 };
@@ -12,6 +13,20 @@ use crate::model::{
 const MOST: usize = 6;
 /// Most characters of one value.
 const LONGEST: usize = 60;
+
+/// A sentence is one line, whatever names and messages in it hold: somebody could tell a sentence of
+/// their own otherwise.
+pub(super) fn of_one_line(text: String) -> String {
+    if !text.chars().any(is_unruly) {
+        return text;
+    }
+    let seen = |letter: char| match letter {
+        '\n' | '\r' | '\t' => ' ',
+        letter if is_unruly(letter) => char::REPLACEMENT_CHARACTER,
+        letter => letter,
+    };
+    text.chars().map(seen).collect()
+}
 
 /// A time as people write it.
 pub(super) fn time(at: DateTime<Utc>) -> String {

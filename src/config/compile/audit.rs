@@ -11,7 +11,10 @@ use crate::{
         settings::Audit,
         written::project as written,
     },
-    model::signing::Signer,
+    model::{
+        signing::{Signer, Verifier},
+        trust::Trust,
+    },
 };
 
 /// The facility `log audit`.
@@ -35,9 +38,26 @@ pub(crate) fn compile(
         let told = |error: &_| work.error("/audit/checkpoint_key", format!("{error}"));
         signer.inspect_err(told).ok()
     });
+    let keys = written.public_keys.unwrap_or_default();
+    let mut earlier = Trust::default();
+    for (index, pem) in keys.iter().enumerate() {
+        let pem = pem.as_deref().unwrap_or_default();
+        match Verifier::all_from_pem(pem) {
+            Ok(keys) => keys.into_iter().for_each(|key| earlier.add(key)),
+            Err(error) => {
+                work.error(
+                    &step("/audit/public_keys", &index.to_string()),
+                    format!("{error}"),
+                );
+            }
+        }
+    }
     if signer.is_none() && written.checkpoint_key.is_none() {
         for (name, is_there) in [
-            ("checkpoint_file", written.checkpoint_file.is_some()),
+            (
+                "checkpoint_file",
+                written.checkpoint_file.is_some() && earlier.is_empty(),
+            ),
             ("checkpoint_seconds", written.checkpoint_seconds.is_some()),
         ] {
             if is_there {
@@ -59,6 +79,8 @@ pub(crate) fn compile(
         keep: written
             .keep_days
             .map(|days| Duration::from_secs(u64::from(days) * DAY)),
+        undelivered: Duration::from_secs(u64::from(written.undelivered_days.unwrap_or(30)) * DAY),
+        earlier,
         signer,
         checkpoint_every: Duration::from_secs(written.checkpoint_seconds.unwrap_or(60)),
         checkpoint_file: written.checkpoint_file.map(|file| folder.join(file)),

@@ -14,6 +14,8 @@ fn every_key_of_the_audit_is_known() {
         keep_runs = 0
         [audit]
         keep_days = 2
+        undelivered_days = 7
+        public_keys = ["${file:old.key.pub}"]
         checkpoint_key = "${file:audit.key}"
         checkpoint_seconds = 5
         checkpoint_file = "out/checkpoints.jsonl"
@@ -34,9 +36,11 @@ fn every_key_of_the_audit_is_known() {
         endpoint = "http://localhost:4318"
         headers = { authorization = "${env:TOKEN}" }
     "#;
+    let earlier = Signer::from_seed(&[2; 32]).unwrap();
     let folder = Folder::new()
         .with("recant.toml", toml)
         .with("audit.key", &Signer::private_pem(&[3; 32]))
+        .with("old.key.pub", &earlier.verifier().pem())
         .with("ca.pem", "x")
         .with_variable("TOKEN", "Bearer s3cret");
     let loaded = folder.load();
@@ -46,6 +50,10 @@ fn every_key_of_the_audit_is_known() {
     let audit = &configuration.audit;
     assert_eq!(audit.keep, Some(Duration::from_secs(2 * 24 * 3600)));
     assert!(audit.signer.is_some());
+    assert_eq!(audit.undelivered, Duration::from_secs(7 * 24 * 3600));
+    let trust = audit.trust();
+    assert!(trust.knows(earlier.verifier().id()));
+    assert!(trust.knows(audit.signer.as_ref().unwrap().verifier().id()));
     assert_eq!(audit.checkpoint_every, Duration::from_secs(5));
     assert_eq!(
         audit.checkpoint_file,
@@ -75,6 +83,7 @@ fn what_is_wrong_with_the_audit_is_told_without_secrets() {
     let toml = r#"
         [audit]
         checkpoint_key = "s3cret"
+        public_keys = ["s3cret"]
         [audit.destinations.a]
         type = "file"
         [audit.destinations.b]
@@ -94,6 +103,7 @@ fn what_is_wrong_with_the_audit_is_told_without_secrets() {
     assert!(!text.contains("s3cret"), "{text}");
     for part in [
         "no Ed25519 private key",
+        "no Ed25519 public key",
         "`path` is missing",
         "`siem.example` is no address",
         "begins with http://",

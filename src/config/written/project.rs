@@ -260,9 +260,18 @@ pub(crate) struct Audit {
     /// anchor, so that the chain can still be verified.
     #[schemars(range(min = 1, max = 36_500))]
     pub(crate) keep_days: Option<u32>,
+    /// Days beyond `keep_days` for which entries wait for a destination that does not take them; 30
+    /// if left out.
+    #[schemars(range(min = 0, max = 36_500))]
+    pub(crate) undelivered_days: Option<u32>,
     /// The Ed25519 private key that signs the end of the chain again and again, in PEM form, such as
     /// `${file:audit.key}`; `recant audit keygen` makes one. Nothing is signed if left out.
     pub(crate) checkpoint_key: Option<String>,
+    /// Public keys, in PEM form, that signed before `checkpoint_key`, oldest first: what they signed
+    /// still counts.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(crate) public_keys: Option<Vec<Option<String>>>,
     /// Seconds between two signed checkpoints; 60 if left out.
     #[schemars(range(min = 1, max = 86_400))]
     pub(crate) checkpoint_seconds: Option<u64>,

@@ -19,7 +19,7 @@ use crate::{
         Capabilities, Changes, Connector, Error, IdPage, Page, Particulars, Query, SharedConnector,
         Update, Written, signs,
     },
-    model::{CauseKind, Object, TargetObject, TargetWrite, metrics},
+    model::{CauseKind, Follows, Object, TargetObject, TargetWrite, metrics},
 };
 
 /// The same connector, watched and limited under this name. `timeout` is that of one attempt: a call
@@ -258,6 +258,10 @@ impl Connector for Guarded {
 
     async fn refine(&self, class: &str, write: TargetWrite) -> Result<TargetWrite, Error> {
         self.connector.refine(class, write).await
+    }
+
+    fn follows(&self, class: &str, write: &TargetWrite) -> Option<Follows> {
+        self.connector.follows(class, write)
     }
 
     fn admit(&self) -> Result<(), Error> {

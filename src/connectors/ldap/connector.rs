@@ -25,7 +25,7 @@ use crate::{
     connectors::{
         Capabilities, Changes, Connector, Error, Page, Particulars, Query, Update, Written,
     },
-    model::{CauseKind, Object, TargetObject, TargetWrite},
+    model::{CauseKind, Follows, Object, TargetObject, TargetWrite},
 };
 
 /// How many ids a connector remembers the place of.
@@ -349,6 +349,40 @@ impl Connector for Ldap {
                 memberships::known(&self.pool, &view, write).await
             }
         }
+    }
+
+    fn follows(&self, class: &str, write: &TargetWrite) -> Option<Follows> {
+        let (class, server) = (self.settings.classes.get(class)?, self.known_server()?);
+        let groups = class.memberships.as_ref()?;
+        let TargetWrite::Update {
+            before,
+            after,
+            rename,
+        } = write
+        else {
+            return None;
+        };
+        let names_none = |object| memberships::groups(groups, object).is_empty();
+        if names_none(&before.attributes) && names_none(after) {
+            return None;
+        }
+        let view = View {
+            class,
+            server: &server,
+        };
+        let dn = before.attributes.get(DN)?.as_str()?;
+        let update = Update {
+            before,
+            after,
+            rename: rename.as_deref(),
+        };
+        // What cannot be named is refused when it is written.
+        let to = naming::new_dn(&view, dn, &update).ok().flatten()?;
+        Some(Follows {
+            by: DN.to_owned(),
+            to,
+            attributes: vec![groups.name.clone()],
+        })
     }
 
     fn tells_answers(&self) -> bool {

@@ -145,12 +145,32 @@ async fn look_up(
     })
 }
 
+/// Whether an update is carried out for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// As far as one knows.
+    No,
+    /// The account has its new name already, and the groups may know that or not.
+    Renamed,
+}
+
 /// What an account's change means for the groups; `old` and `new` are its names.
 #[must_use]
 pub fn around(
     view: &View<'_>,
     (old, new): (&str, &str),
     (before, after): (&Object, &Object),
+) -> Around {
+    around_again(view, (old, new), (before, after), Begun::No)
+}
+
+/// The same for an update that may have begun before.
+#[must_use]
+pub fn around_again(
+    view: &View<'_>,
+    (old, new): (&str, &str),
+    (before, after): (&Object, &Object),
+    begun: Begun,
 ) -> Around {
     let Some(memberships) = &view.class.memberships else {
         return Around::default();
@@ -160,13 +180,22 @@ pub fn around(
     let mut around = Around::default();
     for group in &held {
         if !is_in(&wanted, group) {
-            around.before.push(leave(memberships, group, old));
+            let left = format!("(!{})", holds(memberships, old));
+            around.before.push(Step {
+                done: Some(left).filter(|_| begun == Begun::Renamed),
+                ..leave(memberships, group, old)
+            });
         } else if !is_same(old, new) {
             around.after.push(follow(memberships, group, (old, new)));
         }
     }
     for group in wanted.iter().filter(|group| !is_in(&held, group)) {
-        around.after.push(join(memberships, group, new));
+        // Who goes back to a former name may be in a group under it still.
+        let joined = holds(memberships, new);
+        around.after.push(Step {
+            done: Some(joined).filter(|_| !is_same(old, new)),
+            ..join(memberships, group, new)
+        });
     }
     around
 }

@@ -7,7 +7,7 @@ use super::{
     dn::{Dn, Rdn},
     settings::Class,
     steps::{Request, Step},
-    wire::{DN, Values, View, nameable},
+    wire::{DN, Modifications, Values, View, nameable},
 };
 use crate::{
     connectors::{Error, Update},
@@ -176,6 +176,35 @@ fn first_text(value: &Value) -> Option<String> {
     }
 }
 
+/// The whole name that an update gives the entry; none where it keeps its own.
+///
+/// # Errors
+/// Refused where a name cannot be written.
+pub fn new_dn(view: &View<'_>, dn: &str, update: &Update<'_>) -> Result<Option<String>, Error> {
+    Ok(renaming(view, dn, update)?.map(|renaming| renaming.to))
+}
+
+/// What is left of an update once the entry has its new name: what that does not change.
+///
+/// # Errors
+/// As [`update_steps`].
+pub fn steps_after_renaming(
+    view: &View<'_>,
+    dn: &str,
+    update: &Update<'_>,
+) -> Result<Vec<Step>, Error> {
+    let (renaming, changes) = changes(view, dn, update)?;
+    let place = renaming.map_or_else(|| dn.to_owned(), |renaming| renaming.to);
+    if changes.mods.is_empty() {
+        return Ok(Vec::new());
+    }
+    let request = Request::Modify {
+        dn: place,
+        mods: changes.mods,
+    };
+    Ok(vec![Step::last(request, changes.conditions)])
+}
+
 /// The requests that an update takes, and the name of the entry after them.
 ///
 /// # Errors
@@ -185,6 +214,33 @@ pub fn update_steps(
     dn: &str,
     update: &Update<'_>,
 ) -> Result<(String, Vec<Step>), Error> {
+    let (renaming, changes) = changes(view, dn, update)?;
+    let mut conditions = changes.conditions;
+    if changes.whole {
+        conditions.extend(view.as_read(update.before));
+    }
+    let mut steps = Vec::new();
+    let mut place = dn.to_owned();
+    if let Some(renaming) = renaming {
+        place.clone_from(&renaming.to);
+        steps.push(renaming.step(dn, std::mem::take(&mut conditions)));
+    }
+    if !changes.mods.is_empty() {
+        let request = Request::Modify {
+            dn: place.clone(),
+            mods: changes.mods,
+        };
+        steps.push(Step::last(request, conditions));
+    }
+    Ok((place, steps))
+}
+
+/// How an update renames the entry, and what it changes besides.
+fn changes(
+    view: &View<'_>,
+    dn: &str,
+    update: &Update<'_>,
+) -> Result<(Option<Renaming>, Modifications), Error> {
     let before = update.before;
     let renaming = renaming(view, dn, update)?;
     let mut named = renaming
@@ -202,24 +258,7 @@ pub fn update_steps(
         }
     }
     let changes = view.modifications(&before.attributes, &after, &named)?;
-    let mut conditions = changes.conditions;
-    if changes.whole {
-        conditions.extend(view.as_read(before));
-    }
-    let mut steps = Vec::new();
-    let mut place = dn.to_owned();
-    if let Some(renaming) = renaming {
-        place.clone_from(&renaming.to);
-        steps.push(renaming.step(dn, std::mem::take(&mut conditions)));
-    }
-    if !changes.mods.is_empty() {
-        let request = Request::Modify {
-            dn: place.clone(),
-            mods: changes.mods,
-        };
-        steps.push(Step::last(request, conditions));
-    }
-    Ok((place, steps))
+    Ok((renaming, changes))
 }
 
 /// Another name or place of an entry.

@@ -2,7 +2,7 @@
 use super::{
     connector::{Ldap, as_written},
     entries::{gone, is_elsewhere, is_moved, moved, other},
-    memberships::{self, Around},
+    memberships::{self, Around, Begun},
     naming,
     session::Entry,
     steps::{Request, Step, all_of, carry_out},
@@ -70,6 +70,9 @@ impl Ldap {
         let is_looked_at = !(conditions.is_empty() || is_alone && view.server.asserts());
         let is_there = !is_looked_at || !self.at(view, &dn, &all_of(&conditions)).await?.is_empty();
         let written = match is_there {
+            false if !is_alone && self.is_there_already(view, (&dn, &place), &itself).await? => {
+                self.carry_on(view, (&dn, &place), update, &itself).await
+            }
             false => Err(other()),
             true if view.server.asserts() => {
                 self.carry_out_asserting(view, (&dn, &place), update, &itself)
@@ -95,6 +98,39 @@ impl Ldap {
     /// What an update means for the groups of an account.
     fn around(&self, view: &View<'_>, names: (&str, &str), update: &Update<'_>) -> Around {
         memberships::around(view, names, (&update.before.attributes, update.after))
+    }
+
+    /// Whether an entry has the name already that an update gives it. Where the name is the id, it
+    /// does not tell one entry from another.
+    async fn is_there_already(
+        &self,
+        view: &View<'_>,
+        (dn, place): (&str, &str),
+        itself: &[String],
+    ) -> Result<bool, Error> {
+        if dn == place || itself.is_empty() || view.class.is_id_the_name() {
+            return Ok(false);
+        }
+        let found = self.at(view, place, &all_of(itself)).await?;
+        Ok(!found.is_empty())
+    }
+
+    /// Carries out what is left of an update that was cut off after it had renamed the entry.
+    async fn carry_on(
+        &self,
+        view: &View<'_>,
+        (dn, place): (&str, &str),
+        update: &Update<'_>,
+        itself: &[String],
+    ) -> Result<Option<Entry>, Error> {
+        let mut own = naming::steps_after_renaming(view, dn, update)?;
+        for step in &mut own {
+            step.conditions.extend_from_slice(itself);
+        }
+        let objects = (&update.before.attributes, update.after);
+        let around = memberships::around_again(view, (dn, place), objects, Begun::Renamed);
+        let groups = around.before.into_iter().chain(around.after);
+        self.carry_out(view, groups.chain(own).collect()).await
     }
 
     /// Carries an update out where the server itself sees that the entry is the one that was read.

@@ -3,6 +3,7 @@ pub mod audit_anchor;
 pub mod audit_checkpoint;
 pub mod audit_delivery;
 pub mod audit_entry;
+pub mod audit_set_aside;
 pub mod browser_session;
 pub mod chain_head;
 pub mod event;

@@ -61,6 +61,8 @@ GET    /audit                                    -             auditor
 POST   /audit                                    verify        auditor
 GET    /audit/explain/{id}                       -             auditor
 GET    /audit/destinations                       -             auditor
+POST   /audit/destinations/{name}                resend        admin
+POST   /audit/destinations/{name}                giveUp        admin
 GET    /audit/{topic}                            -             auditor
 GET    /audit/{topic}/{id}                       -             auditor
 POST   /script                                   compile       hook-admin

@@ -199,6 +199,66 @@ async fn another_browser_or_another_sign_in_does_not_arrive() {
 }
 
 #[tokio::test]
+async fn strangers_do_not_make_recant_ask_the_provider_without_end() {
+    let pages = pages().await;
+    // Whoever begins a sign-in has a cookie and a state that fit; the code is made up.
+    let begun = pages.travel("/ui").await;
+    let forged = |number: usize| Back {
+        cookie: begun.cookie.clone(),
+        code: format!("made-up-{number}"),
+        state: begun.state.clone(),
+        issuer: begun.issuer.clone(),
+    };
+    let mut held_back = 0;
+    for number in 0..200 {
+        match pages.arrive(&forged(number)).await.unwrap_err() {
+            401 => {}
+            429 => held_back += 1,
+            other => panic!("{other}"),
+        }
+    }
+    let asked = pages.issuer.redeemed();
+    assert!((10..=70).contains(&asked), "asked {asked} times");
+    assert!(held_back > 100, "{held_back}");
+    // From one address that failed often it is fewer still.
+    let peer = Arrival {
+        peer: Some("192.0.2.7".parse().unwrap()),
+        ..arrival()
+    };
+    pages.clock.pass(TimeDelta::minutes(2));
+    let begun = pages.travel("/ui").await;
+    for number in 0..50 {
+        let code = format!("made-up-{number}");
+        let returned = Return {
+            code: Some(&code),
+            state: Some(&begun.state),
+            issuer: Some(&begun.issuer),
+            error: None,
+        };
+        let arrived = pages
+            .app
+            .finish_sign_in(Some(&begun.cookie), &returned, &peer);
+        arrived.await.unwrap_err();
+    }
+    assert!(pages.issuer.redeemed() - asked <= 13);
+    // Right ones from there pass a little later, and from elsewhere at once.
+    assert!(pages.arrive(&pages.travel("/ui").await).await.is_ok());
+    pages.clock.pass(TimeDelta::seconds(11));
+    let begun = pages.travel("/ui").await;
+    let returned = Return {
+        code: Some(&begun.code),
+        state: Some(&begun.state),
+        issuer: Some(&begun.issuer),
+        error: None,
+    };
+    let arrived = pages
+        .app
+        .finish_sign_in(Some(&begun.cookie), &returned, &peer);
+    assert!(arrived.await.is_ok());
+    pages.app.close(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
 async fn the_providers_answer_must_be_for_recant_and_this_sign_in() {
     let pages = pages().await;
     for (claims, code) in [

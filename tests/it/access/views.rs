@@ -103,6 +103,50 @@ async fn a_caller_may_set_what_it_may_not_see() {
 }
 
 #[tokio::test]
+async fn a_plan_does_not_tell_whether_a_guess_is_right() {
+    let office = office(&["auditor"]).await;
+    let path = "/managed/user/ann?_action=plan&operation=";
+    let merged = async |client: &Client, patch: Value| {
+        let headers = [("content-type", "application/merge-patch+json")];
+        let path = format!("{path}patch");
+        client
+            .send("POST", &path, &headers, patch.to_string())
+            .await
+    };
+    for client in [&office.caller, &office.hooks] {
+        let mut told = Vec::new();
+        for guess in [1, PAY - 1, PAY, PAY + 1] {
+            let whole = json!({"userName": "Ann", "salary": guess});
+            let update = client.json("POST", &format!("{path}update"), &whole).await;
+            let merge = merged(client, json!({"salary": guess})).await;
+            let operations = json!([{"operation": "replace", "field": "/salary", "value": guess}]);
+            let crest = client
+                .json("POST", &format!("{path}patch"), &operations)
+                .await;
+            for reply in [update, merge, crest] {
+                let plan = reply.expect(200);
+                office.keeps_quiet(&plan.text);
+                let plan = plan.json();
+                assert_eq!(plan["hidden"], json!(["salary"]));
+                told.push((plan["writes"].clone(), plan["skipped"].clone()));
+            }
+        }
+        assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
+    }
+    // What is seen is planned as ever, and who sees it learns it.
+    let plan = merged(&office.caller, json!({"userName": "Bea"})).await;
+    assert_eq!(
+        plan.expect(200).json()["writes"].as_array().unwrap().len(),
+        3
+    );
+    let plan = merged(&office.admin, json!({"salary": PAY + 1})).await;
+    let plan = plan.expect(200).json();
+    assert_eq!(plan["writes"].as_array().unwrap().len(), 1, "{plan}");
+    assert!(plan.get("hidden").is_none());
+    office.server.stop().await;
+}
+
+#[tokio::test]
 async fn no_question_leads_to_what_is_hidden() {
     let office = office(&["auditor"]).await;
     for filter in [

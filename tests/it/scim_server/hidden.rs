@@ -292,6 +292,23 @@ async fn a_patch_sets_and_removes_without_seeing() {
             json!({"skills": null}),
         ),
         (
+            json!([{"op": "add", "path": skills, "value": ["s1"]}, {"op": "add", "path": skills, "value": ["s0"]}]),
+            json!({"skills": ["s1", "s0"]}),
+        ),
+        (
+            json!([{"op": "add", "path": skills, "value": ["s3"]}]),
+            json!({"skills": ["s1", "s0", "s3"]}),
+        ),
+        (
+            json!([{"op": "add", "path": skills, "value": ["s4"]}, {"op": "replace", "path": skills, "value": ["s5"]}]),
+            json!({"skills": ["s5"]}),
+        ),
+        (
+            json!([{"op": "add", "path": skills, "value": []}, {"op": "add", "path": "title", "value": ""}]),
+            json!({}),
+        ),
+        (json!([{"op": "remove", "path": ENTERPRISE}]), json!({})),
+        (
             json!([{"op": "replace", "value": {"title": "T3", "active": true}}]),
             json!({"title": "T3", "active": true}),
         ),
@@ -309,7 +326,6 @@ async fn a_patch_sets_and_removes_without_seeing() {
         assert_eq!(office.kept().await, Value::Object(expected), "{operations}");
     }
     for operations in [
-        json!([{"op": "add", "path": skills, "value": ["s3"]}]),
         json!([{"op": "remove", "path": skills, "value": ["hidden-skill"]}]),
         json!([{"op": "remove", "path": format!("{skills}[value eq \"hidden-skill\"]")}]),
     ] {
@@ -375,4 +391,31 @@ async fn what_must_be_unique_and_is_hidden_is_for_others_to_set() {
         .expect(200);
     assert!(!put.text.contains("x1"), "{put:#?}");
     assert_eq!(service.kept(&format!("device/{id}")).await["serial"], "x1");
+}
+
+#[tokio::test]
+async fn members_that_are_not_shown_can_be_added() {
+    let office = office().await;
+    let list = office.get("/Groups").await.expect(200).json();
+    let team = id(&list["Resources"][0]);
+    let bob = office.service.user("bob").await;
+    let patch = async |operation: Value| {
+        let body = json!({"schemas": [PATCH], "Operations": [operation]});
+        office
+            .send("PATCH", &format!("/Groups/{team}"), &body)
+            .await
+    };
+    patch(json!({"op": "Add", "path": "members", "value": [{"value": bob}]}))
+        .await
+        .expect(200);
+    let kept = office.service.kept(&format!("team/{team}")).await;
+    let of = |id: &str| json!({"value": id, "type": "User"});
+    assert_eq!(kept["members"], json!([of(&office.user), of(&bob)]));
+    let one = patch(json!({"op": "remove", "path": format!("members[value eq \"{bob}\"]")})).await;
+    assert_error(&one, 400, Some("mutability"));
+    patch(json!({"op": "remove", "path": "members"}))
+        .await
+        .expect(200);
+    let kept = office.service.kept(&format!("team/{team}")).await;
+    assert_eq!(kept.get("members"), None);
 }

@@ -4,6 +4,7 @@ use recant::{
     model::{
         audit::{ChainedEntry, GENESIS, Topic, chain_digest},
         signing::{Checkpoint, Signer},
+        trust::Trust,
     },
     store::{Proof, Pruned, Settlement, Store},
 };
@@ -11,19 +12,19 @@ use serde_json::Value;
 
 use super::{Place, audit, name, now, places, record, search};
 
-fn signer(seed: u8) -> Signer {
+pub(super) fn signer(seed: u8) -> Signer {
     Signer::from_seed(&[seed; 32]).unwrap()
 }
 
-fn by(signer: &Signer, outside: &[Checkpoint]) -> Proof {
+pub(super) fn by(signer: &Signer, outside: &[Checkpoint]) -> Proof {
     Proof {
-        verifier: Some(signer.verifier().clone()),
+        trust: Trust::of([signer.verifier().clone()]),
         outside: outside.to_vec(),
         from: None,
     }
 }
 
-async fn append(store: &Store, count: usize) {
+pub(super) async fn append(store: &Store, count: usize) {
     for _ in 0..count {
         let settlement = Settlement {
             audit: vec![audit(&record(&name("ann")), Topic::Sync)],
@@ -34,7 +35,7 @@ async fn append(store: &Store, count: usize) {
 }
 
 /// Changes an entry and writes all digests from there on anew, as somebody with the database can.
-async fn rewrite(place: &Place, entries: &[ChainedEntry], position: i64) {
+pub(super) async fn rewrite(place: &Place, entries: &[ChainedEntry], position: i64) {
     let mut digest = GENESIS.to_owned();
     for one in entries {
         let body = if one.position == position {
@@ -73,7 +74,7 @@ async fn rewrite(place: &Place, entries: &[ChainedEntry], position: i64) {
         .await;
 }
 
-async fn reason(store: &Store, proof: &Proof) -> (i64, String) {
+pub(super) async fn reason(store: &Store, proof: &Proof) -> (i64, String) {
     let found = store.verify_audit_against(proof).await.unwrap();
     found.broken.map_or((0, String::new()), |broken| {
         (broken.position, broken.reason)
@@ -88,10 +89,10 @@ async fn a_rewritten_chain_and_a_cut_tail_show_where_somebody_signed() {
         let mut outside = Vec::new();
         for _ in 0..3 {
             append(&store, 3).await;
-            outside.extend(store.sign_audit(&signer).await.unwrap());
+            outside.extend(store.sign_audit(&signer, None).await.unwrap());
         }
         assert_eq!(
-            store.sign_audit(&signer).await.unwrap(),
+            store.sign_audit(&signer, None).await.unwrap(),
             None,
             "nothing was added"
         );
@@ -156,7 +157,7 @@ async fn a_rewritten_chain_and_a_cut_tail_show_where_somebody_signed() {
         );
         // Somebody else's signature does not count.
         place.tamper("delete from audit_checkpoint").await;
-        store.sign_audit(&self::signer(2)).await.unwrap();
+        store.sign_audit(&self::signer(2), None).await.unwrap();
         assert!(
             reason(&store, &by(&signer, &[]))
                 .await
@@ -224,7 +225,7 @@ async fn what_is_left_after_pruning_is_verified_from_its_anchor_on() {
             Pruned::Done
         );
         append(&store, 2).await;
-        store.sign_audit(&signer).await.unwrap();
+        store.sign_audit(&signer, None).await.unwrap();
         let whole = store.verify_audit_against(&by(&signer, &[])).await.unwrap();
         let anchor = whole.anchor.clone().unwrap();
         assert_eq!((whole.entries, whole.broken, whole.position), (7, None, 11));

@@ -1,12 +1,18 @@
 //! Confidential values at rest: encrypted, bound to their place, and able to change keys.
+use std::sync::Arc;
+
 use recant::{
-    model::Outcome,
-    store::{JournalError, Keyring, ObjectWrite, Refusal, SortKey, Store},
+    clock::{Clock as _, SystemClock},
+    model::{
+        Outcome,
+        hook_run::{Ended, Inputs, Kept, KeptRun},
+    },
+    store::{JournalError, Keyring, ObjectWrite, Refusal, RunSearch, Settlement, SortKey, Store},
 };
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
-use super::{Place, confidential, end, name, on_disk, places, put, search};
+use super::{Place, confidential, end, name, object, on_disk, places, put, search};
 
 const OLD: &str = "old:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 const NEW: &str = "new:YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXphYmNkZWY=";
@@ -144,6 +150,57 @@ async fn keys_rotate() {
             );
         }
         new.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn kept_runs_of_hooks_go_over_to_the_new_key() {
+    let run = |number: usize| KeptRun {
+        id: SystemClock.fresh_id().to_string(),
+        operation: super::fresh(),
+        object: name("ann"),
+        run: Arc::new(Kept {
+            hook: "managed/user/onSync".into(),
+            script: "compensate.rhai".into(),
+            digest: "d".into(),
+            at: super::now(),
+            micros: 1,
+            operations: 1,
+            inputs: Inputs {
+                variables: object(json!({"newObject": {"password": SECRET, "number": number}})),
+                ..Inputs::default()
+            },
+            ended: Ended::default(),
+            secrets: vec![SECRET.into()],
+        }),
+    };
+    let all = RunSearch {
+        limit: 99,
+        ..RunSearch::default()
+    };
+    for place in places().await {
+        let store = open(&place, OLD).await;
+        let settlement = Settlement {
+            hook_runs: (0..3).map(run).collect(),
+            ..Settlement::default()
+        };
+        store.settle(settlement).wait().await.unwrap();
+        let kept = store.hook_runs(&all).await.unwrap();
+        assert_eq!(kept.len(), 3);
+        store.close().await.unwrap();
+        let both = open(&place, &format!("{NEW}, {OLD}")).await;
+        assert_eq!(both.reencrypt().await.unwrap(), 3);
+        assert_eq!(both.reencrypt().await.unwrap(), 0);
+        both.close().await.unwrap();
+        let new = open(&place, NEW).await;
+        assert_eq!(new.hook_runs(&all).await.unwrap(), kept);
+        new.close().await.unwrap();
+        let old = open(&place, OLD).await;
+        assert!(
+            old.hook_runs(&all).await.is_err(),
+            "the old key opens nothing any more"
+        );
+        old.close().await.unwrap();
     }
 }
 

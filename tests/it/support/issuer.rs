@@ -51,6 +51,7 @@ struct Inside {
     /// Laid over the claims of ID tokens.
     claims: Mutex<Value>,
     asked: AtomicUsize,
+    redeemed: AtomicUsize,
     silent: AtomicBool,
 }
 
@@ -103,6 +104,11 @@ impl Issuer {
     /// Answers with 503, or not.
     pub fn be_silent(&self, silent: bool) {
         self.inside.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// How often somebody came with a code.
+    pub fn redeemed(&self) -> usize {
+        self.inside.redeemed.load(Ordering::SeqCst)
     }
 
     /// How often its keys were asked for.
@@ -226,6 +232,7 @@ async fn token(
     headers: HeaderMap,
     Form(form): Form<Parameters>,
 ) -> Response {
+    inside.redeemed.fetch_add(1, Ordering::SeqCst);
     let asked = inside.codes.lock().unwrap().remove(&form["code"]);
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&form["code_verifier"]));
     let expected = format!("Basic {}", STANDARD.encode("recant-pages:hush+hush"));

@@ -25,6 +25,8 @@ pub enum Mode {
     CutAnswer,
     /// The next HTTP request that writes is refused with 403 by the proxy itself.
     Forbid,
+    /// The next LDAP request that writes is cut before the server gets it.
+    CutEntryWrite,
 }
 
 /// A proxy on a free port of loopback.
@@ -94,10 +96,26 @@ impl Proxy {
         self.state.once.store(true, Ordering::SeqCst);
     }
 
+    /// The same after so many more have passed.
+    pub fn cut_once_after(&self, pieces: u64, mode: Mode) {
+        self.set_after(pieces, mode);
+        self.state.once.store(true, Ordering::SeqCst);
+    }
+
     /// Cuts the next request or its answer, and nobody gets through any more until `up`.
     pub fn cut_and_close(&self, mode: Mode) {
-        self.set(mode);
+        self.cut_and_close_after(0, mode);
+    }
+
+    /// The same after so many more have passed.
+    pub fn cut_and_close_after(&self, pieces: u64, mode: Mode) {
+        self.set_after(pieces, mode);
         self.state.closes.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether nobody gets through.
+    pub fn is_down(&self) -> bool {
+        !*self.state.listens.borrow()
     }
 
     /// Cuts every connection and refuses new ones. Returns when it does; for runtimes of several
@@ -187,7 +205,9 @@ async fn relay(client: TcpStream, server: SocketAddr, state: Arc<State>) {
             () = ended(&mut open) => return,
             read = from_client.read(&mut request) => {
                 let Ok(length @ 1..) = read else { return };
-                if state.cuts(Mode::CutRequest) {
+                let cuts = state.cuts(Mode::CutRequest)
+                    || (writes_entry(&request[..length]) && state.cuts(Mode::CutEntryWrite));
+                if cuts {
                     state.close().await;
                     return;
                 }
@@ -217,6 +237,19 @@ async fn relay(client: TcpStream, server: SocketAddr, state: Arc<State>) {
 
 async fn ended(flag: &mut watch::Receiver<bool>) {
     let _ = flag.wait_for(|flag| !flag).await;
+}
+
+/// Whether an LDAP message is a request that writes: modify, add, delete or rename (RFC 4511, 4.2).
+fn writes_entry(message: &[u8]) -> bool {
+    let head = match message.get(1) {
+        Some(long @ 0x80..) => 2 + usize::from(long & 0x7f),
+        _ => 2,
+    };
+    let id = message.get(head..).unwrap_or_default();
+    let operation = id
+        .get(1)
+        .and_then(|length| id.get(2 + usize::from(*length)));
+    matches!(operation, Some(0x66 | 0x68 | 0x4a | 0x6c))
 }
 
 fn writes(request: &[u8]) -> bool {
