@@ -15,6 +15,7 @@ mod m20261122_000040_hook_runs_and_audit;
 mod m20261122_000060_link_by_target;
 mod m20261122_000070_unique_values;
 mod m20261122_000080_audit_set_aside;
+mod m20261122_000090_replays;
 mod tables;
 
 /// Every migration, in order.
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000040_hook_runs_and_audit::Migration),
             Box::new(m20261122_000070_unique_values::Migration),
             Box::new(m20261122_000080_audit_set_aside::Migration),
+            Box::new(m20261122_000090_replays::Migration),
         ]
     }
 }

@@ -91,6 +91,8 @@ pub(super) const RULES: &[Rule] = &[
     post("/events/deliveries/{subscription}/{id}", "cancel", HOOK_ADMIN),
     get("/integrations/{connector}/events", HOOK_ADMIN.or(AUDITOR)),
     post("/integrations/{connector}/events", "import", HOOK_ADMIN),
+    post("/integrations/{connector}/events", "retry", HOOK_ADMIN),
+    post("/integrations/{connector}/events", "cancel", HOOK_ADMIN),
     get("/integrations/{connector}/events/{id}", HOOK_ADMIN.or(AUDITOR)),
     // Whoever sends a webhook signs it; the handler holds it to that.
     any("POST", "/integrations/{connector}/webhook", WORLD),
@@ -101,6 +103,7 @@ pub(super) const RULES: &[Rule] = &[
     post("/recon", "recon", ADMIN),
     post("/recon", "reconById", ADMIN),
     post("/recon", "reset", ADMIN),
+    post("/recon", "approveSync", ADMIN),
     get("/recon/syncs", AUDITOR),
     get("/recon/{id}", AUDITOR),
     post("/recon/{id}", "cancel", ADMIN),

@@ -41,17 +41,29 @@ async fn query(State(api): State<Api>, call: Call) -> Result<Response> {
     Ok(page::answered(&call, &query, found))
 }
 
-/// Import an object class
+/// Import an object class, or take events up again
 ///
 /// `_action=import` brings in the records of `class` as the connector lists them, through the mapping
 /// that leads from them. What is known is left out, unless `force` is true or `forceIds` lists it. The
 /// import goes on though the caller does not wait.
+///
+/// `_action=retry` and `_action=cancel` do with every event that `_queryFilter` finds what they do with
+/// one, and need no body: `moved` tells how many, `refused` how many are in a state that does not allow
+/// it.
 #[utoipa::path(post, path = "/integrations/{connector}/events", tag = "events",
     operation_id = "importRecords",
-    params(SystemPath, ActionParameters),
-    request_body(content = openapi::ImportWanted, content_type = "application/json"),
+    params(SystemPath, ActionParameters, QueryParameters),
+    request_body(content = Option<openapi::ImportWanted>, content_type = "application/json"),
     responses((status = 200, description = "What it came to", body = openapi::Imported)))]
 async fn import(State(api): State<Api>, call: Call, body: Body) -> Result<Response> {
+    let connector = call.segment(1)?;
+    if let Some(request) = asked(call.action()) {
+        let filter = call.parameters().query()?.search.filter;
+        let done = api
+            .app
+            .move_integrations(connector, filter, request, call.by());
+        return Ok(call.ok(&done.await?));
+    }
     let body = call.json(body, &api.settings.limits).await?.object()?;
     let class = body.get("class").and_then(Value::as_str);
     let class = class.ok_or_else(|| Failure::bad("`class` must be a text"))?;
@@ -70,7 +82,6 @@ async fn import(State(api): State<Api>, call: Call, body: Body) -> Result<Respon
         }
         _ => return Err(Failure::bad("`force` must be true or false")),
     };
-    let connector = call.segment(1)?;
     let done = api.app.import_listed(connector, class, force, call.by());
     Ok(call.ok(&done.await?))
 }
@@ -94,10 +105,7 @@ async fn read(State(api): State<Api>, call: Call) -> Result<Response> {
     params(IntegrationPath, ActionParameters),
     responses((status = 200, description = "The event as it is now", body = openapi::IntegrationEvent)))]
 async fn act(State(api): State<Api>, call: Call) -> Result<Response> {
-    let request = match call.action() {
-        "cancel" => Request::Cancel,
-        _ => Request::Retry,
-    };
+    let request = asked(call.action()).unwrap_or(Request::Retry);
     let (connector, id) = (call.segment(1)?, id(&call)?);
     let event = api
         .app
@@ -128,6 +136,15 @@ async fn webhook(State(api): State<Api>, call: Call, body: Body) -> Result<Respo
     };
     let receipt = api.app.webhook(call.segment(1)?, posted).await?;
     Ok(call.ok(&receipt))
+}
+
+/// What an action asks of events that are there.
+fn asked(action: &str) -> Option<Request> {
+    match action {
+        "cancel" => Some(Request::Cancel),
+        "retry" => Some(Request::Retry),
+        _ => None,
+    }
 }
 
 fn id(call: &Call) -> Result<Uuid> {

@@ -52,13 +52,18 @@ async fn list(State(api): State<Api>, call: Call) -> Result<Response> {
 /// `_action=reset` moves back where partial syncs stand: of the mapping, `managed/TYPE`,
 /// `system/CONNECTOR/CLASS` or `all` that the body's `scope` names, to the time `since`, or to the
 /// beginning.
+///
+/// `_action=approveSync` lets the records go that the inbound class `system/CONNECTOR/CLASS`, which the
+/// body's `scope` names, does not list any more: its `heldBack` tells how many.
 #[utoipa::path(post, path = "/recon", tag = "recon", operation_id = "startRecon",
     params(ActionParameters, ReconParameters, ReconStartParameters),
     request_body(content = Option<openapi::ReconWanted>, content_type = "application/json"),
     responses((status = 200, description = "The reconciliation as it stands", body = openapi::Recon)))]
 async fn start(State(api): State<Api>, call: Call, body: Body) -> Result<Response> {
-    if call.action() == "reset" {
-        return reset(&api, &call, body).await;
+    match call.action() {
+        "reset" => return reset(&api, &call, body).await,
+        "approveSync" => return approve_sync(&api, &call, body).await,
+        _ => {}
     }
     let wanted = wanted(&api, &call, body).await?;
     let wait = flag(&call, "waitForCompletion")?.unwrap_or_default();
@@ -103,7 +108,7 @@ async fn read(State(api): State<Api>, call: Call) -> Result<Response> {
 async fn act(State(api): State<Api>, call: Call) -> Result<Response> {
     let id = id(&call)?;
     if call.action() == "cancel" {
-        return Ok(call.ok(&api.app.cancel_recon(id).await?));
+        return Ok(call.ok(&api.app.cancel_recon(id, call.by()).await?));
     }
     let run = api.app.approve_recon(id, &call.caller().name).await?;
     Ok(call.ok(&run.to_value()))
@@ -153,6 +158,17 @@ async fn wanted(api: &Api, call: &Call, body: Body) -> Result<Wanted> {
     }
     serde_json::from_value(Value::Object(members))
         .map_err(|error| Failure::bad(format!("the body cannot be read: {error}")))
+}
+
+async fn approve_sync(api: &Api, call: &Call, body: Body) -> Result<Response> {
+    let asked = optional_object(api, call, body).await?;
+    let Some(Value::String(scope)) = asked.get("scope") else {
+        return Err(Failure::bad(
+            "`scope` must be a text: system/CONNECTOR/CLASS",
+        ));
+    };
+    let stands = api.app.approve_sync(scope, call.by()).await?;
+    Ok(call.ok(&json!(stands)))
 }
 
 async fn reset(api: &Api, call: &Call, body: Body) -> Result<Response> {

@@ -12,7 +12,7 @@ use crate::{
         event::ChangeEvent,
         integration::{IntegrationEvent, Replay, rules::Request},
     },
-    store::{Confidential, EventSearch, Found, IntegrationList, Search, Settlement},
+    store::{Arrival, Confidential, EventSearch, Found, IntegrationList, Search, Settlement},
 };
 
 use super::{App, Error};
@@ -130,7 +130,10 @@ impl App {
             page.events.retain(|event| event.id <= newest);
             events += page.events.len();
             told += match audience {
-                Audience::Subscription(name) => self.deliver_again(name, &page.events).await?,
+                Audience::Subscription(name) => {
+                    self.deliver_again(name, &page.events, effects.into())
+                        .await?
+                }
                 Audience::Mapping(name) => {
                     self.write_again(name, page.events, effects.into()).await?
                 }
@@ -145,18 +148,26 @@ impl App {
         }
     }
 
-    async fn deliver_again(&self, name: &str, events: &[ChangeEvent]) -> Result<usize, Error> {
+    async fn deliver_again(
+        &self,
+        name: &str,
+        events: &[ChangeEvent],
+        replay: Replay,
+    ) -> Result<usize, Error> {
         let confidential = self.configuration().confidential();
-        let deliveries = events
-            .iter()
-            .map(|event| again(&self.parts.clock, name, event, &confidential));
+        let deliveries = events.iter().map(|event| {
+            let mut delivery = again(&self.parts.clock, name, event, &confidential);
+            delivery.event.replay = Some(replay);
+            delivery
+        });
         let deliveries: Vec<_> = deliveries.collect();
         let count = deliveries.len();
         self.store().deliver_again(deliveries).await?;
         Ok(count)
     }
 
-    /// Queues one write for each object, from what it is now.
+    /// Queues one write for each object, from what it is now; none where a live one waits, which brings
+    /// that and whatever else it is to bring.
     async fn write_again(
         &self,
         name: &str,
@@ -167,7 +178,7 @@ impl App {
             .into_iter()
             .map(|event| (event.event.object.to_string(), event))
             .collect();
-        let mut outbound = Vec::new();
+        let mut outbound: Vec<Arrival> = Vec::new();
         for (_, event) in newest {
             let told = event.event;
             let now = self
@@ -180,6 +191,9 @@ impl App {
             let arrival = engine.queued_again(name, &told.object, before, now, replay);
             outbound.extend(arrival?);
         }
+        let lanes: Vec<String> = outbound.iter().map(|one| one.event.lane()).collect();
+        let waiting = self.store().lanes_with_live_events(&lanes).await?;
+        outbound.retain(|one| !waiting.contains(&one.event.lane()));
         let count = outbound.len();
         let settlement = Settlement {
             outbound,

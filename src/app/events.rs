@@ -74,6 +74,10 @@ impl App {
         let age = chrono::Duration::from_std(kept.keep).unwrap_or(chrono::Duration::MAX);
         let before = self.clock().now().checked_sub_signed(age);
         let before = before.unwrap_or(chrono::DateTime::<chrono::Utc>::MIN_UTC);
-        Ok(self.store().forget_events(before, kept.count).await?)
+        let subscriptions: Vec<String> = self.parts.subscriptions.load().keys().cloned().collect();
+        let forgotten = self
+            .store()
+            .forget_events(before, kept.count, &subscriptions);
+        Ok(forgotten.await?)
     }
 }

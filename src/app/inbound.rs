@@ -1,7 +1,7 @@
 //! What comes in from external systems: signed webhooks, records that a program brings, live sync.
 use std::{collections::BTreeMap, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -14,8 +14,12 @@ use crate::{
         receive, retry::Policy, verify,
     },
     hooks::Variable,
-    model::{Container, Object, integration::rules::Switch},
-    store::Arrived,
+    model::{
+        Container, Object,
+        integration::{IntegrationEvent, State, rules::Switch},
+        recon::Syncable,
+    },
+    store::{Arrived, Sequence},
 };
 
 use super::{App, Error, background::CONFIGURED};
@@ -74,7 +78,8 @@ impl App {
         };
         let received = told
             .into_iter()
-            .map(|one| received(one, delivery.as_deref(), now))
+            .enumerate()
+            .map(|(index, one)| received(one, (delivery.as_deref(), index), now))
             .collect::<Result<Vec<_>, _>>()?;
         let count = received.len();
         let stored = self
@@ -208,15 +213,45 @@ impl App {
             switch,
             transaction_id,
             known: Known::Duplicate,
+            sequence: Sequence::ByTime,
         };
         let arrived = receive(self.engine(), self.clock(), source, received, None).await?;
         let Arrived::Stored(events) = arrived else {
             return Ok(Vec::new());
         };
+        self.reach_back(connector, &events).await?;
         let shown = events
             .iter()
             .map(|event| json!({"_id": event.id, "state": event.state}));
         Ok(shown.collect())
+    }
+
+    /// Moves back up to where a class is in agreement, where what was accepted reaches further into the
+    /// past: the next sync of a program that brings records in begins there.
+    async fn reach_back(&self, connector: &str, events: &[IntegrationEvent]) -> Result<(), Error> {
+        let mut earliest = BTreeMap::<&str, DateTime<Utc>>::new();
+        for event in events.iter().filter(|event| event.state == State::Queued) {
+            let class = event.cached_type.as_deref().unwrap_or_default();
+            let first = earliest.entry(class).or_insert(event.updated_at);
+            *first = Ord::min(*first, event.updated_at);
+        }
+        if earliest.is_empty() {
+            return Ok(());
+        }
+        let known = self.store().syncables().await?;
+        for (class, first) in earliest {
+            let name = Container::system(connector, class).to_string();
+            let is_behind = |one: &Syncable| one.data_synced_through.is_some_and(|at| first < at);
+            if known.iter().any(|one| one.name == name && is_behind(one)) {
+                let moved = self.store().change_syncable(&name, |syncable| {
+                    if is_behind(syncable) {
+                        syncable.data_synced_through = Some(first);
+                    }
+                });
+                moved.await?;
+            }
+        }
+        Ok(())
     }
 
     async fn mapped(&self, script: &crate::hooks::Script, posted: &Posted) -> Result<Value, Error> {
@@ -299,8 +334,13 @@ fn switch(integration: &Integration) -> Switch {
     }
 }
 
-/// An event as a sender or a hook tells it: `{class, externalId, updatedAt, record}`.
-fn received(told: Value, delivery: Option<&str>, now: DateTime<Utc>) -> Result<Received, Error> {
+/// An event as a sender or a hook tells it: `{class, externalId, updatedAt, record}`; the one at this
+/// place of a delivery.
+fn received(
+    told: Value,
+    (delivery, index): (Option<&str>, usize),
+    now: DateTime<Utc>,
+) -> Result<Received, Error> {
     let wrong = |what: &str| Error::new(400, format!("an event needs {what}"));
     let Value::Object(mut told) = told else {
         return Err(wrong("class, externalId, updatedAt and record"));
@@ -314,7 +354,8 @@ fn received(told: Value, delivery: Option<&str>, now: DateTime<Utc>) -> Result<R
     let external_id =
         text(told.shift_remove("externalId")).ok_or_else(|| wrong("`externalId` as a text"))?;
     let updated_at = match text(told.shift_remove("updatedAt")) {
-        None => now,
+        // Of several that say no time, each is later than the one before.
+        None => now + TimeDelta::microseconds(i64::try_from(index).unwrap_or_default()),
         Some(text) => DateTime::parse_from_rfc3339(&text)
             .map(|time| time.with_timezone(&Utc))
             .map_err(|_| wrong("`updatedAt` as a time such as 2026-01-31T12:00:00Z"))?,
@@ -325,9 +366,7 @@ fn received(told: Value, delivery: Option<&str>, now: DateTime<Utc>) -> Result<R
         Some(_) => return Err(wrong("`record` as an object, or none where it is gone")),
     };
     Ok(Received {
-        delivery: delivery
-            .map(|id| format!("{id}/{class}/{external_id}"))
-            .map(shortened),
+        delivery: delivery.map(|id| shortened(format!("{id}/{index}"))),
         class,
         external_id,
         updated_at,

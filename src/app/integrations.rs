@@ -1,20 +1,24 @@
 //! Integration events for every caller: lists, one of them, trying again, canceling.
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
     audit::{By, about_moved_event},
     model::{
+        Filter,
         audit::NewEntry,
         integration::{
             IntegrationEvent, State,
             rules::{Request, requested},
         },
     },
-    store::{Found, IntegrationList, Search, Settlement},
+    store::{Count, Found, IntegrationList, Search, Settlement},
 };
 
 use super::{App, Error};
+
+/// How many events are looked for at a time.
+const PAGE: usize = 200;
 
 impl App {
     /// What waits to go out to mappings with `queuedSync`, or failed to.
@@ -69,6 +73,46 @@ impl App {
     ) -> Result<IntegrationEvent, Error> {
         let event = self.integration(connector, id).await?;
         self.moved(event, request, by).await
+    }
+
+    /// Tries every event of a connector again, or cancels it, that a filter finds; gives `{moved,
+    /// refused}`: how many there were, and how many are in a state that does not allow it.
+    ///
+    /// # Errors
+    /// 404 for an unknown connector, 503 where the store does not work: what was moved until then stays
+    /// so.
+    pub async fn move_integrations(
+        &self,
+        connector: &str,
+        filter: Filter,
+        request: Request,
+        by: By<'_>,
+    ) -> Result<Value, Error> {
+        self.known(connector)?;
+        let list = IntegrationList::Of(connector.to_owned());
+        let mut search = Search {
+            filter,
+            sort: Vec::new(),
+            page_size: Some(PAGE),
+            cookie: None,
+            offset: 0,
+            count: Count::None,
+        };
+        let (mut moved, mut refused) = (0, 0);
+        loop {
+            let page = self.store().integrations(&list, &search).await?;
+            for event in page.results {
+                match self.moved(event, request, by).await {
+                    Ok(_) => moved += 1,
+                    Err(error) if error.code == 409 => refused += 1,
+                    Err(error) => return Err(error),
+                }
+            }
+            search.cookie = page.cookie;
+            if search.cookie.is_none() {
+                return Ok(json!({"moved": moved, "refused": refused}));
+            }
+        }
     }
 
     /// Moves an event, or a delivery, to the state that somebody asks for, and writes that down; gives

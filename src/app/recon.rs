@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    audit::{By, about_reset},
+    audit::{By, about_cancel, about_reset, about_run_by_hand},
     model::recon::{Entry, Run, RunState, Syncable, Wanted},
     store::{Found, Search},
 };
@@ -77,8 +77,9 @@ impl App {
     ///
     /// # Errors
     /// 404 where there is none, 409 where it is over.
-    pub async fn cancel_recon(&self, id: Uuid) -> Result<Value, Error> {
-        self.reconciler().cancel(id).await?;
+    pub async fn cancel_recon(&self, id: Uuid, by: By<'_>) -> Result<Value, Error> {
+        let run = self.reconciler().cancel(id).await?;
+        self.audit_by_hand(about_cancel(self.clock(), by, &run));
         Ok(json!({"_id": id, "action": "cancel", "status": "INITIATED"}))
     }
 
@@ -101,6 +102,35 @@ impl App {
             one.token = None;
         }
         Ok(syncables)
+    }
+
+    /// Lets the records go that an inbound connector class, `system/CONNECTOR/CLASS`, does not list any
+    /// more: it is read in full soon. Gives how the class stands.
+    ///
+    /// # Errors
+    /// 404 for an unknown class, 409 where it holds nothing back.
+    pub async fn approve_sync(&self, name: &str, by: By<'_>) -> Result<Syncable, Error> {
+        let known = self.syncables().await?;
+        let known = known.into_iter().find(|one| one.name == name);
+        let known = known.ok_or_else(|| Error::missing(format!("sync of {name}")))?;
+        let Some(held) = known.held_back.filter(|held| held.approved_by.is_none()) else {
+            return Err(Error::new(409, format!("{name} holds nothing back")));
+        };
+        let stands = self.store().change_syncable(name, |syncable| {
+            // What was counted anew since is another matter.
+            if let Some(now) = syncable.held_back.as_mut()
+                && now.at == held.at
+            {
+                now.approved_by = Some(by.caller.to_owned());
+            }
+        });
+        let stands = stands.await?;
+        let detail = json!({"scope": name, "gone": held.gone, "because": held.because});
+        self.audit_by_hand(about_run_by_hand(self.clock(), by, "approve", detail));
+        Ok(Syncable {
+            token: None,
+            ..stands
+        })
     }
 
     /// Moves back where partial syncs stand: of a mapping, of all mappings from or to `managed/TYPE`

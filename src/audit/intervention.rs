@@ -7,6 +7,7 @@ use crate::{
         Object,
         audit::{NewEntry, Topic},
         integration::{IntegrationEvent, State},
+        recon::Run,
     },
 };
 
@@ -63,6 +64,20 @@ pub fn about_reset(
         "scope": scope,
         "since": since,
         "syncs": names,
+    });
+    entry(clock, by, Topic::Recon, None, body)
+}
+
+/// Somebody wants a reconciliation to stop (topic `recon`).
+#[must_use]
+pub fn about_cancel(clock: &dyn Clock, by: By<'_>, run: &Run) -> NewEntry {
+    let body = json!({
+        "eventName": "recon",
+        "entryType": "cancel",
+        "reconId": run.id,
+        "mapping": run.mapping,
+        "userId": by.caller,
+        "status": "SUCCESS",
     });
     entry(clock, by, Topic::Recon, None, body)
 }

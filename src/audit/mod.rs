@@ -13,7 +13,7 @@ pub use entries::{
 };
 pub use explain::{Kind, Sentence, Story, explain, root_of};
 pub use intervention::{
-    By, about_audit_by_hand, about_moved_event, about_reset, about_run_by_hand,
+    By, about_audit_by_hand, about_cancel, about_moved_event, about_reset, about_run_by_hand,
 };
 pub use recon::{about_recon, about_recon_entry};
 pub use scripts::about_saved_script;

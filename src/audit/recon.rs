@@ -19,7 +19,7 @@ pub fn about_recon(clock: &dyn Clock, kind: &str, run: &Run) -> NewEntry {
         "entryType": kind,
         "reconId": run.id,
         "mapping": run.mapping,
-        "userId": run.approved_by.as_ref().unwrap_or(&run.caller),
+        "userId": run.responsible(),
         "status": match run.state {
             RunState::Failed | RunState::Canceled => "FAILURE",
             RunState::Active | RunState::Success => "SUCCESS",
@@ -39,7 +39,7 @@ pub fn about_recon_entry(clock: &dyn Clock, run: &Run, found: &Entry) -> NewEntr
         "entryType": "entry",
         "reconId": run.id,
         "mapping": run.mapping,
-        "userId": run.caller,
+        "userId": run.responsible(),
         "reconciling": found.reconciling,
         "situation": found.situation,
         "action": found.action,

@@ -99,11 +99,14 @@ pub struct Move {
     #[arg(value_name = "NAME")]
     name: String,
     /// Their ids
-    #[arg(value_name = "ID", required_unless_present = "dead")]
+    #[arg(value_name = "ID", required_unless_present_any = ["dead", "filter"])]
     ids: Vec<Uuid>,
     /// Every dead letter
     #[arg(long, conflicts_with = "ids")]
     dead: bool,
+    /// Every one that this filter finds, such as 'state eq "disabled"'; with --dead: dead letters only
+    #[arg(long, conflicts_with = "ids")]
+    filter: Option<String>,
 }
 
 /// Does what `recant integrations` asks for.
@@ -229,9 +232,10 @@ async fn moved(
     output: &mut Output,
 ) -> Result {
     let mut ids = asked.ids.clone();
-    if asked.dead {
-        let (dead, _) = fetch(service, place, Some(DEAD.to_owned()), usize::MAX).await?;
-        let found = dead.iter().map(|event| text_at(event, "/_id"));
+    let dead = asked.dead.then(|| DEAD.to_owned());
+    if let Some(filter) = both(dead, asked.filter.clone()) {
+        let (found, _) = fetch(service, place, Some(filter), usize::MAX).await?;
+        let found = found.iter().map(|event| text_at(event, "/_id"));
         ids.extend(found.filter_map(|id| id.parse::<Uuid>().ok()));
     }
     let mut done = Vec::with_capacity(ids.len());

@@ -132,7 +132,10 @@ impl Service for Local {
 
     async fn act_on_recon(&self, id: Uuid, action: &str) -> Result<Value> {
         Ok(match action {
-            "cancel" => self.app.cancel_recon(id).await?,
+            "cancel" => {
+                let transaction = SystemClock.fresh_id().to_string();
+                self.app.cancel_recon(id, self.by(&transaction)).await?
+            }
             _ => self.app.approve_recon(id, &self.caller).await?.to_value(),
         })
     }
@@ -140,6 +143,12 @@ impl Service for Local {
     async fn syncs(&self) -> Result<Vec<Value>> {
         let syncs = self.app.syncables().await?;
         Ok(syncs.iter().map(|sync| json!(sync)).collect())
+    }
+
+    async fn approve_sync(&self, scope: &str) -> Result<Value> {
+        let transaction = SystemClock.fresh_id().to_string();
+        let stands = self.app.approve_sync(scope, self.by(&transaction)).await?;
+        Ok(json!(stands))
     }
 
     async fn reset_syncs(&self, scope: &str, since: Option<DateTime<Utc>>) -> Result<Vec<String>> {

@@ -123,10 +123,11 @@ enum Verb {
         /// The reconciliation's id
         id: Uuid,
     },
-    /// Carry out the deletions that one held back
+    /// Carry out the deletions that one held back, or that reading an inbound class in full would bring
     Approve {
-        /// The reconciliation's id
-        id: Uuid,
+        /// The reconciliation's id, or system/CONNECTOR/CLASS
+        #[arg(value_name = "ID|SCOPE")]
+        what: String,
     },
 }
 
@@ -180,11 +181,22 @@ pub async fn run(service: &dyn Service, verb: &Recon, output: &mut Output) -> Re
             }
             Ok(Exit::Done)
         }
-        Some(Verb::Approve { id }) => {
-            let run = service.act_on_recon(*id, "approve").await?;
-            watch(service, run, output).await
-        }
+        Some(Verb::Approve { what }) => approve(service, what, output).await,
     }
+}
+
+async fn approve(service: &dyn Service, what: &str, output: &mut Output) -> Result {
+    if let Ok(id) = what.parse() {
+        let run = service.act_on_recon(id, "approve").await?;
+        return watch(service, run, output).await;
+    }
+    let stands = service.approve_sync(what).await?;
+    if output.is_json() {
+        output.json(&stands)?;
+    } else {
+        output.line(format!("{what} is read in full soon"))?;
+    }
+    Ok(Exit::Done)
 }
 
 async fn start(service: &dyn Service, verb: &Recon, output: &mut Output) -> Result {
@@ -366,6 +378,24 @@ async fn syncs(service: &dyn Service, output: &mut Output) -> Result {
         ]);
     }
     table.print(output, 0)?;
+    for sync in &syncs {
+        let name = text_at(sync, "/name");
+        if let Some(held) = sync.get("heldBack").filter(|held| held.is_object()) {
+            let (gone, because) = (short(held.get("gone")), text_at(held, "/because"));
+            let told = match text_at(held, "/approvedBy") {
+                "" => format!("{name} holds back {gone} records that are gone: {because}"),
+                by => format!("{name} lets {gone} records go soon, approved by {by}"),
+            };
+            output.line(output.tint(Tone::Bad, told))?;
+        }
+        let failing = sync.get("failing").and_then(Value::as_array);
+        if let Some(failing) = failing.filter(|failing| !failing.is_empty()) {
+            let some = failing.iter().take(10).filter_map(Value::as_str);
+            let some = some.collect::<Vec<_>>().join(", ");
+            let told = format!("{name} fails at {} records: {some}", failing.len());
+            output.line(output.tint(Tone::Bad, told))?;
+        }
+    }
     Ok(Exit::Done)
 }
 

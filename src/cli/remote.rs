@@ -233,6 +233,14 @@ impl Service for Remote {
         Ok(list_at(&body, "/syncs").to_vec())
     }
 
+    async fn approve_sync(&self, scope: &str) -> Result<Value> {
+        let request = self
+            .request(Method::POST, ["recon"])
+            .query(&[("_action", "approveSync")])
+            .json(&serde_json::json!({"scope": scope}));
+        self.json(request).await
+    }
+
     async fn reset_syncs(&self, scope: &str, since: Option<DateTime<Utc>>) -> Result<Vec<String>> {
         let request = self
             .request(Method::POST, ["recon"])

@@ -34,6 +34,8 @@ pub trait Service: Send + Sync {
     async fn act_on_recon(&self, id: Uuid, action: &str) -> Result<Value>;
     /// Where partial syncs stand.
     async fn syncs(&self) -> Result<Vec<Value>>;
+    /// Lets the records go that an inbound class does not list any more; gives how it stands.
+    async fn approve_sync(&self, scope: &str) -> Result<Value>;
     /// Moves back where partial syncs stand; gives their names.
     async fn reset_syncs(&self, scope: &str, since: Option<DateTime<Utc>>) -> Result<Vec<String>>;
     /// Audit entries of a topic, or of all.

@@ -2,6 +2,7 @@
 mod audit;
 mod folder;
 mod init;
+mod integrations;
 mod mappings;
 mod project;
 mod shape;

@@ -99,7 +99,7 @@ impl Sender {
         let signatures: Vec<String> = subscription
             .secrets
             .iter()
-            .map(|secret| sign(secret, &id, now, text.as_bytes()))
+            .filter_map(|secret| sign(secret, &id, now, text.as_bytes()))
             .collect();
         let request = self
             .client
@@ -256,6 +256,7 @@ fn delivery(clock: &SharedClock, subscription: &str, event: &ChangeEvent, body: 
             created_at: now,
             started_at: None,
             ended_at: None,
+            replay: None,
         },
         payload: Payload {
             after: Some(body),

@@ -1,5 +1,11 @@
 //! Imports: pages of an importer as integration events, and the checker that it is handed.
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -8,7 +14,7 @@ use crate::{
     clock::SharedClock,
     connectors::{self, ImportPage, Imported, Importer, MakeImporter, SharedKnown},
     model::{Container, Filter, integration::rules::Switch, recon::Window},
-    store::{self, Arrived, Store},
+    store::{self, Arrived, Sequence, Store},
     sync::Engine,
 };
 
@@ -66,6 +72,8 @@ struct Checker {
     class: String,
     force: Force,
     through: Option<DateTime<Utc>>,
+    /// Whether a record was left out because it is known.
+    left_out: Arc<AtomicBool>,
 }
 
 /// Imports all pages of an object class.
@@ -90,11 +98,13 @@ pub async fn import(
         end: clock.now(),
         version,
     };
+    let left_out = Arc::new(AtomicBool::new(false));
     let importer = make(Arc::new(Checker {
         store: engine.store().clone(),
         connector: connector.to_owned(),
         class: class.to_owned(),
         through: through.start.filter(|_| force != Force::All),
+        left_out: Arc::clone(&left_out),
         force,
     }));
     let transaction_id = clock.fresh_id().to_string();
@@ -103,6 +113,7 @@ pub async fn import(
         switch,
         transaction_id: &transaction_id,
         known: Known::Duplicate,
+        sequence: Sequence::ByTime,
     };
     let (mut done, mut cursor) = (Import::default(), None::<String>);
     done.window = Some(Window {
@@ -130,7 +141,12 @@ pub async fn import(
         }
         cursor = page.cursor;
         if cursor.is_none() {
-            through.note(engine.store(), &container).await?;
+            // What is known was brought in by the mapping as it was then: where that is another one by
+            // now, such records are still to be brought in again.
+            let is_new = stands.sync_version.is_empty();
+            if is_same || is_new || !left_out.load(Ordering::Relaxed) {
+                through.note(engine.store(), &container).await?;
+            }
             return Ok(done);
         }
     }
@@ -168,8 +184,10 @@ impl Importer for Lister {
         let known = self.known.existing(&ids).await?;
         let new = page.objects.into_iter();
         let new = new.filter(|found| !known.contains(&found.id));
-        let records = new.map(|found| Imported {
-            updated_at: self.watched.time_of(&found),
+        let new: Vec<_> = new.collect();
+        self.watched.report_unreadable(new.iter());
+        let records = new.into_iter().map(|found| Imported {
+            updated_at: self.watched.told_time(&found),
             external_id: found.id,
             record: found.attributes,
         });
@@ -199,9 +217,13 @@ impl connectors::Known for Checker {
                 .collect(),
         };
         let (connector, class) = (&self.connector, &self.class);
-        self.store
-            .known_records(connector, class, &asked)
-            .await
-            .map_err(|error| connectors::Error::unavailable(503, error.to_string()).because(error))
+        let known = self.store.known_records(connector, class, &asked).await;
+        let known = known.map_err(|error| {
+            connectors::Error::unavailable(503, error.to_string()).because(error)
+        })?;
+        if !known.is_empty() {
+            self.left_out.store(true, Ordering::Relaxed);
+        }
+        Ok(known)
     }
 }

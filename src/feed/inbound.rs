@@ -1,6 +1,6 @@
 //! An external record whose turn has come: what it means, whether the object is newer, the change,
 //! and our copy of the record.
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 
 use crate::{
     model::{
@@ -8,13 +8,18 @@ use crate::{
         integration::{Payload, State},
     },
     store::{self, Copied, Ending},
-    sync::{Answer, Incoming, Meaning},
+    sync::{Answer, Incoming, Meaning, Refusal, gave_way},
 };
 
 use super::turn::{Turn, dead_letter};
 
 /// How often a record is looked at anew where its object changed meanwhile.
 const TRIES: u32 = 5;
+/// How often two systems may change an object in turn, with nobody else between, before that counts as
+/// a loop.
+const ROUNDS: usize = 10;
+/// Within what time.
+const CIRCLES: TimeDelta = TimeDelta::hours(1);
 /// HTTP's word for a precondition that does not hold.
 const PRECONDITION_FAILED: u16 = 412;
 
@@ -34,16 +39,37 @@ impl Turn {
                 Err(error) => return self.failed(error.to_string()),
             }
             let Some(request) = meaning.request.clone() else {
+                match self.waited_for(&meaning).await {
+                    Ok(false) => {}
+                    // The object may be another one by now.
+                    Ok(true) => continue,
+                    Err(refusal) => return self.failed(refusal.message),
+                }
                 let left = Ending {
                     link: meaning.row.link,
                     ..Ending::default()
                 };
                 return self.with_copy(left, &incoming, meaning.object, None);
             };
+            match self.goes_in_circles(&meaning).await {
+                Ok(None) => {}
+                Ok(Some(ending)) => return ending,
+                Err(error) => return self.failed(error.to_string()),
+            }
             let answer = self
                 .engine()
-                .change_from(operation, &incoming.source, request, meaning.row.clone())
+                .change_from(
+                    operation,
+                    (&incoming.source, self.event().updated_at),
+                    request,
+                    meaning.row.clone(),
+                )
                 .await;
+            if gave_way(&answer)
+                && let Some(object) = &meaning.object
+            {
+                return ignored_for(object);
+            }
             if !has_changed_since(&answer) {
                 return self
                     .ended_change(operation, answer, &incoming, meaning)
@@ -70,21 +96,60 @@ impl Turn {
         }
     }
 
-    /// The end of an event whose object was modified after it (rules 3 and 6).
+    /// The end of an event whose object was modified after it (rules 3 and 6): the one that it means,
+    /// or the one that our copy of the record stands for, which may be gone.
     async fn newer(&self, meaning: &Meaning) -> Result<Option<Ending>, store::Error> {
+        let store = self.engine().store();
+        let copied = store.object_of_copy(&self.event().lane()).await?;
+        let copied = copied.filter(|object| meaning.object.as_ref() != Some(object));
+        for object in meaning.object.iter().chain(&copied) {
+            let modified = store.modified_at(object).await?;
+            if modified.is_some_and(|modified| modified > self.event().updated_at) {
+                return Ok(Some(ignored_for(object)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The end of an event that two systems would answer for ever, each of which makes something else
+    /// of what the other one has made: nobody but a person can say who is right.
+    async fn goes_in_circles(&self, meaning: &Meaning) -> Result<Option<Ending>, store::Error> {
         let Some(object) = &meaning.object else {
             return Ok(None);
         };
-        let modified: Option<DateTime<Utc>> = self.engine().store().modified_at(object).await?;
-        if modified.is_none_or(|modified| modified <= self.event().updated_at) {
+        let since = self.clock().now() - CIRCLES;
+        let store = self.engine().store();
+        let bringers = store.bringers(object, since, ROUNDS as u64).await?;
+        let mut last = self.event().connector.as_str();
+        let alternates = bringers.iter().all(|connector| {
+            let is_other = connector != last;
+            last = connector;
+            is_other
+        });
+        if bringers.len() < ROUNDS || !alternates {
             return Ok(None);
         }
+        let other = bringers.first().map(String::as_str).unwrap_or_default();
+        let error = format!(
+            "loop: {other} and {} have changed {object} in turn {ROUNDS} times, each after the other: \
+             what one of them makes of it is not what the other one holds",
+            self.event().connector
+        );
         Ok(Some(Ending {
-            state: Some(State::Ignored),
-            ignored_for: Some((object.id.clone(), object.container.to_string())),
+            state: Some(State::Errored),
+            error: Some(error),
             record: Some(object.clone()),
             ..Ending::default()
         }))
+    }
+
+    /// Whether a change of the object was in flight: what it leaves is seen only now. An object that
+    /// holds all of the record already may be about to be taken back.
+    async fn waited_for(&self, meaning: &Meaning) -> Result<bool, Refusal> {
+        match &meaning.object {
+            Some(object) => self.engine().until_settled(object).await,
+            None => Ok(false),
+        }
     }
 
     async fn ended_change(
@@ -156,6 +221,16 @@ impl Turn {
             }),
             ..ending
         }
+    }
+}
+
+/// The end of an event of which the object is newer.
+fn ignored_for(object: &ResourceName) -> Ending {
+    Ending {
+        state: Some(State::Ignored),
+        ignored_for: Some((object.id.clone(), object.container.to_string())),
+        record: Some(object.clone()),
+        ..Ending::default()
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -15,13 +14,14 @@ use crate::{
         pointer::Pointer,
         recon::{Syncable, Window},
     },
-    store::{self, Arrived, LiveToken, Store},
+    store::{self, Arrived, LiveToken, Sequence, Store},
     sync::{Engine, Fingerprint},
 };
 
 use super::{
     receive::{Known, Received, Source, receive},
-    refill::refill,
+    refill::{refill, waits},
+    told_time::told_time,
 };
 
 /// The longest pause after failures, in intervals.
@@ -105,13 +105,22 @@ pub async fn ask(
     let store = engine.store();
     let before = store.live_token(&watched.connector, &watched.class).await?;
     let class = watched.container();
-    let stands = store.syncable(&class.to_string()).await?;
+    let mut stands = store.syncable(&class.to_string()).await?;
+    if stands.missed && switch == Switch::On {
+        stands = switched_on(store, &class).await?;
+    }
     let version = engine.version_of(&class);
-    if before.is_some() && is_void(&stands, version.as_deref()) {
+    let now = clock.now();
+    let is_void = before.is_some() && is_void(&stands, version.as_deref());
+    if is_void && !waits(&stands, now) {
         refill(engine, clock, watched, switch, &stands).await?;
         return Ok(false);
     }
-    let now = clock.now();
+    if !is_void && stands.held_back.is_some() {
+        let name = class.to_string();
+        let released = store.change_syncable(&name, |syncable| syncable.held_back = None);
+        released.await?;
+    }
     let changes = engine.changes(&class, before.as_deref()).await?;
     let mut through = Through {
         start: stands.data_synced_through,
@@ -123,10 +132,12 @@ pub async fn ask(
         return Ok(false);
     }
     let more = changes.more;
-    let received = changes.changes.into_iter();
-    let received = received
-        .map(|change| of_change(watched, change, now))
-        .collect();
+    let received = of_changes(watched, changes.changes, now);
+    if switch == Switch::Off && !received.is_empty() && !stands.missed {
+        let name = class.to_string();
+        let missed = store.change_syncable(&name, |syncable| syncable.missed = true);
+        missed.await?;
+    }
     let moved = LiveToken {
         connector: watched.connector.clone(),
         class: watched.class.clone(),
@@ -139,6 +150,7 @@ pub async fn ask(
         switch,
         transaction_id: &transaction_id,
         known: Known::Duplicate,
+        sequence: Sequence::AsTold,
     };
     let arrived = receive(engine, clock.as_ref(), source, received, Some(&moved)).await?;
     let is_overtaken = arrived == Arrived::Overtaken;
@@ -146,6 +158,17 @@ pub async fn ask(
         through.note(store, &class).await?;
     }
     Ok(more || is_overtaken)
+}
+
+/// A class whose changes were only recorded for a while is read in full: its token is behind them.
+async fn switched_on(store: &Store, class: &Container) -> Result<Syncable, store::Error> {
+    let name = class.to_string();
+    let switched = store.change_syncable(&name, |syncable| {
+        if std::mem::take(&mut syncable.missed) {
+            syncable.resets = syncable.resets.wrapping_add(1);
+        }
+    });
+    switched.await
 }
 
 /// Whether what was read up to now counts no more: somebody moved it back, or the mapping that brings
@@ -168,7 +191,8 @@ impl Through {
     pub(super) async fn note(&self, store: &Store, class: &Container) -> Result<(), store::Error> {
         let name = class.to_string();
         let noted = store.change_syncable(&name, |syncable| {
-            if syncable.resets == syncable.answered_resets {
+            let waits = syncable.held_back.is_some();
+            if syncable.resets == syncable.answered_resets && !waits {
                 self.mark(syncable);
             }
         });
@@ -206,16 +230,52 @@ impl Watched {
     }
 
     /// When a record says that it was changed.
-    pub(super) fn time_of(&self, found: &TargetObject) -> Option<DateTime<Utc>> {
+    pub(super) fn told_time(&self, found: &TargetObject) -> Option<DateTime<Utc>> {
         let field = self.updated_at.as_ref()?;
-        time_at(found, field)
+        told_time(field.get(&found.attributes)?)
+    }
+
+    /// Says so where records tell no time that can be read.
+    pub(super) fn report_unreadable<'f>(&self, found: impl Iterator<Item = &'f TargetObject>) {
+        if self.updated_at.is_none() {
+            return;
+        }
+        let unreadable: Vec<&str> = found
+            .filter(|found| self.told_time(found).is_none())
+            .map(|found| found.id.as_str())
+            .collect();
+        if let Some(first) = unreadable.first() {
+            tracing::warn!(
+                connector = self.connector,
+                class = self.class,
+                first,
+                count = unreadable.len(),
+                "records tell no time in `updatedAt` that can be read: they count as changed now"
+            );
+        }
     }
 }
 
-pub(super) fn of_change(watched: &Watched, change: Change, now: DateTime<Utc>) -> Received {
+/// What changed as records that came in.
+pub(super) fn of_changes(
+    watched: &Watched,
+    changes: Vec<Change>,
+    now: DateTime<Utc>,
+) -> Vec<Received> {
+    watched.report_unreadable(changes.iter().filter_map(|change| match change {
+        Change::Present(found) => Some(found),
+        Change::Gone(_) => None,
+    }));
+    let changes = changes.into_iter();
+    changes
+        .map(|change| of_change(watched, change, now))
+        .collect()
+}
+
+fn of_change(watched: &Watched, change: Change, now: DateTime<Utc>) -> Received {
     let (external_id, record, updated_at) = match change {
         Change::Present(found) => {
-            let at = watched.time_of(&found).unwrap_or(now);
+            let at = watched.told_time(&found).unwrap_or(now);
             (found.id, Some(found.attributes), at)
         }
         Change::Gone(id) => (id, None::<Object>, now),
@@ -227,10 +287,4 @@ pub(super) fn of_change(watched: &Watched, change: Change, now: DateTime<Utc>) -
         record,
         delivery: None,
     }
-}
-
-fn time_at(found: &TargetObject, field: &Pointer) -> Option<DateTime<Utc>> {
-    let text = field.get(&found.attributes).and_then(Value::as_str)?;
-    let time = DateTime::parse_from_rfc3339(text).ok()?;
-    Some(time.with_timezone(&Utc))
 }

@@ -4,10 +4,12 @@ mod deliver;
 mod import;
 mod inbound;
 pub mod live;
+mod owners;
 mod receive;
 mod refill;
 pub mod retry;
 mod signature;
+mod told_time;
 mod turn;
 mod worker;
 

@@ -10,7 +10,7 @@ use crate::{
             rules::{Seen, Switch, judge},
         },
     },
-    store::{self, Arrival, Arrived, LiveToken},
+    store::{self, Arrival, Arrived, Judge, LiveToken, Sequence},
     sync::Engine,
 };
 
@@ -40,6 +40,8 @@ pub struct Source<'a> {
     pub transaction_id: &'a str,
     /// What is done about a record that is known as it is.
     pub known: Known,
+    /// What tells which of two records is the later one.
+    pub sequence: Sequence,
 }
 
 /// What is done about a record of which our copy has the very time.
@@ -73,7 +75,8 @@ pub async fn receive(
             judge(event.updated_at, source.switch, &seen)
         }
     };
-    engine.store().arrive(arrivals, &judged, moved).await
+    let how: (Judge<'_>, Sequence) = (&judged, source.sequence);
+    engine.store().arrive(arrivals, how, moved).await
 }
 
 fn arrival(engine: &Engine, clock: &dyn Clock, source: Source<'_>, received: Received) -> Arrival {
@@ -107,6 +110,7 @@ fn arrival(engine: &Engine, clock: &dyn Clock, source: Source<'_>, received: Rec
             created_at: now,
             started_at: None,
             ended_at: None,
+            replay: None,
         },
         payload: Payload {
             before: None,

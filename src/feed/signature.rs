@@ -4,10 +4,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::model::shared_secret;
+
 /// How old, or how far ahead, a signed time may be.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
-/// What stands before a secret of Standard Webhooks.
-const PREFIX: &str = "whsec_";
 
 /// Where a signature stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +37,13 @@ pub enum Unsigned {
     Wrong,
 }
 
-/// The signature of a message under one secret, as the header `webhook-signature` lists it.
+/// The signature of a message under one secret, as the header `webhook-signature` lists it; none where
+/// the secret is no key.
 #[must_use]
-pub fn sign(secret: &SecretString, id: &str, time: DateTime<Utc>, body: &[u8]) -> String {
-    let tag = hmac::sign(
-        &key(secret),
-        &signed(id, &time.timestamp().to_string(), body),
-    );
-    format!("v1,{}", STANDARD.encode(tag))
+pub fn sign(secret: &SecretString, id: &str, time: DateTime<Utc>, body: &[u8]) -> Option<String> {
+    let message = signed(id, &time.timestamp().to_string(), body);
+    let tag = hmac::sign(&key(secret)?, &message);
+    Some(format!("v1,{}", STANDARD.encode(tag)))
 }
 
 /// Checks a request; gives the id of the delivery, where the scheme has one.
@@ -89,7 +88,7 @@ pub fn verify<'h>(
 
 /// Whether any of the signatures was made with any of the secrets.
 fn fits(secrets: &[SecretString], tags: impl IntoIterator<Item = Vec<u8>>, message: &[u8]) -> bool {
-    let keys: Vec<hmac::Key> = secrets.iter().map(key).collect();
+    let keys: Vec<hmac::Key> = secrets.iter().filter_map(key).collect();
     let mut tags = tags.into_iter();
     tags.any(|tag| {
         keys.iter().any(|key| {
@@ -105,16 +104,10 @@ fn signed(id: &str, time: &str, body: &[u8]) -> Vec<u8> {
     message
 }
 
-/// `whsec_` and base64 is a key's bytes; any other text is the key itself.
-fn key(secret: &SecretString) -> hmac::Key {
-    let text = secret.expose_secret();
-    let bytes = text
-        .strip_prefix(PREFIX)
-        .map(|encoded| STANDARD.decode(encoded));
-    match bytes {
-        Some(Ok(bytes)) => hmac::Key::new(hmac::HMAC_SHA256, &bytes),
-        _ => hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes()),
-    }
+/// The key of a secret; none where anybody could sign with it, or it cannot be read.
+fn key(secret: &SecretString) -> Option<hmac::Key> {
+    let bytes = shared_secret::key(secret.expose_secret()).ok()?;
+    Some(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
 fn bytes_of(digits: &str) -> Option<Vec<u8>> {
@@ -143,6 +136,7 @@ mod tests {
             at(1_614_265_330),
             body,
         );
+        let signature = signature.unwrap();
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
@@ -151,7 +145,7 @@ mod tests {
         let [old, new, other] = ["whsec_b2xk", "new", "other"].map(SecretString::from);
         let secrets = [new.clone(), old.clone()];
         let check = |secret: &SecretString, id: &str, body: &[u8], now| {
-            let signature = format!("v1a,xx {}", sign(secret, "m1", at(1_000), b"body"));
+            let signature = format!("v1a,xx {}", sign(secret, "m1", at(1_000), b"body").unwrap());
             let header = |name: &str| match name {
                 "webhook-id" => Some(id),
                 "webhook-timestamp" => Some("1000"),
@@ -173,6 +167,27 @@ mod tests {
         );
         let nothing = verify(&Scheme::Standard, &secrets, |_| None, b"", at(0));
         assert_eq!(nothing, Err(Unsigned::Missing));
+    }
+
+    #[test]
+    fn what_is_no_key_fits_nothing() {
+        let forged = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, b""),
+            &signed("m1", "1000", b"body"),
+        );
+        let forged = format!("v1,{}", STANDARD.encode(forged));
+        let header = |name: &str| match name {
+            "webhook-id" => Some("m1"),
+            "webhook-timestamp" => Some("1000"),
+            "webhook-signature" => Some(forged.as_str()),
+            _ => None,
+        };
+        for empty in ["", "whsec_", "whsec_?"] {
+            let secrets = [SecretString::from(empty)];
+            let taken = verify(&Scheme::Standard, &secrets, header, b"body", at(1_000));
+            assert_eq!(taken, Err(Unsigned::Wrong), "`{empty}`");
+            assert_eq!(sign(&secrets[0], "m1", at(1_000), b"body"), None);
+        }
     }
 
     #[test]

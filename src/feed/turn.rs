@@ -52,6 +52,10 @@ impl Turn {
         &self.engine
     }
 
+    pub(super) fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
     pub(super) fn event(&self) -> &IntegrationEvent {
         &self.event
     }

@@ -1,22 +1,21 @@
 //! Takes up events whose turn has come, many at a time, one at a time for each external id.
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use uuid::Uuid;
 
 use crate::{clock::SharedClock, model::integration::IntegrationEvent, sync::Engine};
 
-use super::{deliver::Sender, retry::Policies, turn::Turn};
+use super::{
+    deliver::Sender,
+    owners::{AT_ONCE, Hand},
+    retry::Policies,
+    turn::Turn,
+};
 
-/// How many events are carried out at once.
-const AT_ONCE: usize = 32;
 /// How often other nodes' events and those whose pause is over are looked for.
 const LOOK: Duration = Duration::from_millis(500);
+/// The pause before the next look where all that was found is about to be taken up.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// Carries out integration events on one node.
 #[derive(Debug, Clone)]
@@ -25,7 +24,6 @@ pub struct Worker {
     clock: SharedClock,
     sender: Sender,
     policies: Policies,
-    room: Arc<Semaphore>,
     hand: Hand,
     tasks: TaskTracker,
 }
@@ -39,7 +37,6 @@ impl Worker {
             clock,
             sender,
             policies,
-            room: Arc::new(Semaphore::new(AT_ONCE)),
             hand: Hand::default(),
             tasks: TaskTracker::new(),
         }
@@ -48,95 +45,77 @@ impl Worker {
     /// Works until told to stop, then finishes what it has begun.
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let full = match self.look().await {
-                Ok(found) => found >= AT_ONCE,
+            let pause = match self.look().await {
+                Ok(pause) => pause,
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         "integration events wait for the store"
                     );
-                    false
+                    LOOK
                 }
             };
-            if full {
+            if pause.is_zero() {
                 continue;
             }
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.engine.store().queued() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = self.hand.freed() => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// Takes up what can be taken up; tells how many were found.
-    async fn look(&self) -> Result<usize, crate::store::Error> {
+    /// Takes up what can be taken up, and nothing of those who have no room left; tells when to look
+    /// again.
+    async fn look(&self) -> Result<Duration, crate::store::Error> {
         let store = self.engine.store();
         let in_hand = |id| self.hand.holds(id);
         for event in store.adopt_integrations(&in_hand).await? {
-            self.begin(event, true).await;
+            // What finds no room is found again.
+            self.begin(event, Left::ByANode);
         }
-        let mut due = store.due_integrations(AT_ONCE).await?;
-        due.extend(store.due_deliveries(AT_ONCE).await?);
+        let full = self.hand.full();
+        let mut due = store.due_integrations(&full, AT_ONCE).await?;
+        due.extend(store.due_deliveries(&full, AT_ONCE).await?);
         let found = due.len();
+        let mut begun = 0;
         for event in due {
-            self.begin(event, false).await;
+            begun += usize::from(self.begin(event, Left::ByNobody));
         }
-        Ok(found)
+        Ok(match found {
+            0..AT_ONCE => LOOK,
+            // There may be more behind these, of others or of those who still have room.
+            _ if begun > 0 => Duration::ZERO,
+            _ => BREATH,
+        })
     }
 
-    async fn begin(&self, event: IntegrationEvent, adopted: bool) {
-        let Ok(room) = Arc::clone(&self.room).acquire_owned().await else {
-            return;
-        };
-        let Some(held) = self.hand.take(event.id) else {
-            return;
+    /// Takes an event up where there is room; never waits for any.
+    fn begin(&self, event: IntegrationEvent, left: Left) -> bool {
+        let Some(held) = self.hand.take(&event) else {
+            return false;
         };
         let own = (self.engine.clone(), Arc::clone(&self.clock));
         let ways = (self.sender.clone(), Arc::clone(&self.policies));
         let turn = Turn::new(own, ways, event);
         self.tasks.spawn(async move {
-            let (_room, _held) = (room, held);
-            if adopted {
-                turn.go_on().await;
-            } else {
-                turn.take().await;
+            let _held = held;
+            match left {
+                Left::ByANode => turn.go_on().await,
+                Left::ByNobody => turn.take().await,
             }
         });
+        true
     }
 }
 
-/// The events that this node is at work on. One that counts as being carried out by this node but is
-/// not in its hand was left behind: the store failed in its turn, or the turn panicked.
-#[derive(Debug, Clone, Default)]
-struct Hand(Arc<Mutex<HashSet<Uuid>>>);
-
-/// An event in hand, as long as this lives.
-struct Held {
-    hand: Hand,
-    event: Uuid,
-}
-
-impl Hand {
-    /// Takes an event into the hand, unless it is there.
-    fn take(&self, event: Uuid) -> Option<Held> {
-        let hand = self.clone();
-        self.events().insert(event).then(|| Held { hand, event })
-    }
-
-    fn holds(&self, event: Uuid) -> bool {
-        self.events().contains(&event)
-    }
-
-    fn events(&self) -> MutexGuard<'_, HashSet<Uuid>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.hand.events().remove(&self.event);
-    }
+/// Who has begun an event before.
+#[derive(Debug, Clone, Copy)]
+enum Left {
+    ByNobody,
+    ByANode,
 }

@@ -1,5 +1,6 @@
 //! From a source object to what its targets should hold: qualify, correlate, assess, decide, transform.
 mod act;
+mod bounds;
 mod case;
 mod condition;
 mod confidential;
@@ -16,6 +17,7 @@ mod situation;
 mod tests;
 mod words;
 
+pub use bounds::{DeletionBounds, Deletions, fraction};
 pub use case::{
     Candidates, Case, Decision, Effects, Found, Hit, Lookup, Prepared, ScriptRun, Scripts, Source,
 };

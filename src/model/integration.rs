@@ -102,6 +102,8 @@ pub struct IntegrationEvent {
     pub started_at: Option<DateTime<Utc>>,
     /// When it came to its end.
     pub ended_at: Option<DateTime<Utc>>,
+    /// Set where a recorded event is told again.
+    pub replay: Option<Replay>,
 }
 
 /// What an event brings, kept encrypted where the store has a key.
@@ -137,6 +139,26 @@ pub enum Replay {
     WithoutEffects,
     /// They run.
     WithEffects,
+}
+
+impl Replay {
+    /// The word in JSON and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WithoutEffects => "withoutEffects",
+            Self::WithEffects => "withEffects",
+        }
+    }
+}
+
+impl FromStr for Replay {
+    type Err = Unknown;
+    fn from_str(text: &str) -> Result<Self, Unknown> {
+        let mut known = [Self::WithoutEffects, Self::WithEffects].into_iter();
+        let found = known.find(|replay| replay.as_str() == text);
+        found.ok_or_else(|| Unknown(text.to_owned()))
+    }
 }
 
 impl Direction {
@@ -247,6 +269,7 @@ impl IntegrationEvent {
             "recordId": self.record_id,
             "recordType": self.record_type,
             "mapping": self.mapping,
+            "replay": self.replay,
             "kind": self.kind,
             "state": self.state,
             "canceledBy": self.canceled_by,

@@ -19,6 +19,7 @@ pub mod role;
 pub mod saga;
 pub mod scim;
 pub mod secret;
+pub mod shared_secret;
 pub mod signing;
 pub mod situation;
 pub mod trust;

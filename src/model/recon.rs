@@ -1,5 +1,9 @@
 //! Words of reconciliation: what is asked for, how a run stands, and what it found of each record.
-use std::collections::BTreeMap;
+mod syncable;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use syncable::{HeldBack, Syncable};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -160,6 +164,13 @@ pub struct Run {
     /// crash comes between and some of them are gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
+    /// Source objects that earlier runs failed at and left behind: this one looks at them first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<String>,
+    /// Source objects that it failed at; none where not every failure is one of a source object, or
+    /// there are too many.
+    #[serde(default)]
+    pub failed: Option<BTreeSet<String>>,
     /// The change token of the source with which a partial run begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_token: Option<String>,
@@ -209,6 +220,8 @@ pub struct Counts {
     pub targets: Option<u64>,
     /// How many of them were looked at.
     pub targets_processed: u64,
+    /// How many links the mapping had when the run began.
+    pub links_before: u64,
     /// How many links were met.
     pub links: u64,
     /// How many links were set.
@@ -223,6 +236,8 @@ pub struct Counts {
     pub deleted: u64,
     /// Deletions that wait for the end of the run, or for somebody's word.
     pub held: u64,
+    /// Those of them that concern target objects without a link.
+    pub held_loose: u64,
     /// Records by situation.
     pub situations: BTreeMap<Situation, u64>,
     /// Records by what became of them.
@@ -310,43 +325,6 @@ pub enum Status {
     Held,
 }
 
-/// Where the partial syncs, the schedule and the quarantine of a mapping stand.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Syncable {
-    /// The mapping's name, or `system/CONNECTOR/CLASS` for an inbound connector class.
-    pub name: String,
-    /// Up to here everything is known to be in agreement.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_synced_through: Option<DateTime<Utc>>,
-    /// The digest of the mapping and its scripts, or the version that its configuration gives.
-    pub sync_version: String,
-    /// The change token of a source system that belongs to `data_synced_through`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
-    /// What the latest sync of an inbound connector class looked at.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_window: Option<Window>,
-    /// How often somebody moved `data_synced_through` back.
-    pub resets: u32,
-    /// How many of these an inbound connector class has answered by reading everything again.
-    pub answered_resets: u32,
-    /// When its schedule fires next.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_at: Option<DateTime<Utc>>,
-    /// The schedule that this was computed from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<String>,
-    /// How many runs in a row failed too often.
-    pub bad_runs: u32,
-    /// Until when its schedule pauses because of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub quarantined_until: Option<DateTime<Utc>>,
-    /// Why.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub quarantined_because: Option<String>,
-}
-
 impl Schedule {
     /// Reads a cron expression of five fields, or six with seconds in front.
     ///
@@ -425,6 +403,12 @@ impl Run {
     #[must_use]
     pub fn processed(&self) -> u64 {
         self.counts.successes + self.counts.failures + self.counts.held
+    }
+
+    /// Who is responsible for what it does: who approved it, from then on.
+    #[must_use]
+    pub fn responsible(&self) -> &str {
+        self.approved_by.as_deref().unwrap_or(&self.caller)
     }
 
     /// Records looked at in a second; none before there is anything to go by.

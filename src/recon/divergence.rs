@@ -50,7 +50,9 @@ impl Reconciler {
         }
         let reason = format!("put right by reconciliation {}", run.id);
         let engine = &self.parts.engine;
-        engine.resolve(record.id, &reason, &run.caller).await?;
+        engine
+            .resolve(record.id, &reason, run.responsible())
+            .await?;
         Ok(true)
     }
 
@@ -107,7 +109,7 @@ impl Reconciler {
             mapping: mapping.name.clone(),
             subject,
             run: run.id.to_string(),
-            caller: run.caller.clone(),
+            caller: run.responsible().to_owned(),
             transaction_id: run.transaction_id.clone(),
             deeds: Deeds::Nothing,
             taken: Vec::new(),

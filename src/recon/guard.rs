@@ -2,12 +2,10 @@
 use std::time::Duration;
 
 use crate::{
-    mapping::Reconciliation,
+    mapping::{DeletionBounds, Deletions, Reconciliation, fraction},
     model::recon::{Counts, Wanted},
 };
 
-/// From how many records on a share says anything.
-const ENOUGH: u64 = 100;
 /// From how many failures on a run is stopped or its mapping quarantined.
 const FAILURES: u64 = 20;
 /// The first pause of a mapping whose runs fail; it doubles with each further one.
@@ -15,30 +13,32 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3600);
 
-/// Why deletions are held back; none where they are within their bounds.
+/// Why deletions are held back; none where they are within their bounds. Objects that a link of the
+/// mapping names are measured by its links, those without one by the target objects in scope.
 #[must_use]
 pub fn holds_back(counts: &Counts, wanted: &Wanted, settings: &Reconciliation) -> Option<String> {
-    let deletions = counts.held;
-    let most = wanted.max_deletions.or(settings.max_deletions);
-    if let Some(most) = most.filter(|most| deletions > *most) {
-        return Some(format!(
-            "{deletions} objects to delete or disable are more than {most}"
-        ));
-    }
-    let share = wanted
-        .max_deletion_share
-        .unwrap_or(settings.max_deletion_share);
-    let records = counts
-        .targets_processed
-        .max(counts.links)
-        .max(counts.sources_processed);
-    let allowed = fraction(records, share);
-    (records >= ENOUGH && deletions > allowed).then(|| {
-        let percent = share * 100.0;
-        format!(
-            "{deletions} objects to delete or disable are more than {percent} % of {records} records"
-        )
-    })
+    let own = settings.deletion_bounds();
+    let bounds = DeletionBounds {
+        most: wanted.max_deletions.or(own.most),
+        share: wanted.max_deletion_share.unwrap_or(own.share),
+    };
+    let links = counts.links_before.max(counts.links);
+    let all = Deletions {
+        count: counts.held,
+        of: counts.targets_processed.max(links),
+        kind: "records",
+    };
+    let linked = Deletions {
+        count: counts.held.saturating_sub(counts.held_loose),
+        of: links,
+        kind: "linked records",
+    };
+    let loose = Deletions {
+        count: counts.held_loose,
+        of: counts.targets_processed,
+        kind: "target records",
+    };
+    bounds.passed(all, &[linked, loose])
 }
 
 /// Why a run is not worth going on with; none where its failures are few.
@@ -57,16 +57,6 @@ pub fn pause_after(bad_runs: u32) -> Duration {
     FIRST_PAUSE
         .saturating_mul(1 << doublings)
         .min(LONGEST_PAUSE)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a share of a count; the share is between 0 and 1"
-)]
-fn fraction(count: u64, share: f64) -> u64 {
-    (count as f64 * share.clamp(0.0, 1.0)).floor() as u64
 }
 
 #[cfg(test)]
@@ -103,6 +93,27 @@ mod tests {
         assert!(holds_back(&counts(10, 6), &wanted, &settings).is_none());
         wanted.max_deletion_share = Some(1.0);
         assert!(holds_back(&counts(1000, 6), &wanted, &settings).is_none());
+    }
+
+    #[test]
+    fn linked_objects_are_measured_by_the_links_and_others_by_the_targets() {
+        let (wanted, settings) = (Wanted::full("m"), Reconciliation::default());
+        let held = |linked, loose| {
+            let counts = Counts {
+                targets_processed: 10_000,
+                links_before: 1_000,
+                held: linked + loose,
+                held_loose: loose,
+                ..Counts::default()
+            };
+            holds_back(&counts, &wanted, &settings).is_some()
+        };
+        assert!(!held(200, 0));
+        assert!(held(201, 0));
+        assert!(held(800, 0), "8 % of all, but most of the mapping's own");
+        assert!(!held(0, 2_000));
+        assert!(held(0, 2_001));
+        assert!(held(150, 1_900), "together");
     }
 
     #[test]

@@ -201,7 +201,7 @@ impl Task {
             mapping: self.mapping.name.clone(),
             subject,
             run: run.id.to_string(),
-            caller: run.caller.clone(),
+            caller: run.responsible().to_owned(),
             transaction_id: run.transaction_id.clone(),
             deeds,
             taken: Vec::new(),

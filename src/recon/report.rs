@@ -12,6 +12,9 @@ use crate::{
     sync::{Finding, Refusal, Standing, Subject},
 };
 
+/// How many source objects a run keeps that it failed at.
+const MOST_FAILED: usize = 1_000;
+
 /// Counts a pair that is as it was when it agreed.
 pub(super) fn unchanged(run: &mut Run, pairs: u64) {
     run.counts.unchanged += pairs;
@@ -38,6 +41,9 @@ pub(super) fn found(
     }
     let status = status(run, &finding);
     count(run, status, &finding);
+    if matches!(status, Status::Failure | Status::Unknown) {
+        note_failure(run, finding.source_id.as_deref());
+    }
     if is_quiet(&finding) {
         return None;
     }
@@ -84,6 +90,7 @@ pub(super) fn unseen(run: &mut Run, side: Side, subject: &Subject, refusal: &Ref
         Subject::Source(id) => (Some(id.clone()), None, String::new()),
         Subject::Target { qualifier, id } => (None, Some(id.clone()), qualifier.clone()),
     };
+    note_failure(run, source.as_deref());
     Entry {
         recon_id: run.id,
         number: run.counts.entries,
@@ -110,6 +117,9 @@ pub(super) fn carried_out(
     outcome: Result<Option<OperationId>, String>,
 ) {
     run.counts.held = run.counts.held.saturating_sub(1);
+    if entry.situation == Some(Situation::Unassigned) {
+        run.counts.held_loose = run.counts.held_loose.saturating_sub(1);
+    }
     match outcome {
         Ok(change) => {
             run.counts.successes += 1;
@@ -122,9 +132,20 @@ pub(super) fn carried_out(
         }
         Err(message) => {
             run.counts.failures += 1;
+            note_failure(run, None);
             entry.status = Status::Failure;
             entry.message = Some(message);
         }
+    }
+}
+
+/// Keeps the source objects that a run failed at, as long as that is all that it failed at.
+fn note_failure(run: &mut Run, source_id: Option<&str>) {
+    match (&mut run.failed, source_id) {
+        (Some(failed), Some(id)) if failed.len() < MOST_FAILED => {
+            failed.insert(id.to_owned());
+        }
+        (failed, _) => *failed = None,
     }
 }
 
@@ -168,6 +189,8 @@ fn count(run: &mut Run, status: Status, finding: &Finding) {
     match status {
         Status::Held => {
             counts.held += 1;
+            let is_loose = finding.situation == Some(Situation::Unassigned);
+            counts.held_loose += u64::from(is_loose);
             return;
         }
         Status::Failure | Status::Unknown => {

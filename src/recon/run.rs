@@ -149,6 +149,8 @@ impl Task {
             }
         }
         run.counts.sources = self.count_sources(run).await?;
+        let link_type = &self.mapping.link_type;
+        run.counts.links_before = self.engine.store().count_links(link_type).await?;
         self.begin_token(run).await?;
         let lists = self.compares(run)
             && !self.asks_for_many
@@ -196,6 +198,13 @@ impl Task {
     }
 
     async fn reconcile_sources(&self, run: &mut Run) -> Result<Step, Stop> {
+        if !run.again.is_empty() {
+            let mut step = Step::default();
+            let again = std::mem::take(&mut run.again);
+            self.look_in_order(run, again, Vec::new(), &mut step)
+                .await?;
+            return Ok(step);
+        }
         let found = if self.goes_by_changes(run) {
             self.changed_sources(run).await?
         } else {
@@ -306,8 +315,11 @@ impl Task {
     }
 
     fn after_sources(&self, run: &Run) -> Stage {
-        let targets = run.wanted.run_target_phase;
-        let targets = targets.unwrap_or(self.mapping.run_target_phase);
+        let wanted = &run.wanted;
+        // A request that names some sources says nothing about what belongs to the others.
+        let targets = wanted.run_target_phase;
+        let targets =
+            targets.unwrap_or(self.mapping.run_target_phase && wanted.source_query.is_none());
         if run.whole && run.wanted.ids.is_empty() && targets {
             Stage::ActiveLinkCleanup
         } else {

@@ -253,15 +253,25 @@ impl Reconciler {
     ) -> Result<(Run, Arc<Mapping>), Refusal> {
         let setup = self.parts.engine.setup();
         let mapping = chosen(&setup, &wanted)?;
+        if let Some(share) = wanted.max_deletion_share
+            && !(0.0..=1.0).contains(&share)
+        {
+            let message = format!("`maxDeletionShare` must be from 0 to 1, found {share}");
+            return Err(Refusal::new(400, message));
+        }
         let now = self.parts.clock.now();
         let syncable = self.store().syncable(&mapping.name).await?;
         let version = sync_version(&mapping);
         let known = syncable
             .data_synced_through
-            .filter(|_| syncable.sync_version == version && !wanted.clear_cache);
+            .filter(|_| syncable.sync_version == version && !wanted.clear_cache)
+            // A clock that was set back: nobody knows what changed since.
+            .filter(|through| *through <= now);
         let is_stored = matches!(mapping.source, crate::model::Container::Managed(_));
         let since_token = syncable.token.filter(|_| known.is_some() && !is_stored);
         let tells_changes = is_stored || since_token.is_some();
+        let left_behind = syncable.left_behind;
+        let failing = syncable.failing;
         let partial = wanted.mode == Mode::UpdatedAt && wanted.ids.is_empty() && tells_changes;
         let run = Run {
             id: self.parts.clock.fresh_id(),
@@ -270,6 +280,12 @@ impl Reconciler {
             stage: Stage::ActiveInitialized,
             position: None,
             whole: !(partial && known.is_some()),
+            again: if left_behind && partial && known.is_some() {
+                failing
+            } else {
+                Vec::new()
+            },
+            failed: Some(std::collections::BTreeSet::new()),
             window: Some(Window {
                 start: known.filter(|_| partial),
                 end: now,

@@ -1,4 +1,6 @@
 //! Where the partial syncs of a mapping stand: windows, their resets, schedules and quarantines.
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -31,6 +33,14 @@ fn synced_through(run: &Run, direction: SyncDirection) -> Option<DateTime<Utc>> 
     }
 }
 
+/// The source objects that a run failed at, where that is all that kept it from ending well: where an
+/// earlier one failed at them, too, they are left behind, and looked at again by each later one.
+fn keeps_failing<'r>(run: &'r Run, bad: Option<&str>) -> Option<&'r BTreeSet<String>> {
+    let failed = run.failed.as_ref().filter(|failed| !failed.is_empty())?;
+    let ended = run.state == RunState::Success && run.counts.held == 0 && bad.is_none();
+    ended.then_some(failed)
+}
+
 impl Reconciler {
     /// Moves on where the mapping's syncs stand, or pauses its schedule.
     pub(super) async fn conclude(&self, mapping: &Mapping, run: &Run) -> Result<(), store::Error> {
@@ -52,7 +62,23 @@ impl Reconciler {
                 .filter(|_| run.state == RunState::Failed)
         });
         let now = self.parts.clock.now();
+        let keeps_failing = keeps_failing(run, reason.as_deref());
+        let passed = run.window.as_ref().map(|window| window.end);
+        let passed = if self.store().is_alone().await? {
+            passed
+        } else {
+            passed.and_then(|at| at.checked_sub_signed(SLACK))
+        };
         let after = self.store().change_syncable(&mapping.name, |syncable| {
+            let is_stuck = keeps_failing
+                .is_some_and(|failed| failed.iter().all(|id| syncable.failing.contains(id)));
+            let through = if is_stuck { passed } else { through };
+            if run.state == RunState::Success {
+                let failed = run.failed.iter().flatten().cloned();
+                syncable.failing = failed.collect();
+                syncable.left_behind =
+                    !syncable.failing.is_empty() && (is_stuck || syncable.left_behind);
+            }
             // Somebody who moved it back meanwhile wants these records looked at again.
             if let Some(through) = through.filter(|_| syncable.resets == run.resets) {
                 syncable.data_synced_through = Some(through);

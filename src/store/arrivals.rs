@@ -1,7 +1,8 @@
 //! Integration events arriving: judged by what is known of their external id, and stored together
 //! with how far their source has been read.
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
+use chrono::{DateTime, Utc};
 use sea_orm::{
     ConnectionTrait as _, DbErr, EntityTrait as _, FromQueryResult as _, QueryFilter as _,
     QueryResult, QuerySelect as _, QueryTrait as _,
@@ -14,15 +15,22 @@ use super::{
     batch::{insert, padded},
     connection::{CommitError, Transaction},
     entity::{integration_event as event, integration_record as record, live_token as token},
+    integration_rows::{body_place, opened},
     integrations::{newest_query, open_query, seen},
-    rows::{Encoder, micros},
+    rows::{Encoder, from_micros, micros},
     takeover::retried,
     unique::NO_RULES,
 };
-use crate::model::integration::{
-    IntegrationEvent, State,
-    rules::{Judgement, Seen},
+use crate::model::{
+    Object,
+    integration::{
+        Direction, IntegrationEvent, State,
+        rules::{Judgement, Seen},
+    },
 };
+
+/// Most deliveries in one query.
+const DELIVERIES: usize = 64;
 
 /// Where live sync of an object class goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +48,16 @@ pub struct LiveToken {
 /// What decides about an arriving event.
 pub type Judge<'a> = &'a (dyn Fn(&IntegrationEvent, &Seen) -> Judgement + Sync);
 
+/// What tells which of two records of the same external id is the later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sequence {
+    /// Their times.
+    ByTime,
+    /// They are told one after the other: a record that is another one is later than what is known,
+    /// whatever its clock says.
+    AsTold,
+}
+
 /// What became of what arrived.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Arrived {
@@ -53,6 +71,9 @@ pub enum Arrived {
 struct Prepared {
     event: IntegrationEvent,
     row: event::Model,
+    /// What the record is.
+    after: Option<Object>,
+    follows: bool,
 }
 
 impl Store {
@@ -64,7 +85,7 @@ impl Store {
     pub async fn arrive(
         &self,
         arrivals: Vec<Arrival>,
-        judge: Judge<'_>,
+        (judge, sequence): (Judge<'_>, Sequence),
         moved: Option<&LiveToken>,
     ) -> Result<Arrived, Error> {
         let step = "store integration events";
@@ -78,8 +99,15 @@ impl Store {
         };
         let prepare = |arrival: Arrival| {
             let event = arrival.event.clone();
+            let after = arrival.payload.after.clone();
             let row = encoder.arrival(arrival)?;
-            Ok(Prepared { event, row })
+            let follows = sequence == Sequence::AsTold;
+            Ok(Prepared {
+                event,
+                row,
+                after: after.filter(|_| follows),
+                follows,
+            })
         };
         let prepared: Result<Vec<Prepared>, Refusal> = arrivals.into_iter().map(prepare).collect();
         let prepared = prepared.map_err(Error::at(step))?;
@@ -195,13 +223,18 @@ async fn store(
         transaction.rollback().await?;
         return Ok(Arrived::Overtaken);
     }
+    let known = delivered_before(&mut transaction, prepared).await?;
     let mut events = Vec::with_capacity(prepared.len());
     for one in prepared {
-        if was_delivered(&mut transaction, &one.row).await? {
+        if is_known(&known, &one.row) {
             continue;
         }
-        let judgement = judge(&one.event, &seen_by(&mut transaction, &one.event).await?);
-        let event = judged(&one.event, &judgement, core);
+        let mut arrived = one.event.clone();
+        if one.follows {
+            arrived.updated_at = follow(core, &mut transaction, one).await?;
+        }
+        let judgement = judge(&arrived, &seen_by(&mut transaction, &arrived).await?);
+        let event = judged(&arrived, &judgement, core);
         insert(&mut transaction, vec![row_of(&one.row, &event)], None).await?;
         cancel(&mut transaction, &judgement.cancels, event.id, now).await?;
         events.push(event);
@@ -209,6 +242,46 @@ async fn store(
     let committed = transaction.commit().await;
     committed.map_err(CommitError::into_cause)?;
     Ok(Arrived::Stored(events))
+}
+
+/// The time of an event that is told behind everything that is known of its external id: its own, or
+/// a moment behind the latest. A record that is as it was has the time of our copy, or a later one of
+/// its own.
+async fn follow(
+    core: &Core,
+    transaction: &mut Transaction,
+    one: &Prepared,
+) -> Result<DateTime<Utc>, DbErr> {
+    let arrived = &one.event;
+    let open = transaction.all(&open_query(arrived).into_query()).await?;
+    let newest = transaction.all(&newest_query(arrived).into_query()).await?;
+    let mut latest = None;
+    for row in open.iter().chain(&newest) {
+        let row = event::Model::from_query_result(row, "")?;
+        latest = Ord::max(latest, Some(row.updated_at));
+    }
+    let query = record::Entity::find_by_id(arrived.lane()).into_query();
+    if let Some(row) = transaction.all(&query).await?.first() {
+        let copy = record::Model::from_query_result(row, "")?;
+        let is_same = copied_body(core, &copy).is_ok_and(|body| body == one.after);
+        if is_same && open.is_empty() {
+            return Ok(Ord::max(arrived.updated_at, from_micros(copy.updated_at)));
+        }
+        latest = Ord::max(latest, Some(copy.updated_at));
+    }
+    let behind = latest.map(|latest| from_micros(latest.saturating_add(1)));
+    Ok(behind.map_or(arrived.updated_at, |behind| {
+        Ord::max(arrived.updated_at, behind)
+    }))
+}
+
+/// What a copy holds; none: the record is gone.
+fn copied_body(core: &Core, copy: &record::Model) -> Result<Option<Object>, Refusal> {
+    let Some(text) = &copy.body else {
+        return Ok(None);
+    };
+    let clear = opened(&core.keys, &body_place(&[&copy.lane]), &copy.body_key, text)?;
+    serde_json::from_str(&clear).map_err(|_| Refusal::Damaged("the copy of an external record"))
 }
 
 async fn seen_by(transaction: &mut Transaction, arrived: &IntegrationEvent) -> Result<Seen, DbErr> {
@@ -229,20 +302,36 @@ async fn seen_by(transaction: &mut Transaction, arrived: &IntegrationEvent) -> R
     Ok(seen(arrived, &rows?, copy.as_ref()))
 }
 
-/// Whether the same delivery of this connector is here already.
-async fn was_delivered(transaction: &mut Transaction, row: &event::Model) -> Result<bool, DbErr> {
-    let Some(delivery) = &row.delivery else {
-        return Ok(false);
-    };
-    let query = event::Entity::find()
-        .select_only()
-        .column(event::Column::Id)
-        .filter(Expr::col(event::Column::Delivery).eq(delivery.as_str()))
-        .filter(Expr::col(event::Column::Connector).eq(row.connector.as_str()))
-        .filter(Expr::col(event::Column::CreatedAt).lt(row.created_at))
-        .limit(1)
-        .into_query();
-    Ok(!transaction.all(&query).await?.is_empty())
+/// Which of these were delivered before: connector and delivery id of each. One delivery may bring
+/// several events, so all of them are looked up before any of them is stored.
+async fn delivered_before(
+    transaction: &mut Transaction,
+    prepared: &[Prepared],
+) -> Result<HashSet<(String, String)>, DbErr> {
+    let deliveries: Vec<&String> = prepared
+        .iter()
+        .filter_map(|one| one.row.delivery.as_ref())
+        .collect();
+    let mut known = HashSet::new();
+    for part in deliveries.chunks(DELIVERIES) {
+        let part = padded(part.iter().map(|delivery| delivery.as_str()));
+        let query = event::Entity::find()
+            .select_only()
+            .column(event::Column::Connector)
+            .column(event::Column::Delivery)
+            .filter(Expr::col(event::Column::Delivery).is_in(part))
+            .filter(Expr::col(event::Column::Direction).eq(Direction::Inbound.as_str()))
+            .into_query();
+        for row in transaction.all(&query).await? {
+            known.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        }
+    }
+    Ok(known)
+}
+
+fn is_known(known: &HashSet<(String, String)>, row: &event::Model) -> bool {
+    let delivery = row.delivery.clone();
+    delivery.is_some_and(|delivery| known.contains(&(row.connector.clone(), delivery)))
 }
 
 /// The event with what it was judged to be. One that may be carried out waits for its turn, which
@@ -271,6 +360,7 @@ fn row_of(row: &event::Model, event: &IntegrationEvent) -> event::Model {
         ignored_for_id: event.ignored_for_id.clone(),
         ignored_for_type: event.ignored_for_type.clone(),
         ended_at: event.ended_at.map(micros),
+        updated_at: micros(event.updated_at),
         ..row.clone()
     }
 }

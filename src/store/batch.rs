@@ -170,7 +170,7 @@ row!(integration_event {
     id, direction, connector, lane, active, external_id, updated_at, kind, cached_id, cached_type,
     record_id, record_type, mapping, state, canceled_by, duplicate_of, ignored_for_id,
     ignored_for_type, attempts, next_attempt_at, operation, node, created_at, started_at, ended_at,
-    delivery, payload_key, last_error, payload
+    delivery, payload_key, last_error, payload, replay
 }, weight: |row| row.payload.as_ref().map_or(0, String::len));
 row!(audit_checkpoint { number, position, digest, at, previous, key, signature },
     weight: |_row| 0);

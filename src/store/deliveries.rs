@@ -5,11 +5,12 @@ use sea_orm::{
 };
 
 use super::{
-    Arrival, Error, Refusal, Store,
+    Arrival, Error, Owner, Refusal, Store,
     batch::insert,
     connection::CommitError,
     entity::{feed_mark, integration_event as event},
     integration_rows::narrow_columns,
+    owner::of_others,
     rows::{Encoder, micros},
     takeover::retried,
     unique::NO_RULES,
@@ -143,11 +144,15 @@ impl Store {
     }
 
     /// Deliveries whose turn has come: of each object and subscription the oldest one that is
-    /// neither delivered nor given up, where its pause is over.
+    /// neither delivered nor given up, where its pause is over, but for those of `full`.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn due_deliveries(&self, limit: usize) -> Result<Vec<IntegrationEvent>, Error> {
+    pub async fn due_deliveries(
+        &self,
+        full: &[Owner],
+        limit: usize,
+    ) -> Result<Vec<IntegrationEvent>, Error> {
         use event::Column;
         let step = "look for deliveries";
         let core = self.core();
@@ -182,6 +187,7 @@ impl Store {
             .from_as(event::Entity, this.clone())
             .and_where(of_this(Column::Direction).eq(Direction::Delivery.as_str()))
             .cond_where(due)
+            .cond_where(of_others(full, of_this))
             .and_where(Expr::exists(before).not())
             .order_by((this.clone(), Column::Delivery), Order::Asc)
             .limit(limit as u64)

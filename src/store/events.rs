@@ -135,11 +135,17 @@ impl Store {
         self.core().fed.notified().await;
     }
 
-    /// Drops events that are older than `before`, and the oldest ones beyond `keep`; tells how many.
+    /// Drops events that are older than `before`, and the oldest ones beyond `keep`, but none of which
+    /// one of these subscriptions is still to be told; tells how many.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn forget_events(&self, before: DateTime<Utc>, keep: u64) -> Result<u64, Error> {
+    pub async fn forget_events(
+        &self,
+        before: DateTime<Utc>,
+        keep: u64,
+        subscriptions: &[String],
+    ) -> Result<u64, Error> {
         let step = "prune the change feed";
         let pruned = self.pruned().await?;
         let old = last_of(
@@ -151,6 +157,10 @@ impl Store {
         for query in [old, beyond] {
             let found = query.into_tuple::<i64>().one(reader).await;
             end = Ord::max(end, found.map_err(Error::at(step))?.unwrap_or(pruned));
+        }
+        for name in subscriptions {
+            let told = self.subscribed_to(name).await?;
+            end = told.map_or(end, |told| Ord::min(end, told));
         }
         let (mut dropped, mut at) = (0, pruned);
         while at < end {

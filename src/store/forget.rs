@@ -305,6 +305,8 @@ impl Store {
                 bound = Some(run.id.to_string());
                 let is_old = run.ended.is_some_and(|ended| ended < before);
                 if is_old && (!holds_back(&run) || latest.contains_key(&run.mapping)) {
+                    // Where a node ended between a run's end and this, it is still there.
+                    self.forget_listed(run.id).await?;
                     self.drop_run(run.id).await.map_err(Error::at(step))?;
                     dropped += 1;
                 }

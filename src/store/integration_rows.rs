@@ -69,6 +69,7 @@ impl Encoder<'_> {
             payload_key,
             last_error: event.last_error,
             payload: Some(payload),
+            replay: event.replay.map(|replay| replay.as_str().to_owned()),
         })
     }
 
@@ -134,6 +135,12 @@ pub(super) fn integration_event(row: &event::Model) -> Result<IntegrationEvent, 
         created_at: from_micros(row.created_at),
         started_at: row.started_at.map(from_micros),
         ended_at: row.ended_at.map(from_micros),
+        replay: row
+            .replay
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| damaged())?,
     })
 }
 

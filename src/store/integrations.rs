@@ -9,25 +9,24 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Error, Refusal, Store,
-    batch::{insert, padded},
-    connection::{CommitError, Transaction},
+    Error, Owner, Refusal, Store,
+    batch::insert,
+    connection::CommitError,
     entity::{integration_event as event, integration_record as record, operation},
     error::{Remedy, remedy},
     integration_rows::{body_place, integration_event, narrow, opened, payload},
     links,
+    owner::of_others,
     rows::{from_micros, micros},
     takeover::retried,
 };
 use crate::model::{
-    LinkChange, Object, OperationId, Outcome, Purpose, ResourceName,
+    Container, LinkChange, Object, OperationId, Outcome, Purpose, ResourceName,
     integration::{Direction, IntegrationEvent, Payload, State, rules::Seen},
 };
 
 /// How many changes of an object are looked at for the one that made it what it is.
 const LATEST: u64 = 50;
-/// Most lanes in one query.
-const LANES: usize = 64;
 
 /// What the end of an attempt leaves of an event.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -65,11 +64,15 @@ pub struct Copied {
 
 impl Store {
     /// Events whose turn has come: queued ones and errored ones whose pause is over, of external
-    /// ids of which no other event is being carried out; the oldest first.
+    /// ids of which no other event is being carried out, but for those of `full`; the oldest first.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn due_integrations(&self, limit: usize) -> Result<Vec<IntegrationEvent>, Error> {
+    pub async fn due_integrations(
+        &self,
+        full: &[Owner],
+        limit: usize,
+    ) -> Result<Vec<IntegrationEvent>, Error> {
         use event::Column;
         let step = "look for integration events";
         let now = micros(self.core().clock.now());
@@ -86,6 +89,7 @@ impl Store {
                 .filter(is_due(now))
                 .filter(Expr::col(Column::Direction).ne(Direction::Delivery.as_str()))
                 .filter(Expr::col(Column::Lane).not_in_subquery(busy.clone()))
+                .filter(of_others(full, Expr::col))
                 .order_by_asc(Column::UpdatedAt)
                 .order_by_asc(Column::Id)
                 .limit(limit as u64)
@@ -238,6 +242,28 @@ impl Store {
             body,
             operation: row.operation.and_then(|id| id.parse().ok()),
         }))
+    }
+
+    /// The managed object that our copy of an external record stands for.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn object_of_copy(&self, lane: &str) -> Result<Option<ResourceName>, Error> {
+        let step = "read which object an external record stands for";
+        let row: Option<(Option<String>, Option<String>)> = record::Entity::find_by_id(lane)
+            .select_only()
+            .column(record::Column::RecordType)
+            .column(record::Column::RecordId)
+            .into_tuple()
+            .one(self.core().database.fresh())
+            .await
+            .map_err(Error::at(step))?;
+        let Some((Some(container), Some(id))) = row else {
+            return Ok(None);
+        };
+        let damaged = |_| Error::at(step)(Refusal::Damaged("the copy of an external record"));
+        let container: Container = container.parse().map_err(damaged)?;
+        Ok(Some(container.object(&id)))
     }
 
     /// When a managed object got what it holds: the time of the external record where an event
@@ -500,61 +526,4 @@ fn is_due(now: i64) -> Cond {
         .add(state(State::Queued).and(Expr::col(Column::NextAttemptAt).is_null()))
         .add(state(State::Queued).and(over()))
         .add(state(State::Errored).and(over()))
-}
-
-/// Stores events that go out: each takes the place of those of its object that wait. Nodes' clocks
-/// differ, and a clock may go back: what is stored later is later by its time all the same.
-pub(super) async fn enqueue(
-    transaction: &mut Transaction,
-    events: Vec<event::Model>,
-    now: i64,
-) -> Result<(), DbErr> {
-    let mut newest = newest_of(transaction, &events).await?;
-    for mut row in events {
-        if let Some(newest) = newest.get(&row.lane) {
-            row.updated_at = Ord::max(row.updated_at, newest.saturating_add(1));
-        }
-        newest.insert(row.lane.clone(), row.updated_at);
-        transaction.execute(&canceling(&row, now)).await?;
-        insert(transaction, vec![row], None).await?;
-    }
-    Ok(())
-}
-
-/// The latest time of any event in the lanes of these.
-async fn newest_of(
-    transaction: &mut Transaction,
-    events: &[event::Model],
-) -> Result<BTreeMap<String, i64>, DbErr> {
-    use event::Column;
-    let mut newest = BTreeMap::new();
-    for part in events.chunks(LANES) {
-        let lanes = padded(part.iter().map(|row| row.lane.as_str()));
-        let query = Query::select()
-            .column(Column::Lane)
-            .expr(Expr::col(Column::UpdatedAt).max())
-            .from(event::Entity)
-            .and_where(Expr::col(Column::Lane).is_in(lanes))
-            .group_by_col(Column::Lane)
-            .to_owned();
-        for row in transaction.all(&query).await? {
-            newest.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-        }
-    }
-    Ok(newest)
-}
-
-/// Cancels what waits in the event's lane.
-fn canceling(row: &event::Model, now: i64) -> UpdateStatement {
-    use event::Column;
-    let waits = [State::Queued, State::Errored].map(State::as_str);
-    Query::update()
-        .table(event::Entity)
-        .value(Column::State, State::Canceled.as_str())
-        .value(Column::CanceledBy, row.id.as_str())
-        .value(Column::NextAttemptAt, Option::<i64>::None)
-        .value(Column::EndedAt, now)
-        .and_where(Expr::col(Column::Lane).eq(row.lane.as_str()))
-        .and_where(Expr::col(Column::State).is_in(waits))
-        .to_owned()
 }

@@ -1,11 +1,15 @@
 //! Handing over to the writer: intents, settlements, and waiting for them.
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::{
     Error, JournalEntry, JournalError, Refusal, Settlement, Store, Ticket,
-    rows::Encoder,
+    rows::{Encoder, from_micros, micros},
     writer::{Command, Entry, Waiting},
 };
 
@@ -87,8 +91,16 @@ impl Store {
             keys: &core.keys,
             confidential: &confidential,
             rules: &rules,
-            now: core.clock.now(),
+            now: self.stamp(),
         })
+    }
+
+    /// Now, and never before what was stamped last: where the clock is set back, a partial sync would
+    /// take what changes then for older than what it has done.
+    fn stamp(&self) -> DateTime<Utc> {
+        let core = self.core();
+        let now = micros(core.clock.now());
+        from_micros(core.stamped.fetch_max(now, Ordering::Relaxed).max(now))
     }
 
     /// A writer that is gone drops the reply, which its receiver notices.

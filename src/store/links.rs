@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use sea_orm::{
-    DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    DbErr, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
     sea_query::{Cond, Expr, ExprTrait as _, OnConflict, Query},
 };
 
@@ -41,6 +41,19 @@ impl Store {
             .await
             .map_err(Error::at("read the links of a source object"))?;
         Ok(rows.into_iter().map(link_of).collect())
+    }
+
+    /// How many links of a type there are.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn count_links(&self, link_type: &str) -> Result<u64, Error> {
+        self.flush().await?;
+        let count = link::Entity::find()
+            .filter(Expr::col(link::Column::LinkType).eq(link_type))
+            .count(self.core().database.reader())
+            .await;
+        count.map_err(Error::at("count links"))
     }
 
     /// The link of a target object.

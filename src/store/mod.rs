@@ -8,6 +8,7 @@ mod arrivals;
 mod audit;
 mod audit_delivery;
 mod batch;
+mod bringers;
 mod chain;
 mod checkpoints;
 mod connection;
@@ -39,6 +40,8 @@ mod nodes;
 mod objects;
 mod operations;
 mod options;
+mod outbound;
+mod owner;
 mod page;
 mod pairs;
 mod pending;
@@ -75,7 +78,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use connection::{CommitError, Database, Missing};
 
-pub use arrivals::{Arrived, Judge, LiveToken};
+pub use arrivals::{Arrived, Judge, LiveToken, Sequence};
 pub use checkpoints::Pruned;
 pub use deliveries::Pumped;
 pub use error::{Error, Refusal};
@@ -89,6 +92,7 @@ pub use integrations::{Copied, Ending};
 pub use keys::{KeyError, Keyring};
 pub use look::{AuditLook, ChangeLook, Looked, OutcomeIs};
 pub use options::Options;
+pub use owner::Owner;
 pub use pairs::{Changed, First, LinkEnd, LinkMark, LinkScope, Mark};
 pub use recon_runs::{Kept, RunPage};
 pub use saved_searches::{MOST_SEARCHES, SavedSearch};
@@ -135,6 +139,8 @@ struct Core {
     pending: pending::Pending,
     gathering: admission::Gathering,
     counters: statistics::Counters,
+    /// When an object was stamped last, in microseconds.
+    stamped: std::sync::atomic::AtomicI64,
     /// Told whenever an event is stored.
     fed: tokio::sync::Notify,
     /// Told whenever an integration event is stored that is to be carried out.
@@ -171,6 +177,7 @@ impl Store {
             pending: pending::Pending::default(),
             gathering: admission::Gathering::default(),
             counters: statistics::Counters::default(),
+            stamped: std::sync::atomic::AtomicI64::default(),
             fed: tokio::sync::Notify::new(),
             queued: tokio::sync::Notify::new(),
         });

@@ -46,6 +46,21 @@ impl Store {
     /// # Errors
     /// The database fails.
     pub async fn begin_run(&self, run: &Run) -> Result<Option<uuid::Uuid>, Error> {
+        loop {
+            self.insert_run(run).await?;
+            // Whether the row is there tells, not who is active: both may be over by now. Databases
+            // count a row that was left out differently.
+            if self.run(run.id).await?.is_some() {
+                return Ok(None);
+            }
+            if let Some(other) = self.active_run(&run.mapping).await? {
+                return Ok(Some(other.id));
+            }
+        }
+    }
+
+    /// Stores a run that begins, unless one of its mapping is under way.
+    async fn insert_run(&self, run: &Run) -> Result<(), Error> {
         let step = "begin a reconciliation";
         let row = recon_run::Model {
             id: run.id.to_string(),
@@ -98,9 +113,7 @@ impl Store {
             .await
             .map_err(Error::at(step))?;
         let committed = transaction.commit().await;
-        committed.map_err(|error| Error::at(step)(error.into_cause()))?;
-        let active = self.active_run(&run.mapping).await?;
-        Ok(active.map(|active| active.id).filter(|id| *id != run.id))
+        committed.map_err(|error| Error::at(step)(error.into_cause()))
     }
 
     /// The run of a mapping that is under way.

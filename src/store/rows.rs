@@ -17,10 +17,11 @@ use super::{
     unique::Rules,
 };
 use crate::model::{
-    Container, LinkChange, Object, OperationId, OperationRecord, ResourceName,
+    Container, LinkChange, Object, OperationId, OperationRecord, Purpose, ResourceName,
     audit::NewEntry,
     change::IdempotencyKey,
     object::REV,
+    record::WriteRecord,
     unique::{Claim, Unique},
 };
 
@@ -59,6 +60,20 @@ pub(super) struct EntryRows {
     pub updates: Vec<operation::Model>,
     pub intents: Vec<intent::Model>,
     pub claims: Vec<Claim>,
+    /// Pairs that a reconciliation found to disagree: mapping, link qualifier and source id.
+    pub disagreeing: Vec<(String, String, String)>,
+}
+
+/// The pairs that a reconciliation is about to put right.
+fn disagreeing(record: &OperationRecord) -> Vec<(String, String, String)> {
+    if record.purpose != Purpose::Reconciliation {
+        return Vec::new();
+    }
+    let pair = |write: &WriteRecord| {
+        let place = (write.mapping.clone(), write.link_qualifier.clone());
+        (place.0, place.1, record.object.id.clone())
+    };
+    record.writes.iter().map(pair).collect()
 }
 
 /// A settlement as rows.
@@ -145,6 +160,7 @@ impl Encoder<'_> {
             key,
             updates: entry.updates.iter().map(operation_row).collect(),
             intents,
+            disagreeing: disagreeing(&entry.record),
             claims: entry.claims,
         })
     }

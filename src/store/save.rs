@@ -11,8 +11,8 @@ use super::{
     batch::{insert, padded},
     chain,
     connection::Transaction,
-    entity::{idempotency, intent, lane, managed_object, operation},
-    integrations, links,
+    entity::{idempotency, intent, lane, link_digest, managed_object, operation},
+    links, outbound,
     state::{LaneState, ObjectKey, State},
     unique,
 };
@@ -28,14 +28,18 @@ pub(super) async fn save(
     store_operations(transaction, state.operations).await?;
     store_intents(transaction, state.intents).await?;
     store_lanes(core, transaction, state.lanes).await?;
+    // What the two ends of a link that is removed held says nothing any more.
+    let removed = state.links.iter().filter(|(_, second)| second.is_none());
+    let removed: Vec<_> = removed.map(|(key, _)| key.clone()).collect();
     links::store(transaction, state.links).await?;
+    forget_digests(transaction, removed.into_iter().chain(state.disagreeing)).await?;
     insert(transaction, state.new_keys, None).await?;
     store_answers(transaction, state.answers).await?;
     // Another node may have taken such a key meanwhile: then this fails, and is judged anew.
     let fresh = state.new_answers.into_values().collect();
     insert(transaction, fresh, None).await?;
     insert(transaction, state.hook_runs, None).await?;
-    integrations::enqueue(transaction, state.outbound, state.now).await?;
+    outbound::enqueue(transaction, state.outbound, state.now).await?;
     // The end of the chain is the one row that all nodes share: it is locked last and shortest.
     chain::append(transaction, state.audit, state.events).await
 }
@@ -138,6 +142,29 @@ async fn store_lanes(
     let rows = |lanes: Vec<LaneState>| lanes.into_iter().map(|lane| lane.row).collect();
     insert(transaction, rows(found), Some(replace)).await?;
     insert(transaction, rows(new), None).await
+}
+
+/// Drops what pairs held when they agreed: a run that is cut off behind a write and goes on would take what
+/// it has put right for what had never gone wrong.
+async fn forget_digests(
+    transaction: &mut Transaction,
+    pairs: impl Iterator<Item = (String, String, String)>,
+) -> Result<(), DbErr> {
+    use link_digest::Column;
+    let mut by_place = BTreeMap::<(String, String), Vec<String>>::new();
+    for (mapping, qualifier, id) in pairs {
+        by_place.entry((mapping, qualifier)).or_default().push(id);
+    }
+    for ((mapping, qualifier), ids) in by_place {
+        let statement = Query::delete()
+            .from_table(link_digest::Entity)
+            .and_where(Expr::col(Column::Mapping).eq(mapping))
+            .and_where(Expr::col(Column::Qualifier).eq(qualifier))
+            .and_where(Expr::col(Column::FirstId).is_in(padded(ids)))
+            .to_owned();
+        transaction.execute(&statement).await?;
+    }
+    Ok(())
 }
 
 async fn store_answers(

@@ -56,6 +56,8 @@ pub(super) struct State {
     pub links: BTreeMap<LinkKey, Option<String>>,
     /// Set links by type, qualifier and second id: the first id.
     pub linked: HashMap<LinkKey, String>,
+    /// Pairs that a reconciliation found to disagree: mapping, link qualifier and source id.
+    pub disagreeing: BTreeSet<(String, String, String)>,
     /// Keys to insert.
     pub new_keys: Vec<idempotency::Model>,
     /// Answers under keys that exist already.
@@ -170,6 +172,7 @@ impl State {
         }
         self.record(entry.operation.clone());
         self.intend(&entry.intents);
+        self.disagreeing.extend(entry.disagreeing.iter().cloned());
         Ok(())
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Attempt {
     pub request: ChangeRequest,
     /// The row of the mapping that asks for the change, where one does.
     pub origin: Option<Box<PlannedRow>>,
+    /// When what the change brings was changed in its own system; none: now.
+    pub brought_at: Option<chrono::DateTime<chrono::Utc>>,
     pub started_at: chrono::DateTime<chrono::Utc>,
 }
 

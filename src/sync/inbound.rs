@@ -1,10 +1,12 @@
 //! What a record of an external system means for managed objects, and carrying that out.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::{
-    mapping::{Mapping, Occasion},
+    mapping::{DeletionBounds, Mapping, Occasion, Reconciliation},
     model::{
         ChangeKind, ChangeRequest, Container, Lineage, Object, OperationId, PlannedRow, Purpose,
         ResourceName, Step, object::ID,
@@ -22,6 +24,11 @@ use super::{
     run::interrupted,
     version::sync_version,
 };
+
+/// The pause while a change of an object is in flight.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The member of a refusal's detail that names the object that is newer than what came in.
+const NEWER: &str = "newerObject";
 
 /// A record of an external system, as it came from there.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +78,19 @@ impl Engine {
         mapping_from(&setup, source).map(|mapping| sync_version(mapping))
     }
 
+    /// How many records of a container may go at once without anybody's word, and whether all of them
+    /// may: by the mapping that brings them in.
+    #[must_use]
+    pub fn deletion_bounds_of(&self, source: &Container) -> (DeletionBounds, bool) {
+        let setup = self.setup();
+        let mapping = mapping_from(&setup, source);
+        let default = || (Reconciliation::default().deletion_bounds(), false);
+        mapping.map_or_else(default, |mapping| {
+            let bounds = mapping.reconciliation.deletion_bounds();
+            (bounds, mapping.allow_empty_source_set)
+        })
+    }
+
     /// What an external record means under the first enabled mapping of its class. Reads only.
     ///
     /// # Errors
@@ -102,12 +122,46 @@ impl Engine {
         }
     }
 
-    /// Carries out what a record means: a change like any other, which sets the record's link when
-    /// it stands and is not written back to where the record came from.
+    /// Waits until no change of an object is in flight, on any node; tells whether one was.
+    ///
+    /// # Errors
+    /// 409 where it takes too long, 503 where the store cannot be read.
+    pub async fn until_settled(&self, object: &ResourceName) -> Result<bool, Refusal> {
+        let deadline = Instant::now() + self.lanes().bounds().patience;
+        let mut has_waited = false;
+        while self.store().admission(object).await?.in_flight.is_some() {
+            if Instant::now() >= deadline {
+                return Err(Refusal::busy());
+            }
+            has_waited = true;
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(has_waited)
+    }
+
+    /// Refuses what an external system changed before the object was modified last. In the object's
+    /// lane, so that a change that was under way when the record was looked at counts as it ended.
+    pub(super) async fn give_way(&self, attempt: &Attempt) -> Result<(), Refusal> {
+        let Some(brought_at) = attempt.brought_at else {
+            return Ok(());
+        };
+        let object = &attempt.object;
+        match self.store().modified_at(object).await? {
+            Some(modified) if modified > brought_at => {
+                let message = format!("{object} is newer than the record that was to change it");
+                Err(Refusal::new(412, message).with_detail(json!({NEWER: object.to_string()})))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Carries out what a record that was changed at `brought_at` means: a change like any other,
+    /// which sets the record's link when it stands and is not written back to where the record came
+    /// from.
     pub async fn change_from(
         &self,
         id: OperationId,
-        source: &Container,
+        (source, brought_at): (&Container, DateTime<Utc>),
         request: ChangeRequest,
         row: PlannedRow,
     ) -> Answer {
@@ -121,6 +175,7 @@ impl Engine {
         };
         let attempt = Attempt {
             origin: Some(Box::new(origin)),
+            brought_at: Some(brought_at),
             ..self.attempt(id, lineage, request)
         };
         let engine = self.clone();
@@ -153,6 +208,14 @@ impl Engine {
             attempt: 1,
         }
     }
+}
+
+/// Whether a change was refused because its object is newer than what came in.
+#[must_use]
+pub fn gave_way(answer: &Answer) -> bool {
+    let refused = answer.result.as_ref().err();
+    let detail = refused.and_then(|refusal| refusal.detail.as_ref());
+    detail.is_some_and(|detail| detail.get(NEWER).is_some())
 }
 
 fn meaning_of(row: PlannedRow, incoming: &Incoming) -> Result<Meaning, Refusal> {

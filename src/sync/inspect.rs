@@ -1,6 +1,6 @@
 //! One record of a reconciliation: looked at under its lane, by one mapping, and put right like any
 //! change is carried out.
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -9,7 +9,7 @@ use crate::{
     mapping::{Mapping, Occasion},
     model::{
         CauseKind, ChangeKind, ChangeRequest, Container, Lineage, Link, Object, OperationId,
-        PlannedRow, Precondition, Purpose, Requested, ResourceName, Step, TargetWrite,
+        Outcome, PlannedRow, Precondition, Purpose, Requested, ResourceName, Step, TargetWrite,
         object::{ID, REV},
     },
     store::{Admission, JournalError},
@@ -32,6 +32,8 @@ use super::{
 
 /// How often a plan that went stale is made anew.
 const TRIES: u32 = 5;
+/// HTTP's word for a precondition that does not hold.
+const PRECONDITION_FAILED: u16 = 412;
 /// The pause while another change of the same object is in flight.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -82,11 +84,13 @@ pub enum Deeds {
 }
 
 /// What was read under the lane.
-struct Looked {
+pub(super) struct Looked {
     context: Context,
-    examined: Vec<Examined>,
+    pub(super) examined: Vec<Examined>,
     latest: Option<OperationId>,
-    source: Option<Fingerprint>,
+    pub(super) source: Option<Fingerprint>,
+    /// The revisions of linked managed objects before a system's record was read.
+    pub(super) revisions: BTreeMap<String, String>,
 }
 
 impl Engine {
@@ -145,8 +149,18 @@ impl Engine {
             let looked = self
                 .look_under_lane(id, &inspection, &setup, &mapping, &place, admission)
                 .await?;
+            if tries < TRIES
+                && self
+                    .has_moved_on(&inspection, &setup, &mapping, &looked)
+                    .await?
+            {
+                tries += 1;
+                continue;
+            }
             match self.act_on(&inspection, &mapping, looked).await {
-                Ok(inspected) => return Ok(inspected),
+                // The object was another one by then: what was found of it counts no more.
+                Ok((_, Changed::Meanwhile)) if tries < TRIES => tries += 1,
+                Ok((inspected, _)) => return Ok(inspected),
                 Err(JournalError::Stale | JournalError::InFlight(_)) if tries < TRIES => tries += 1,
                 Err(JournalError::Store(error)) => return Err(error.into()),
                 Err(error) => return Err(Refusal::new(503, error.to_string())),
@@ -205,6 +219,11 @@ impl Engine {
         object: &ResourceName,
         admission: Admission,
     ) -> Result<Looked, Refusal> {
+        let links = match &inspection.subject {
+            Subject::Source(id) => self.links_under(mapping, id, admission.links).await?,
+            Subject::Target { .. } => Vec::new(),
+        };
+        let revisions = self.revisions_before(inspection, mapping, &links).await?;
         let source = match (&inspection.subject, &mapping.source) {
             (Subject::Target { .. }, _) => None,
             (Subject::Source(_), Container::Managed(_)) => {
@@ -216,9 +235,9 @@ impl Engine {
         let change = self.unchanged(id, inspection, object, source);
         let context = Context::new(change, Arc::clone(setup));
         let sight = match &inspection.subject {
-            Subject::Source(id) => {
-                let links = self.links_under(mapping, id, admission.links).await?;
+            Subject::Source(_) => {
                 return Ok(Looked {
+                    revisions,
                     examined: self
                         .examine(
                             &context,
@@ -247,11 +266,12 @@ impl Engine {
             examined,
             latest: admission.latest,
             source: None,
+            revisions,
         })
     }
 
     /// The source object of a mapping that reads a system.
-    async fn system_source(
+    pub(super) async fn system_source(
         &self,
         setup: &Setup,
         container: &Container,
@@ -315,12 +335,13 @@ impl Engine {
         inspection: &Inspection,
         mapping: &Mapping,
         looked: Looked,
-    ) -> Result<Inspected, JournalError> {
+    ) -> Result<(Inspected, Changed), JournalError> {
         let Looked {
             context,
             examined,
             latest,
             source,
+            revisions: _,
         } = looked;
         let mut findings = Vec::with_capacity(examined.len());
         let mut todo = Vec::new();
@@ -341,15 +362,18 @@ impl Engine {
         let (managed, own): (Vec<_>, Vec<_>) = todo
             .into_iter()
             .partition(|(_, one)| inward && matches!(one.row.step, Step::Write { .. }));
+        let mut changed = Changed::ByNobody;
         for (index, one) in managed {
-            self.change_object(&context, index, one.row, &mut inspected)
-                .await;
+            let asked = self.change_object(&context, index, one.row, &mut inspected);
+            if asked.await == Changed::Meanwhile {
+                changed = Changed::Meanwhile;
+            }
         }
         if !own.is_empty() {
             self.write_rows(context, own, latest, source.as_ref(), &mut inspected)
                 .await?;
         }
-        Ok(inspected)
+        Ok((inspected, changed))
     }
 
     /// Writes to a target (or a link only): a change whose object stays as it is.
@@ -391,13 +415,16 @@ impl Engine {
         index: usize,
         row: PlannedRow,
         inspected: &mut Inspected,
-    ) {
+    ) -> Changed {
         let Some(finding) = inspected.findings.get_mut(index) else {
-            return;
+            return Changed::ByNobody;
         };
         let requested = match requested_of(&row) {
             Ok(requested) => requested,
-            Err(message) => return fail(finding, own_cause(CauseKind::Refused, 400, message)),
+            Err(message) => {
+                fail(finding, own_cause(CauseKind::Refused, 400, message));
+                return Changed::ByNobody;
+            }
         };
         let origin = PlannedRow {
             step: Step::Nothing,
@@ -420,13 +447,28 @@ impl Engine {
         };
         let answer = Box::pin(self.all_the_way(attempt, None)).await;
         inspected.operation = Some(id);
-        if let Err(refusal) = answer.result {
-            fail(
-                finding,
-                own_cause(CauseKind::Refused, refusal.code, refusal.message),
-            );
+        let was_rejected = answer.outcome == Some(Outcome::Rejected);
+        let Err(refusal) = answer.result else {
+            return Changed::ByNobody;
+        };
+        let code = refusal.code;
+        fail(
+            finding,
+            own_cause(CauseKind::Refused, code, refusal.message),
+        );
+        if was_rejected && code == PRECONDITION_FAILED {
+            Changed::Meanwhile
+        } else {
+            Changed::ByNobody
         }
     }
+}
+
+/// Whether a managed object was another one than what was read of it when its change had its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changed {
+    ByNobody,
+    Meanwhile,
 }
 
 pub(super) fn mapping_of(setup: &Setup, name: &str) -> Result<Arc<Mapping>, Refusal> {
@@ -455,7 +497,7 @@ fn request_of(inspection: &Inspection, object: &ResourceName) -> serde_json::Val
 }
 
 /// What tells that a source is as it was.
-fn source_print(mapping: &Mapping, source: &Object) -> Fingerprint {
+pub(super) fn source_print(mapping: &Mapping, source: &Object) -> Fingerprint {
     let revision = source.get(REV).and_then(serde_json::Value::as_str);
     match (&mapping.source, revision) {
         (Container::Managed(_), Some(revision)) => revision.to_owned(),

@@ -187,6 +187,7 @@ impl Engine {
             attempt: 1,
         };
         let mut arrival = self.arrival(found, &change);
+        arrival.event.replay = Some(replay);
         arrival.payload.replay = Some(replay);
         Ok(Some(arrival))
     }
@@ -222,6 +223,7 @@ impl Engine {
                 created_at: now,
                 started_at: None,
                 ended_at: None,
+                replay: None,
             },
             payload: Payload {
                 before: change.old.clone(),

@@ -183,6 +183,7 @@ impl Engine {
             object: request.container.object(&object_id),
             request,
             origin: None,
+            brought_at: None,
             started_at: self.clock().now(),
         }
     }
@@ -220,6 +221,9 @@ impl Engine {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
+            }
+            if let Err(refusal) = self.give_way(attempt).await {
+                return Err(self.reject(attempt, refusal.into(), None).await);
             }
             let plan = match self.admit(attempt, &setup, admission).await {
                 Ok(admitted) => self.plan(admitted).await,

@@ -226,6 +226,19 @@ async fn reconciliations(app: &App, visit: &Visit) -> Result<Vec<Concern>> {
             action: "Show runs",
         });
     }
+    for one in app.syncables().await? {
+        let held = one.held_back.filter(|held| held.approved_by.is_none());
+        if let Some(held) = held {
+            concerns.push(Concern {
+                tone: "warn",
+                kind: "Deletions held back",
+                what: plain(&one.name),
+                why: format!("{} records are gone: {}", held.gone, held.because),
+                link: "/ui/recon".to_owned(),
+                action: "Look",
+            });
+        }
+    }
     let mut seen: Vec<String> = Vec::new();
     for run in app.recons(None).await? {
         // Only the latest run of a mapping waits for somebody.

@@ -130,11 +130,11 @@ pub(super) async fn page(State(pages): State<Pages>, id: Path<String>, visit: Vi
 pub(super) async fn cancel(
     State(pages): State<Pages>,
     id: Path<String>,
-    _visit: Visit,
+    visit: Visit,
 ) -> Result<Response> {
     let id = recon::known(&id)?;
     let address = format!("/ui/recon/{id}");
-    let canceled = pages.app.cancel_recon(id).await;
+    let canceled = pages.app.cancel_recon(id, visit.by()).await;
     canceled.map_err(|error| Trouble::from(error).back_to(&address))?;
     Ok(redirect(&format!("{address}?done=cancel")))
 }

@@ -33,6 +33,8 @@ struct Listener {
     told: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
     /// Answers to the next deliveries of objects with these ids.
     refusals: Arc<Mutex<BTreeMap<String, usize>>>,
+    /// Whether it never answers.
+    hangs: bool,
 }
 
 impl Listener {
@@ -72,6 +74,9 @@ impl Listener {
 }
 
 async fn hear(State(listener): State<Listener>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    if listener.hangs {
+        std::future::pending::<()>().await;
+    }
     let told: Value = serde_json::from_slice(&body).unwrap();
     let object = told["object"]
         .as_str()
@@ -92,7 +97,7 @@ async fn hear(State(listener): State<Listener>, headers: HeaderMap, body: Bytes)
 
 fn subscription(address: SocketAddr, keys: Value) -> Value {
     let mut one = json!({"name": "crm", "url": format!("http://{address}/"),
-        "secrets": ["whsec_b25l", "two"], "retryDelay": 10});
+        "secrets": ["whsec_b25lIHRoYXQgaXMgbG9uZyBlbm91Z2g=", "two that is long enough"], "retryDelay": 10});
     for (key, value) in keys.as_object().unwrap() {
         one[key] = value.clone();
     }
@@ -179,7 +184,10 @@ fn told_in_order(store: Option<String>) {
         assert!(event["timestamp"].is_string() && event["replayed"].is_null());
         #[expect(clippy::disallowed_methods, reason = "signed with the real time")]
         let now = Utc::now();
-        for secret in ["whsec_b25l", "two"] {
+        for secret in [
+            "whsec_b25lIHRoYXQgaXMgbG9uZyBlbm91Z2g=",
+            "two that is long enough",
+        ] {
             let secrets = [secret.into()];
             verify(&Scheme::Standard, &secrets, header, body, now).unwrap();
         }
@@ -272,4 +280,36 @@ fn what_is_told_again_says_so_and_side_effects_are_not_repeated_unasked() {
     assert_eq!(replay(&unknown, SideEffects::Skip).unwrap_err().code, 404);
     let nobody = Audience::Subscription("nobody".into());
     assert_eq!(replay(&nobody, SideEffects::Repeat).unwrap_err().code, 404);
+}
+
+#[test]
+fn a_subscriber_that_never_answers_holds_up_no_other() {
+    let world = World::new(&Shape::default());
+    let runtime = Runtime::new().unwrap();
+    let dead = Listener {
+        hangs: true,
+        ..Listener::default()
+    };
+    let living = Listener::default();
+    let mut subscriptions = Vec::new();
+    for (name, listener) in [("crm", &dead), ("erp", &living)] {
+        let address = runtime.block_on(listener.start());
+        subscriptions.push(subscription(address, json!({"name": name})));
+    }
+    let file = json!({"subscriptions": subscriptions});
+    world.write("conf/integrations.json", &file.to_string());
+    let process = world.start();
+    process.run(eventually("the subscriptions have begun", || async {
+        let store = process.app.engine().store();
+        let begun = ["crm", "erp"].map(|name| store.subscribed_to(name));
+        let begun = futures::future::join_all(begun).await;
+        begun.into_iter().all(|one| one.unwrap().is_some())
+    }));
+    for number in 0..80 {
+        let id = format!("u{number}");
+        process.change(put(&id, json!({"name": id}))).unwrap();
+    }
+    until(&process, "the one that answers is told all", || {
+        living.bodies().len() == 80
+    });
 }

@@ -295,3 +295,156 @@ fn what_is_forgotten_makes_no_old_event_new_and_no_new_one_old() {
     let modified = process.run(since.modified_at(&user("a"))).unwrap();
     assert_eq!(modified, Some(at(9)));
 }
+
+#[test]
+fn polled_changes_come_in_the_order_in_which_they_were_told_whatever_their_clock_says() {
+    let world = polled();
+    let target = &world.targets[2];
+    let process = world.start();
+    until_stands(&process, "it has begun", |one| {
+        one.data_synced_through.is_some()
+    });
+    // A clock that counts seconds.
+    target.put("a", dated("one", 1));
+    until_named(&process, "a", Some("one"));
+    target.put("a", dated("two", 1));
+    until_named(&process, "a", Some("two"));
+    // One that is ahead, and goes back.
+    let ahead = 4_000_000_000 - at(0).timestamp();
+    target.put("b", dated("ahead", ahead));
+    until_named(&process, "b", Some("ahead"));
+    target.put("b", dated("back", 5));
+    until_named(&process, "b", Some("back"));
+    target.put("c", dated("ahead", ahead));
+    until_named(&process, "c", Some("ahead"));
+    target.remove("c");
+    until_named(&process, "c", None);
+    // What says nothing new changes nothing.
+    until_done(&process);
+    let changes = process.operations().len();
+    target.put("a", dated("two", 1));
+    let before = process.run(events(&process.app)).len();
+    process.run(eventually("it is told", || async {
+        events(&process.app).await.len() > before
+    }));
+    assert_eq!(until_done(&process).last().unwrap()["state"], "duplicate");
+    assert_eq!(process.operations().len(), changes);
+}
+
+/// A polled class of so many records, all of them brought in.
+fn brought_in(world: &World, process: &Process, count: usize) {
+    until_stands(process, "it has begun", |one| {
+        one.data_synced_through.is_some()
+    });
+    for number in 0..count {
+        world.targets[2].put(&format!("u{number:03}"), dated("n", 1));
+    }
+    until_named(process, &format!("u{:03}", count - 1), Some("n"));
+    until_done(process);
+}
+
+#[test]
+fn a_class_whose_source_lists_nothing_deletes_nobody() {
+    let world = polled();
+    let process = world.start();
+    brought_in(&world, &process, 3);
+    world.targets[2].lose(|_| true);
+    process
+        .run(process.app.reset_syncs(CLASS, None, BY))
+        .unwrap();
+    process.run(async { tokio::time::sleep(Duration::from_millis(700)).await });
+    until_done(&process);
+    assert_eq!(world.dump()[0].len(), 3);
+    let held = process.run(stands(&process.app)).unwrap();
+    assert_ne!(held.answered_resets, held.resets, "it is not answered");
+    let told = held.held_back.unwrap();
+    assert_eq!((told.gone, told.approved_by), (3, None));
+    assert!(
+        told.because.contains("allowEmptySourceSet"),
+        "{}",
+        told.because
+    );
+    // What changes meanwhile comes in all the same.
+    world.targets[2].put("new", dated("new", 2));
+    until_named(&process, "new", Some("new"));
+}
+
+#[test]
+fn a_class_of_which_too_many_are_gone_deletes_nobody() {
+    let world = polled();
+    let process = world.start();
+    brought_in(&world, &process, 120);
+    world.targets[2].lose(|id| id < "u030");
+    process
+        .run(process.app.reset_syncs(CLASS, None, BY))
+        .unwrap();
+    process.run(async { tokio::time::sleep(Duration::from_millis(700)).await });
+    until_done(&process);
+    assert_eq!(world.dump()[0].len(), 120);
+    let held = process.run(stands(&process.app)).unwrap();
+    let because = held.held_back.unwrap().because;
+    assert!(because.contains("20 % of 120"), "{because}");
+    let refused = process.run(process.app.approve_sync("in", BY));
+    assert_eq!(refused.unwrap_err().code, 409);
+    let approved = process.run(process.app.approve_sync(CLASS, BY)).unwrap();
+    let by = approved.held_back.unwrap().approved_by;
+    assert_eq!(by.as_deref(), Some("boss"));
+    let over = until_stands(&process, "it is answered", |one| {
+        one.answered_resets == one.resets
+    });
+    assert_eq!(over.held_back, None);
+    until_done(&process);
+    assert_eq!(world.dump()[0].len(), 90);
+    let told = process.run(told_in_audit(&process.app, Topic::Sync, "integration"));
+    let approval = told.iter().find(|entry| entry["action"] == "approve");
+    assert_eq!(approval.unwrap()["userId"], "boss");
+}
+
+#[test]
+fn a_class_whose_source_is_mended_meanwhile_needs_nobodys_word() {
+    let world = polled();
+    let process = world.start();
+    brought_in(&world, &process, 3);
+    world.targets[2].lose(|_| true);
+    process
+        .run(process.app.reset_syncs(CLASS, None, BY))
+        .unwrap();
+    until_stands(&process, "it is held back", |one| one.held_back.is_some());
+    for number in 0..3 {
+        world.targets[2].put(&format!("u{number:03}"), dated("back", 3));
+    }
+    until_named(&process, "u002", Some("back"));
+    process
+        .run(process.app.reset_syncs(CLASS, None, BY))
+        .unwrap();
+    let over = until_stands(&process, "it is answered", |one| {
+        one.answered_resets == one.resets
+    });
+    assert_eq!(over.held_back, None);
+    until_done(&process);
+    assert_eq!(world.dump()[0].len(), 3);
+}
+
+#[test]
+fn an_integration_that_is_switched_on_again_catches_up() {
+    let keys = json!({"account": {"intervalMs": 20, "updatedAt": "modified"}});
+    let world = world(json!({"enabled": false, "poll": keys}));
+    let process = world.start();
+    until_stands(&process, "it has begun", |one| {
+        one.data_synced_through.is_some()
+    });
+    world.targets[2].put("a", dated("one", 1));
+    process.run(eventually("it is recorded", || async {
+        events(&process.app)
+            .await
+            .iter()
+            .any(|event| event["state"] == "disabled")
+    }));
+    assert!(process.read("a").is_none());
+    let file = json!({"integrations": [{"connector": "t3", "poll": keys}]});
+    world.write("conf/integrations.json", &file.to_string());
+    until_named(&process, "a", Some("one"));
+    until_stands(&process, "it is answered", |one| {
+        one.answered_resets == one.resets && !one.missed
+    });
+}

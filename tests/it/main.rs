@@ -7,6 +7,7 @@
     reason = "a test may fail"
 )]
 mod access;
+mod agreement;
 mod api;
 mod architecture;
 mod audit_delivery;

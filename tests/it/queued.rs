@@ -337,6 +337,44 @@ fn hooks_with_side_effects_run_on_replay_only_where_they_are_asked_for() {
 }
 
 #[test]
+fn a_replay_takes_no_live_events_place_and_says_what_it_is() {
+    let world = world(json!({"retryDelay": 200}));
+    let process = world.start();
+    synced(&process, "a", json!({"name": "one"}));
+    until(&world, &process, &json!({"a": {"name": "one"}}));
+    world.targets[1].fail(None, 0, 1_000, Fault::Unavailable);
+    synced(&process, "a", json!({"name": "two"}));
+    process.run(eventually("it is to be tried again", || async {
+        queue(&process.app)
+            .await
+            .iter()
+            .any(|event| event["state"] == "errored")
+    }));
+    let replay = || {
+        let search = EventSearch {
+            after: Some(0),
+            ..EventSearch::default()
+        };
+        let audience = Audience::Mapping("user_t2".into());
+        let told = process
+            .app
+            .replay(&search, &audience, SideEffects::Skip, BY);
+        process.run(told).unwrap()["told"].clone()
+    };
+    assert_eq!(replay(), 0, "a live one waits");
+    world.targets[1].mend();
+    until(&world, &process, &json!({"a": {"name": "two"}}));
+    let all = process.run(events(&process.app));
+    assert_eq!(states(&all), ["completed", "completed"]);
+    world.targets[1].put("a", json!({"name": "spoiled"}));
+    assert_eq!(replay(), 1);
+    until(&world, &process, &json!({"a": {"name": "two"}}));
+    let all = process.run(events(&process.app));
+    let told: Vec<&Value> = all.iter().map(|event| &event["replay"]).collect();
+    assert_eq!(json!(told), json!([null, null, "withoutEffects"]));
+}
+
+#[test]
 fn what_a_reconciliation_on_another_node_writes_is_not_written_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut stores = vec![format!("sqlite://{}/shared.db", folder.path().display())];

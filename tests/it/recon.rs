@@ -1,4 +1,5 @@
 //! Reconciliation from outside: what a run finds, what it does, and what it leaves alone.
+mod bounds;
 mod directions;
 mod drift;
 mod inward;

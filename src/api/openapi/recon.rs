@@ -114,6 +114,22 @@ pub(crate) struct Syncs {
     syncs: Vec<Sync>,
 }
 
+/// Records that an inbound class does not list any more.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct HeldBack {
+    /// Why they are held back
+    because: String,
+    /// How many there are
+    gone: u64,
+    /// When they were counted
+    at: DateTime<Utc>,
+    /// How often the class had been moved back by then
+    resets: u32,
+    /// Who said that so many may go
+    approved_by: Option<String>,
+}
+
 /// Where the partial syncs of a mapping, or of an inbound object class, stand.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
@@ -130,6 +146,14 @@ pub(crate) struct Sync {
     resets: u32,
     /// How many of these an inbound class has answered by reading everything again
     answered_resets: u32,
+    /// Whether an inbound class told of changes while its integration was switched off
+    missed: Option<bool>,
+    /// Source objects at which the latest run failed
+    failing: Option<Vec<String>>,
+    /// Whether `dataSyncedThrough` has moved past them: each partial run looks at them all the same
+    left_behind: Option<bool>,
+    /// Records that an inbound class does not list any more, and that wait for somebody's word
+    held_back: Option<HeldBack>,
     /// Its schedule
     schedule: Option<String>,
     /// When that fires next

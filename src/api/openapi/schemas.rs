@@ -173,6 +173,8 @@ pub(crate) struct IntegrationEvent {
     record_type: Option<String>,
     /// The mapping that carries it out
     mapping: Option<String>,
+    /// `withoutEffects` or `withEffects` where a recorded event is told again
+    replay: Option<String>,
     /// `create`, `update` or `delete`
     kind: String,
     /// `queued`, `processing`, `completed`, `errored`, `canceled`, `ignored`, `duplicate` or

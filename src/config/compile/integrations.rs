@@ -1,6 +1,7 @@
 //! From integrations.json as written to integrations.
 use std::{collections::BTreeMap, time::Duration};
 
+use secrecy::SecretString;
 use url::Url;
 
 use super::{Context, connectors::Connectors, name_problem, scripts::Owner};
@@ -13,7 +14,7 @@ use crate::{
         settings::{Integration, Poll, Subscription, Webhook},
         written::integrations as written,
     },
-    model::pointer::Pointer,
+    model::{pointer::Pointer, shared_secret},
 };
 
 /// What integrations.json says.
@@ -88,11 +89,7 @@ fn subscriptions(
         if let Some(message) = name_problem(name) {
             context.error(&step(&pointer, "name"), message);
         }
-        let secrets: Vec<_> = one.secrets.iter().flatten().flatten().collect();
-        if secrets.iter().all(|secret| secret.is_empty()) {
-            let message = "needs at least one secret, such as \"${env:WEBHOOK_SECRET}\"";
-            context.error(&step(&pointer, "secrets"), message);
-        }
+        let secrets = secrets(context, one.secrets.as_deref(), &step(&pointer, "secrets"));
         let url = Url::parse(address).ok();
         let Some(url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) else {
             let message = "expected an address such as https://HOST/PATH";
@@ -101,7 +98,7 @@ fn subscriptions(
         };
         let subscription = Subscription {
             url,
-            secrets: secrets.into_iter().map(|one| one.as_str().into()).collect(),
+            secrets,
             types: one.types.iter().flatten().flatten().cloned().collect(),
             side_effects: one.side_effects.unwrap_or_default(),
             retries: one.retries.unwrap_or(12),
@@ -115,17 +112,39 @@ fn subscriptions(
     subscriptions
 }
 
+/// Secrets to sign with: at least one, and each of them one that nobody has who was not told it.
+fn secrets(
+    context: &mut Context<'_>,
+    written: Option<&[Option<String>]>,
+    pointer: &str,
+) -> Vec<SecretString> {
+    let written = written.unwrap_or_default();
+    if written.iter().flatten().next().is_none() {
+        let message = "needs at least one secret, such as \"${env:WEBHOOK_SECRET}\"";
+        context.error(pointer, message);
+    }
+    let mut secrets = Vec::new();
+    for (index, secret) in written.iter().enumerate() {
+        let Some(secret) = secret else { continue };
+        match shared_secret::check(secret) {
+            Ok(()) => secrets.push(secret.as_str().into()),
+            Err(problem) => context.error(&item(pointer, index), problem.to_string()),
+        }
+    }
+    secrets
+}
+
 fn webhook_of(
     context: &mut Context<'_>,
     written: &written::Webhook,
     connector: &str,
     pointer: &str,
 ) -> Webhook {
-    let secrets: Vec<_> = written.secrets.iter().flatten().flatten().collect();
-    if secrets.iter().all(|secret| secret.is_empty()) {
-        let message = "needs at least one secret, such as \"${env:WEBHOOK_SECRET}\"";
-        context.error(&step(pointer, "secrets"), message);
-    }
+    let secrets = secrets(
+        context,
+        written.secrets.as_deref(),
+        &step(pointer, "secrets"),
+    );
     let owner = Owner {
         kind: "integration",
         name: connector.to_owned(),
@@ -133,7 +152,7 @@ fn webhook_of(
     let at = step(pointer, "map");
     let map = written.map.as_ref();
     Webhook {
-        secrets: secrets.into_iter().map(|one| one.as_str().into()).collect(),
+        secrets,
         header: written.header.clone(),
         prefix: written.prefix.clone().unwrap_or_default(),
         map: map.and_then(|script| context.script(script, &at, &owner, "map")),

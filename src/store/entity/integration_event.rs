@@ -64,6 +64,8 @@ pub struct Model {
     pub last_error: Option<String>,
     /// What it brings.
     pub payload: Option<String>,
+    /// How a recorded event is told again.
+    pub replay: Option<String>,
 }
 
 /// None are declared: the store joins by hand.

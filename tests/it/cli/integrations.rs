@@ -38,7 +38,7 @@ fn folder() -> tempfile::TempDir {
         );
     }
     let file = json!({"subscriptions": [{"name": "crm", "url": "http://127.0.0.1:1/",
-        "secrets": ["s"], "retries": 0, "retryDelay": 1}]});
+        "secrets": ["a secret of the CRM"], "retries": 0, "retryDelay": 1}]});
     write("conf/integrations.json", &file.to_string());
     folder
 }

@@ -292,7 +292,9 @@ fn what_a_canceled_run_held_back_is_not_approved() {
         world.targets[0].put(&format!("u{number:04}"), json!({"name": "drift"}));
     }
     let id = super::resumed::until_cut(&process, wanted(), 0);
-    process.run(process.app.cancel_recon(id)).unwrap();
+    process
+        .run(process.app.cancel_recon(id, crate::support::world::BY))
+        .unwrap();
     process.crash();
     let process = world.start();
     let over = process.run(process.app.wait_for_recon(id)).unwrap();

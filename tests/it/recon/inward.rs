@@ -140,3 +140,31 @@ fn an_object_that_no_record_stands_for_is_deleted_with_its_targets() {
         "it was made and deleted by changes like any other"
     );
 }
+
+#[test]
+fn a_run_undoes_no_newer_event_that_comes_between_its_reads() {
+    let world = chain();
+    let record = |name: &str| json!({"name": name, "mail": null, "department": null});
+    world.targets[0].put("a", record("one"));
+    let process = world.start();
+    inward(&process);
+    world.targets[0].put("a", record("two"));
+    // What the run is told of the record is old when it arrives.
+    world.targets[0].slow_down_reads(std::time::Duration::from_millis(500));
+    let app = process.app.clone();
+    let run = process.spawn(async move { reconcile(&app, Wanted::full("in")).await });
+    process.run(async { tokio::time::sleep(std::time::Duration::from_millis(250)).await });
+    world.targets[0].put("a", record("three"));
+    let event = recant::app::Received {
+        class: "account".into(),
+        external_id: "a".into(),
+        updated_at: recant::clock::Clock::now(&recant::clock::SystemClock),
+        record: Some(crate::support::world::object(record("three"))),
+        delivery: None,
+    };
+    process.run(process.app.receive("t1", vec![event])).unwrap();
+    let run = process.run(run).unwrap();
+    assert_eq!(run.counts.failures, 0, "{run:?}");
+    assert_eq!(process.read("a").unwrap()["name"], "three");
+    assert_eq!(world.dump()[1]["a"]["name"], "three");
+}

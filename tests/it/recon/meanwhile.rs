@@ -175,7 +175,9 @@ fn a_start_that_is_refused_resets_nothing() {
         let refused = app.start_recon(cleared, "test", "t").await.unwrap_err();
         assert_eq!(refused.code, 409);
         assert_eq!(app.syncables().await.unwrap(), before);
-        app.cancel_recon(run.id).await.unwrap();
+        app.cancel_recon(run.id, crate::support::world::BY)
+            .await
+            .unwrap();
         app.wait_for_recon(run.id).await.unwrap();
     });
 }

@@ -79,7 +79,9 @@ fn a_run_is_canceled_from_another_node() {
     }
     here.targets[0].slow_down(Duration::from_millis(20));
     let run = one.run(one.app.start_recon(wanted(), "test", "t")).unwrap();
-    other.run(other.app.cancel_recon(run.id)).unwrap();
+    other
+        .run(other.app.cancel_recon(run.id, crate::support::world::BY))
+        .unwrap();
     let over = other.run(other.app.wait_for_recon(run.id)).unwrap();
     assert_eq!(over.state, RunState::Canceled);
     assert!(over.counts.created < 300);

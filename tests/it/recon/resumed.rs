@@ -86,6 +86,19 @@ fn report(process: &Process, run: &Run) -> (Counts, Vec<Entry>) {
 
 #[test]
 fn a_run_that_was_cut_off_tells_what_an_uninterrupted_one_tells() {
+    cut_off_everywhere(drifting);
+}
+
+#[test]
+fn the_same_with_a_target_that_is_asked_for_many_objects_at_once() {
+    cut_off_everywhere(|| {
+        let world = drifting();
+        world.targets[0].read_many_at_once();
+        world
+    });
+}
+
+fn cut_off_everywhere(drifting: impl Fn() -> World) {
     let whole = drifting();
     let process = whole.start();
     disturb(&whole, &process);

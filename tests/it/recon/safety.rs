@@ -69,6 +69,29 @@ fn too_many_deletions_wait_for_an_approval() {
     assert!(done.iter().all(|entry| entry.change.is_some()));
     let refused = process.run(app.approve_recon(run.id, "boss")).unwrap_err();
     assert_eq!(refused.code, 409);
+    let deletions = "entryType eq \"entry\" and status eq \"SUCCESS\"";
+    let told = process.run(in_audit(app, deletions));
+    assert_eq!(told.len(), 30);
+    let by: Vec<&serde_json::Value> = told.iter().map(|entry| &entry["userId"]).collect();
+    assert!(by.iter().all(|by| **by == "boss"), "{by:?}");
+    let deleted = process.operations().into_iter();
+    let deleted = deleted.filter(|one| one.object.id.starts_with("stray"));
+    assert!(deleted.into_iter().all(|one| one.caller == "boss"));
+}
+
+/// What the audit trail tells of reconciliations.
+async fn in_audit(app: &App, filter: &str) -> Vec<serde_json::Value> {
+    let search = Search {
+        filter: Filter::parse(filter).unwrap(),
+        sort: Vec::new(),
+        page_size: None,
+        cookie: None,
+        offset: 0,
+        count: Count::None,
+    };
+    let topic = Some(recant::model::audit::Topic::Recon);
+    let found = app.audit(topic, &search).await.unwrap().results;
+    found.iter().map(|entry| entry.to_value()).collect()
 }
 
 #[test]
@@ -252,11 +275,17 @@ fn one_run_of_a_mapping_at_a_time_and_it_can_be_canceled() {
         let refused = app.start_recon(wanted(), "test", "t").await.unwrap_err();
         assert_eq!(refused.code, 409);
         assert_eq!(refused.detail.unwrap()["reconId"], json!(run.id));
-        app.cancel_recon(run.id).await.unwrap();
+        app.cancel_recon(run.id, crate::support::world::BY)
+            .await
+            .unwrap();
         let over = app.wait_for_recon(run.id).await.unwrap();
         assert_eq!(over.state, RunState::Canceled);
         assert!(over.counts.updated < 60, "{:?}", over.counts);
-        assert_eq!(app.cancel_recon(run.id).await.unwrap_err().code, 409);
+        let again = app.cancel_recon(run.id, crate::support::world::BY).await;
+        assert_eq!(again.unwrap_err().code, 409);
+        let told = in_audit(app, "entryType eq \"cancel\"").await;
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0]["userId"], "boss");
     });
 }
 

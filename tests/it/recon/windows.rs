@@ -140,7 +140,9 @@ fn a_canceled_partial_run_is_through_only_with_what_it_looked_at() {
         while world.targets[0].asked(Ask::Read) == before {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        app.cancel_recon(run.id).await.unwrap();
+        app.cancel_recon(run.id, crate::support::world::BY)
+            .await
+            .unwrap();
         app.wait_for_recon(run.id).await.unwrap()
     });
     assert_eq!(canceled.state, RunState::Canceled);
@@ -241,4 +243,74 @@ impl Entries for Run {
     fn entries(&self) -> u64 {
         self.counts.entries
     }
+}
+
+#[test]
+fn a_clock_that_was_set_back_makes_the_next_sync_a_full_one() {
+    let world = world(json!({}));
+    let process = world.start();
+    process
+        .change(crate::support::world::put("a", json!({"name": "a"})))
+        .unwrap();
+    let app = &process.app;
+    let partial = || Wanted {
+        mode: recant::model::recon::Mode::UpdatedAt,
+        ..wanted()
+    };
+    process.run(async { reconcile(app, wanted()).await });
+    let run = process.run(async { reconcile(app, partial()).await });
+    assert!(!run.whole);
+    let ahead = run.window.unwrap().end + chrono::Duration::hours(1);
+    let moved = app.engine().store().change_syncable("user_t1", |one| {
+        one.data_synced_through = Some(ahead);
+    });
+    process.run(moved).unwrap();
+    let run = process.run(async { reconcile(app, partial()).await });
+    assert!(run.whole, "{:?}", run.window);
+    assert_eq!(run.window.unwrap().start, None);
+    let run = process.run(async { reconcile(app, partial()).await });
+    assert!(!run.whole, "once");
+}
+
+#[test]
+fn a_record_that_fails_again_and_again_is_left_behind_and_looked_at_each_time() {
+    let world = world(json!({"enableSync": false}));
+    let process = world.start();
+    fill(&process, 0, 10, "old");
+    run_of(&process, partial());
+    fill(&process, 4, 6, "new");
+    let stands = || {
+        let all = process.run(process.app.syncables()).unwrap();
+        all.into_iter().find(|one| one.name == "user_t1").unwrap()
+    };
+    let fault = crate::support::target::Fault::Refused;
+    let fails = || {
+        world.targets[0].fail(Some(Ask::Update), 0, 1, fault);
+        let run = run_of(&process, partial());
+        assert_eq!(run.counts.failures, 1, "{run:?}");
+        run
+    };
+    let through = stands().data_synced_through;
+    fails();
+    let once = stands();
+    assert_eq!(once.failing.len(), 1);
+    assert!(!once.left_behind && once.data_synced_through <= run_end(&fails()));
+    let twice = stands();
+    assert!(twice.left_behind && twice.data_synced_through > through);
+    assert_eq!(twice.failing, once.failing);
+    let third = fails();
+    assert_eq!(
+        third.counts.sources_processed, 0,
+        "nothing else is looked at"
+    );
+    let mended = run_of(&process, partial());
+    assert_eq!((mended.counts.updated, mended.counts.failures), (1, 0));
+    let stands = stands();
+    assert!(stands.failing.is_empty() && !stands.left_behind);
+    let id = &once.failing[0];
+    assert_eq!(world.dump()[0][id]["name"], "new");
+}
+
+fn run_end(run: &Run) -> Option<chrono::DateTime<chrono::Utc>> {
+    run.window.map(|window| window.end)
 }

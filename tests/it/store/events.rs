@@ -226,7 +226,9 @@ async fn a_pruned_cursor_is_told_and_not_skipped() {
             told(&store, &number.to_string(), json!({})).await;
         }
         let events = read(&store, all()).await;
-        let dropped = store.forget_events(events[1].event.created_at, 4).await;
+        let dropped = store
+            .forget_events(events[1].event.created_at, 4, &[])
+            .await;
         assert_eq!(dropped.unwrap(), 2);
         assert_eq!(ids(&read(&store, all()).await), ["2", "3", "4", "5"]);
         let behind = |after| EventSearch {
@@ -241,7 +243,26 @@ async fn a_pruned_cursor_is_told_and_not_skipped() {
         };
         assert_eq!(error.refusal(), Some(&refusal));
         assert_eq!(read(&store, behind(oldest)).await.len(), 4);
-        assert_eq!(store.forget_events(now(), 100).await.unwrap(), 4);
+        // A subscription that was told of all but the last two.
+        store.subscribe("crm").await.unwrap();
+        let back = [events[3].id, store.newest_event().await.unwrap()];
+        let moved = store.pump("crm", back[1], back[0], Vec::new()).await;
+        assert_eq!(moved.unwrap(), recant::store::Pumped::Stored);
+        let subscriptions = ["crm".to_owned()];
+        let dropped = store
+            .forget_events(now(), 100, &subscriptions)
+            .await
+            .unwrap();
+        assert_eq!(dropped, 2, "what is still to be told stays");
+        store
+            .pump("crm", back[0], back[1], Vec::new())
+            .await
+            .unwrap();
+        let dropped = store
+            .forget_events(now(), 100, &subscriptions)
+            .await
+            .unwrap();
+        assert_eq!(dropped, 2);
         assert_eq!(read(&store, all()).await, []);
         assert_eq!(store.newest_event().await.unwrap(), events[5].id);
         told(&store, "new", json!({})).await;

@@ -62,6 +62,8 @@ pub struct Memory {
     pub unlisted: Mutex<Vec<String>>,
     /// Whether it carries a create out once only, however often it is asked under one key.
     pub remembers_keys: std::sync::atomic::AtomicBool,
+    /// Whether it gives many objects in one request.
+    pub reads_many: std::sync::atomic::AtomicBool,
     /// Writes of one object at the same time mean that its lane leaks.
     pub overlaps: Mutex<usize>,
 }
@@ -82,6 +84,10 @@ struct State {
     writing: BTreeMap<String, usize>,
     /// How long a write takes.
     pause: Duration,
+    /// How long the answer to a read is on its way.
+    read_pause: Duration,
+    /// What it makes of what it is given.
+    normalises: Option<fn(&mut Object)>,
     asked: BTreeMap<String, usize>,
     /// What came of creates, by their keys.
     created: BTreeMap<String, Written>,
@@ -168,6 +174,28 @@ impl Memory {
     /// Makes each write take this long.
     pub fn slow_down(&self, pause: Duration) {
         self.state.lock().unwrap().pause = pause;
+    }
+
+    /// Makes the answer to each read come this late, with what was there when it was asked.
+    pub fn slow_down_reads(&self, pause: Duration) {
+        self.state.lock().unwrap().read_pause = pause;
+    }
+
+    /// From now on it keeps not quite what it is given.
+    pub fn normalise(&self, how: fn(&mut Object)) {
+        self.state.lock().unwrap().normalises = Some(how);
+    }
+
+    /// Loses objects, and tells nobody that they are gone.
+    pub fn lose(&self, which: impl Fn(&str) -> bool) {
+        let mut state = self.state.lock().unwrap();
+        state.objects.retain(|id, _| !which(id));
+    }
+
+    /// From now on it gives many objects in one request.
+    pub fn read_many_at_once(&self) {
+        self.reads_many
+            .store(true, std::sync::atomic::Ordering::SeqCst);
     }
 
     /// From now on it makes no second object of a create that is repeated.
@@ -257,8 +285,11 @@ impl State {
         self.changes.push((self.versions, id.to_owned()));
     }
 
-    fn store(&mut self, id: &str, attributes: Object) -> Written {
+    fn store(&mut self, id: &str, mut attributes: Object) -> Written {
         self.touch(id);
+        if let Some(normalise) = self.normalises {
+            normalise(&mut attributes);
+        }
         let version = Some(format!("v{}", self.versions));
         let object = TargetObject {
             id: id.to_owned(),
@@ -317,7 +348,27 @@ impl Connector for Memory {
                 _ => Error::unavailable(503, "out of service"),
             });
         }
-        Ok(self.state.lock().unwrap().objects.get(id).cloned())
+        let (found, pause) = {
+            let state = self.state.lock().unwrap();
+            (state.objects.get(id).cloned(), state.read_pause)
+        };
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        Ok(found)
+    }
+
+    async fn read_many(
+        &self,
+        _class: &str,
+        ids: &[String],
+    ) -> Result<Option<Vec<TargetObject>>, Error> {
+        if !self.reads_many.load(std::sync::atomic::Ordering::SeqCst) {
+            return Ok(None);
+        }
+        let state = self.state.lock().unwrap();
+        let found = ids.iter().filter_map(|id| state.objects.get(id));
+        Ok(Some(found.cloned().collect()))
     }
 
     async fn query(&self, _class: &str, query: &Query) -> Result<Page, Error> {
