@@ -82,10 +82,12 @@ async fn a_write_whose_result_is_elsewhere_was_not_refused() {
     let subject = subject(&People::settings(people.address, "post", "put"));
     let demand = |answer| people.shop().refusals.push(answer);
     demand(see(Some("/api/people/a"), true));
-    let created = subject.connector.create(CLASS, Some("a"), &person("A"));
+    let ann = person("A");
+    let created = subject.connector.create(CLASS, Some("a"), &ann);
     let written = created.await.expect("it was made");
     assert_eq!(written.id, "a");
     assert!(written.version.is_some());
+    let bea = person("B");
     // Nothing there, another one there, somewhere else, nowhere.
     for location in [
         Some("/api/people/b"),
@@ -94,7 +96,7 @@ async fn a_write_whose_result_is_elsewhere_was_not_refused() {
         None,
     ] {
         demand(see(location, false));
-        let created = subject.connector.create(CLASS, Some("b"), &person("B"));
+        let created = subject.connector.create(CLASS, Some("b"), &bea);
         assert_eq!(created.await.unwrap_err().kind, Unknown, "{location:?}");
     }
     let before = subject.existing("a").await;
@@ -161,7 +163,8 @@ async fn a_token_that_does_not_come_leaves_the_target_alone() {
     settings["auth"] = json!({"oauth2": {"tokenUrl": format!("{token}/token"),
         "clientId": "recant", "clientSecret": "hush", "parameters": {"resource": "whisper"}}});
     let subject = Arc::new(subject(&settings));
-    let created = subject.connector.create(CLASS, Some("a"), &person("A"));
+    let ann = person("A");
+    let created = subject.connector.create(CLASS, Some("a"), &ann);
     let created = tokio::time::timeout(Duration::from_millis(380), created).await;
     let error = created.expect("it gives up before its time is over");
     let error = error.unwrap_err();

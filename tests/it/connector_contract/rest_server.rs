@@ -33,8 +33,8 @@ async fn kinto_keeps_the_contract() {
         let subject = subject(server.address, update);
         suite::run_with_plain_ids(&subject).await;
         // It takes no such id, and says so.
-        let odd = subject.connector.create(CLASS, Some("a/b"), &person("A"));
-        refused(odd.await);
+        let ann = person("A");
+        refused(subject.connector.create(CLASS, Some("a/b"), &ann).await);
     }
 }
 

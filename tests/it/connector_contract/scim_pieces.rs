@@ -127,7 +127,8 @@ async fn a_service_that_does_not_describe_itself_in_time_is_not_written() {
     let value = json!({"type": "scim", "baseUrl": format!("http://{}/v2", service.address),
         "timeoutMs": 400, "objects": {"team": {"resourceType": "Group"}}});
     let connector = connector(&value, Path::new("/"));
-    let created = connector.create("team", Some("g"), &map(json!({"displayName": "G"})));
+    let group = map(json!({"displayName": "G"}));
+    let created = connector.create("team", Some("g"), &group);
     let created = tokio::time::timeout(Duration::from_millis(380), created).await;
     let error = created.expect("it gives up before its time is over");
     let error = error.unwrap_err();

@@ -509,8 +509,8 @@ async fn a_sqlite_file_of_others_keeps_its_journal_mode() {
             settings["writeAheadLog"] = json!(true);
         }
         let connector = connector(&settings, Path::new("/"));
-        let made = connector.create(CLASS, Some("a"), &map(json!({"name": "A"})));
-        made.await.unwrap();
+        let ann = map(json!({"name": "A"}));
+        connector.create(CLASS, Some("a"), &ann).await.unwrap();
         connector.read(CLASS, "a").await.unwrap().expect("a row");
         assert_eq!(mode(&url).await, wanted);
     }
