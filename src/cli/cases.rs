@@ -309,7 +309,7 @@ pub async fn backtest(service: &dyn Service, asked: &Backtest<'_>, output: &mut 
             ))?;
         } else {
             output.line(format!(
-                "{} runs: {} decided as before, {} otherwise, {} cannot be told",
+                "{} runs: {} as before, {} otherwise, {} cannot be told",
                 number("runs"),
                 output.tint(Tone::Good, number("same").to_string()),
                 output.tint(Tone::Bad, number("different").to_string()),
