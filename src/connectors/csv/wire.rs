@@ -43,6 +43,8 @@ pub struct Former {
     /// The ids of its neighbours, where they have any.
     above: Option<String>,
     below: Option<String>,
+    /// How the line of the row above it ended.
+    above_end: Option<End>,
 }
 
 impl Table {
@@ -177,6 +179,12 @@ impl Table {
             Some(former) => {
                 let index = self.index_of(former)?;
                 self.rows.insert(index, former.row.clone());
+                let above = index.checked_sub(1);
+                if let Some(above) = above.and_then(|above| self.rows.get_mut(above))
+                    && let (End::None, Some(end)) = (above.text.end, former.above_end)
+                {
+                    above.text.end = end;
+                }
             }
             None => {
                 let last = self.rows.last().map_or(&self.top, |last| &last.text);
@@ -216,6 +224,9 @@ impl Table {
             index,
             above: index.checked_sub(1).and_then(id),
             below: id(index + 1),
+            above_end: index
+                .checked_sub(1)
+                .and_then(|above| Some(self.rows.get(above)?.text.end)),
         })
     }
 
@@ -296,7 +307,14 @@ impl Table {
             self.expect(&row, before, name)?;
         }
         let was = self.former(index);
-        self.rows.remove(index);
+        let gone = self.rows.remove(index);
+        // A file that ends without a line's end goes on doing so.
+        if index == self.rows.len()
+            && gone.text.end == End::None
+            && let Some(last) = self.rows.last_mut()
+        {
+            last.text.end = End::None;
+        }
         Ok(was)
     }
 

@@ -134,14 +134,25 @@ impl Ldap {
         update: &Update<'_>,
         itself: &[String],
     ) -> Result<Option<Entry>, Error> {
-        let mut own = naming::steps_after_renaming(view, dn, update)?;
-        for step in &mut own {
-            step.conditions.extend_from_slice(itself);
+        let steps = |itself: &[String]| -> Result<Vec<Step>, Error> {
+            let mut own = naming::steps_after_renaming(view, dn, update)?;
+            for step in &mut own {
+                step.conditions.extend_from_slice(itself);
+            }
+            let objects = (&update.before.attributes, update.after);
+            let around = memberships::around_again(view, (dn, place), objects, Begun::Renamed);
+            let groups = around.before.into_iter().chain(around.after);
+            Ok(groups.chain(own).collect())
+        };
+        match self.carry_out(view, steps(itself)?).await {
+            Err(error)
+                if may_be_of_another(&error)
+                    && !self.at(view, place, &all_of(itself)).await?.is_empty() =>
+            {
+                self.carry_out(view, steps(&[])?).await
+            }
+            result => result,
         }
-        let objects = (&update.before.attributes, update.after);
-        let around = memberships::around_again(view, (dn, place), objects, Begun::Renamed);
-        let groups = around.before.into_iter().chain(around.after);
-        self.carry_out(view, groups.chain(own).collect()).await
     }
 
     /// Carries an update out where the server itself sees that the entry is the one that was read.
@@ -158,11 +169,8 @@ impl Ldap {
         }
         let around = self.around(view, (dn, place), update);
         match self.carry_out(view, in_order(own, around)).await {
-            // slapd's `unique` overlay holds an assertion against the entry below which it
-            // searches, too, and that one has another id: then the id is looked at beforehand.
             Err(error)
-                if error.kind == CauseKind::Refused
-                    && (error.code == 412 || error.code == 122)
+                if may_be_of_another(&error)
                     && !itself.is_empty()
                     && !self.at(view, dn, &all_of(itself)).await?.is_empty() =>
             {
@@ -223,6 +231,13 @@ impl Ldap {
             Err(other())
         }
     }
+}
+
+/// Whether a refusal may mean another entry than the one that is written: slapd's `unique` overlay
+/// holds an assertion against the entry below which it searches, too, and that one has another id.
+/// Then the id is looked at beforehand.
+fn may_be_of_another(error: &Error) -> bool {
+    error.kind == CauseKind::Refused && (error.code == 412 || error.code == 122)
 }
 
 /// The steps of an update in the order in which they go out: the account leaves groups under its old

@@ -44,6 +44,8 @@ POST   /events/deliveries/{subscription}/{id}    retry         hook-admin
 POST   /events/deliveries/{subscription}/{id}    cancel        hook-admin
 GET    /integrations/{connector}/events          -             hook-admin auditor
 POST   /integrations/{connector}/events          import        hook-admin
+POST   /integrations/{connector}/events          retry         hook-admin
+POST   /integrations/{connector}/events          cancel        hook-admin
 GET    /integrations/{connector}/events/{id}     -             hook-admin auditor
 POST   /integrations/{connector}/events/{id}     retry         hook-admin
 POST   /integrations/{connector}/events/{id}     cancel        hook-admin
@@ -56,6 +58,7 @@ GET    /recon/syncs                              -             auditor
 GET    /recon/{id}                               -             auditor
 POST   /recon/{id}                               cancel        admin
 POST   /recon/{id}                               approve       admin
+POST   /recon                                    approveSync   admin
 GET    /recon/{id}/entries                       -             auditor
 GET    /audit                                    -             auditor
 POST   /audit                                    verify        auditor
