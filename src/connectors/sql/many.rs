@@ -2,14 +2,13 @@
 use std::collections::HashSet;
 
 use super::{
-    columns::{Cell, Table},
+    columns::Table,
     connector::{Sql, is_misfit, next_rows},
-    filter,
-    wire::{self, Statement},
+    filter, wire,
 };
 use crate::{
     connectors::{Error, IdPage, Query},
-    model::{CauseKind, TargetObject},
+    model::TargetObject,
 };
 
 /// How many ids one statement asks for at most.
@@ -29,39 +28,14 @@ impl Sql {
             return Ok(None);
         }
         let statement = next_rows(table, &base, query.cursor.as_deref(), query.page_size)?;
-        let mut ids = match self.ids_as_one(table, &statement).await? {
-            Some(ids) => ids,
-            None => {
-                let rows = self.fetch(&statement).await?;
-                let rows = rows.into_iter();
-                rows.map(|row| Ok(wire::object(table, row)?.id))
-                    .collect::<Result<_, Error>>()?
-            }
-        };
-        let is_last = ids.len() <= query.page_size;
-        ids.truncate(query.page_size);
+        let rows = self.fetch(&statement).await?;
+        let is_last = rows.len() <= query.page_size;
+        let ids = rows.into_iter().take(query.page_size);
+        let ids = ids
+            .map(|row| Ok(wire::object(table, row)?.id))
+            .collect::<Result<Vec<_>, Error>>()?;
         let cursor = ids.last().filter(|_| !is_last).cloned();
         Ok(Some(IdPage { ids, cursor }))
-    }
-
-    /// The keys that a statement selects, out of a single row: a page of ids costs a fraction of
-    /// what its rows would. None where the database or a key does not allow it.
-    async fn ids_as_one(
-        &self,
-        table: &Table,
-        keys: &Statement,
-    ) -> Result<Option<Vec<String>>, Error> {
-        let Some(statement) = wire::as_one_list(table, keys) else {
-            return Ok(None);
-        };
-        let rows = match self.fetch(&statement).await {
-            Ok(rows) => rows,
-            // A key that JSON cannot hold; the rows will tell.
-            Err(error) if error.kind == CauseKind::Refused => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let list = rows.into_iter().flatten().next();
-        wire::ids_of_list(table, list.unwrap_or(Cell::Null))
     }
 
     /// Those of the rows with these ids that exist.

@@ -108,63 +108,10 @@ pub fn select_one(table: &Table, id: &str) -> Option<Statement> {
     Some(statement)
 }
 
-/// What the key of a row is called where only that is selected.
-const KEY: &str = "recant_key";
-
 /// The key of every row that meets `condition`, as [`select`].
 pub fn select_keys(table: &Table) -> Statement {
     let key = output(table.dialect, &table.key);
-    let text = format!("SELECT {key} AS {KEY} FROM {}", table.quoted);
-    Statement::new(table.dialect, text)
-}
-
-/// One row that holds, as a JSON list in their order, the keys that [`select_keys`] gives; none
-/// where the database keeps no order in such a list, or shows a key otherwise in JSON than alone.
-pub fn as_one_list(table: &Table, keys: &Statement) -> Option<Statement> {
-    // The keys are ordered and limited below the list, so it is made in their order.
-    let list = match (table.dialect, table.key.class) {
-        (Dialect::Sqlite, Class::Dynamic { boolean: true }) | (Dialect::MySql, _) => return None,
-        (Dialect::Postgres, _) => format!("json_agg(listed.{KEY})::text"),
-        (Dialect::Sqlite, _) => format!("json_group_array(listed.{KEY})"),
-    };
-    let mut statement = keys.clone();
-    statement.text = format!("SELECT {list} FROM ({}) AS listed", keys.text);
-    Some(statement)
-}
-
-/// The ids in such a list; none where a key has no exact form there.
-///
-/// # Errors
-/// Where a key cannot be read.
-pub fn ids_of_list(table: &Table, list: Cell) -> Result<Option<Vec<String>>, Error> {
-    let text = match list {
-        // PostgreSQL makes no list of nothing.
-        Cell::Null => return Ok(Some(Vec::new())),
-        Cell::Text(text) => text,
-        _ => return Ok(None),
-    };
-    let Ok(keys) = serde_json::from_str::<Vec<ListedKey>>(&text) else {
-        return Ok(None);
-    };
-    let id = |key| {
-        let cell = match key {
-            ListedKey::Text(text) => Cell::Text(text),
-            ListedKey::Integer(number) => Cell::Integer(number),
-        };
-        Ok(table.key.to_json(cell)?.map(id_text).unwrap_or_default())
-    };
-    keys.into_iter()
-        .map(id)
-        .collect::<Result<_, Error>>()
-        .map(Some)
-}
-
-/// A key in a JSON list; others, such as floating-point numbers, lose something there.
-#[derive(serde::Deserialize)]
-#[serde(untagged)]
-enum ListedKey {
-    Text(String),
-    Integer(i64),
+    Statement::new(table.dialect, format!("SELECT {key} FROM {}", table.quoted))
 }
 
 /// The rows with these ids, as far as any row can have them; none where no row can have any. The
